@@ -1,0 +1,115 @@
+"""The application every service is: errors, auth, limits, CORS, telemetry, probes and metrics around its routers."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, FastAPI
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, Response
+
+from chatacter.chassis import problems
+from chatacter.chassis.auth import bearer_key, keyring_of, scope
+from chatacter.chassis.health import Health, probes
+from chatacter.chassis.limits import LoopbackHost, RequestLimits
+from chatacter.chassis.settings import ServiceSettings
+from chatacter.chassis.telemetry import Telemetry, telemetry_of
+
+# Opens what the service needs and registers nothing globally; everything is closed when it exits.
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What differs from one service to the next."""
+
+    name: str
+    title: str
+    version: str
+    health: Health
+    lifespan: Lifespan
+    routers: Sequence[APIRouter]
+    telemetry: Telemetry
+
+
+def build(service: Service, settings: ServiceSettings) -> FastAPI:
+    """Assemble the application. Nothing is opened before its lifespan starts. Raises `Misconfigured`."""
+    app = FastAPI(
+        title=service.title,
+        version=service.version,
+        lifespan=closing(service),
+        dependencies=[Depends(bearer_key)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.keyring = keyring_of(settings)
+    for router in service.routers:
+        app.include_router(router)
+    app.router.routes.extend(probes(service.health).routes)
+    app.include_router(operations(app, service.telemetry, metrics=settings.enable_metrics))
+    problems.install(app)
+    guard(app, service, settings)
+    return app
+
+
+def closing(service: Service) -> Lifespan:
+    """Wrap the service's lifespan: tell readiness when it ends, and send the last telemetry."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with service.lifespan(app):
+                yield
+                service.health.draining = True
+        finally:
+            await anyio.to_thread.run_sync(service.telemetry.close)
+
+    return lifespan
+
+
+def guard(app: FastAPI, service: Service, settings: ServiceSettings) -> None:
+    """Put the middleware around it; the last one added is the outermost."""
+    app.add_middleware(RequestLimits, max_bytes=settings.max_request_bytes, seconds=settings.request_timeout)
+    if settings.on_loopback and not settings.keys_required:
+        app.add_middleware(LoopbackHost)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["*"],
+        )
+    app.add_middleware(
+        OpenTelemetryMiddleware,
+        excluded_urls="/livez,/readyz,/metrics",
+        tracer_provider=service.telemetry.tracers,
+        meter_provider=service.telemetry.meters,
+        exclude_spans=["receive", "send"],
+    )
+
+
+def operations(app: FastAPI, telemetry: Telemetry, *, metrics: bool) -> APIRouter:
+    """Make the doors for those who run the service."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/openapi.json")
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    if metrics:
+
+        @router.get("/metrics", dependencies=[Depends(scope("inside"))])
+        def prometheus() -> Response:
+            return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def telemetry_for(name: str, settings: ServiceSettings) -> Telemetry:
+    """Build a service's telemetry before its parts, which take tracer and meter from it."""
+    return telemetry_of(name, settings)

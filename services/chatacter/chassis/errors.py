@@ -1,0 +1,104 @@
+"""What can go wrong, in words of the domain. Errors know no HTTP; `chassis.problems` maps them in one table.
+
+ChatacterError
+├── InvalidInput            the request is wrong; `param` names the field
+│   ├── NotFound            what it names does not exist
+│   ├── Unsupported         it exists, and cannot do what is asked
+│   ├── TooLarge            the body, or something in it, is over a limit
+│   └── Conflict            it contradicts what is stored
+├── Unauthenticated         no key, or an unknown one
+├── Forbidden               the key lacks a scope
+├── NotBuilt                a door that exists and has nothing behind it yet
+├── Unavailable             retryable: something we need is away
+│   ├── Busy                the queue is full
+│   └── NotReady            a model is loading, or a GPU is cold
+├── DeadlineExceeded        retryable: it took longer than it was given
+├── OutOfMemory             the device has no room for this request
+├── UpstreamFailed          a provider answered with an error of its own
+├── Cancelled               somebody asked for it to stop
+└── Misconfigured           the operator has to change something; the message says what
+"""
+
+from typing import ClassVar
+
+
+class ChatacterError(Exception):
+    """Base of all errors that are meant. `message` is shown to the caller: it says what to change."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+
+class InvalidInput(ChatacterError):
+    """The request is wrong; the message says what to change."""
+
+
+class NotFound(InvalidInput):
+    """What the request names does not exist."""
+
+
+class Unsupported(InvalidInput):
+    """It exists, and cannot do what is asked."""
+
+
+class TooLarge(InvalidInput):
+    """Over a limit; the message names the limit."""
+
+
+class Conflict(InvalidInput):
+    """It contradicts what is stored, or a twin of this request is still running."""
+
+
+class Unauthenticated(ChatacterError):
+    """No key, or one that is not known."""
+
+
+class Forbidden(ChatacterError):
+    """The key is known and lacks a scope."""
+
+
+class NotBuilt(ChatacterError):
+    """The door exists; what belongs behind it does not yet."""
+
+
+class Unavailable(ChatacterError):
+    """Something that is needed is away for now."""
+
+    retryable: ClassVar[bool] = True
+
+
+class Busy(Unavailable):
+    """All places in the queue are taken."""
+
+
+class NotReady(Unavailable):
+    """The model is still loading."""
+
+
+class DeadlineExceeded(ChatacterError):
+    """It took longer than it was given."""
+
+    retryable: ClassVar[bool] = True
+
+
+class OutOfMemory(ChatacterError):
+    """The device has no room for this request; a smaller one may fit."""
+
+
+class UpstreamFailed(ChatacterError):
+    """A provider that we asked answered with an error of its own."""
+
+    retryable: ClassVar[bool] = True
+
+
+class Cancelled(ChatacterError):
+    """Somebody asked for it to stop."""
+
+
+class Misconfigured(ChatacterError):
+    """The operator has to change a setting; the message says which and how."""

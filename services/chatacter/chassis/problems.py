@@ -1,0 +1,149 @@
+"""The one table from errors to HTTP, and the one place that writes an error body."""
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from opentelemetry import trace
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from chatacter.chassis import errors
+from chatacter.contracts.problem import PROBLEM_JSON, OpenAIError, OpenAIErrorBody, Problem
+
+logger = logging.getLogger(__name__)
+
+
+class Mapped(NamedTuple):
+    """How one kind of error looks from outside."""
+
+    status: int
+    slug: str
+    title: str
+    openai_type: str
+
+
+# Looked up along an error's class hierarchy, so that a subclass needs a row only where it differs.
+TABLE: Mapping[type[errors.ChatacterError], Mapped] = {
+    errors.NotFound: Mapped(404, "not-found", "Not found", "invalid_request_error"),
+    errors.Unsupported: Mapped(422, "unsupported", "Not supported", "invalid_request_error"),
+    errors.TooLarge: Mapped(413, "too-large", "Too large", "invalid_request_error"),
+    errors.Conflict: Mapped(409, "conflict", "Conflict", "invalid_request_error"),
+    errors.InvalidInput: Mapped(422, "invalid-input", "Invalid input", "invalid_request_error"),
+    errors.Unauthenticated: Mapped(401, "unauthenticated", "API key required", "authentication_error"),
+    errors.Forbidden: Mapped(403, "forbidden", "Not allowed", "permission_error"),
+    errors.NotBuilt: Mapped(501, "not-built", "Not built yet", "not_implemented_error"),
+    errors.Busy: Mapped(429, "busy", "Busy", "rate_limit_error"),
+    errors.Unavailable: Mapped(503, "unavailable", "Temporarily unavailable", "server_error"),
+    errors.DeadlineExceeded: Mapped(504, "deadline-exceeded", "Took too long", "server_error"),
+    errors.OutOfMemory: Mapped(507, "out-of-memory", "Out of memory", "server_error"),
+    errors.UpstreamFailed: Mapped(502, "upstream-failed", "A provider failed", "server_error"),
+    errors.Cancelled: Mapped(499, "cancelled", "Cancelled", "cancelled_error"),
+    errors.Misconfigured: Mapped(503, "misconfigured", "The server is not set up for this", "server_error"),
+    errors.ChatacterError: Mapped(500, "internal", "Internal error", "server_error"),
+}
+
+INTERNAL = "Something went wrong on our side. Quote the trace id when you report it."
+UNKNOWN_ROUTE = "There is nothing at this address. GET /openapi.json lists what there is."
+WRONG_METHOD = "This address does not take this method; the Allow header lists those it takes."
+
+
+def mapped(error: errors.ChatacterError) -> Mapped:
+    """Find the row of an error's nearest class."""
+    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def trace_id() -> str | None:
+    """Return the current trace's id in hex, or None outside a trace."""
+    context = trace.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
+def problem_of(error: errors.ChatacterError) -> Problem:
+    """Describe an error as a problem."""
+    row = mapped(error)
+    return Problem(
+        type=f"urn:chatacter:problem:{row.slug}",
+        title=row.title,
+        status=row.status,
+        detail=error.message,
+        instance=trace_id(),
+        param=error.param,
+        retry_after=error.retry_after,
+    )
+
+
+def openai_body(error: errors.ChatacterError) -> OpenAIErrorBody:
+    """Describe an error as OpenAI clients expect it."""
+    row = mapped(error)
+    return OpenAIErrorBody(
+        error=OpenAIError(
+            message=error.message, type=row.openai_type, param=error.param, code=row.slug.replace("-", "_")
+        )
+    )
+
+
+def response_of(error: errors.ChatacterError, path: str) -> Response:
+    """Write an error for the door that it was asked at: OpenAI's shape under `/v1/`, a problem elsewhere."""
+    row = mapped(error)
+    headers = {"cache-control": "no-store"}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    if row.status == 401:  # RFC 9110, section 11.6.1
+        headers["www-authenticate"] = "Bearer"
+    if path.startswith("/v1/"):
+        body, media_type = openai_body(error).model_dump(), "application/json"
+    else:
+        body, media_type = problem_of(error).model_dump(exclude_none=True), PROBLEM_JSON
+    return Response(orjson.dumps(body), status_code=row.status, headers=headers, media_type=media_type)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error by the table; what is not in it is a 500 that tells nothing."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, errors.ChatacterError)
+        return response_of(error, request.url.path)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return response_of(first_mistake(error), request.url.path)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return plain_http(error, request.url.path)
+
+    async def unknown(request: Request, error: Exception) -> Response:
+        logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
+        return response_of(errors.ChatacterError(INTERNAL), request.url.path)
+
+    app.add_exception_handler(errors.ChatacterError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unknown)
+
+
+def first_mistake(error: RequestValidationError) -> errors.InvalidInput:
+    """Tell the first thing that is wrong, where it is, and how many more there are. Never repeats the input."""
+    mistakes = error.errors()
+    first = mistakes[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    more = f" ({len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
+    return errors.InvalidInput(f"{where or 'body'}: {first['msg']}{more}", param=where or None)
+
+
+def plain_http(error: HTTPException, path: str) -> Response:
+    """Give the framework's own refusals (unknown route, wrong method, unreadable body) the house's form."""
+    if error.status_code == 404:
+        response = response_of(errors.NotFound(UNKNOWN_ROUTE), path)
+    elif error.status_code == 405:
+        response = response_of(errors.InvalidInput(WRONG_METHOD), path)
+    else:
+        response = response_of(errors.InvalidInput("The request could not be read."), path)
+    response.status_code = error.status_code
+    response.headers.update(error.headers or {})
+    return response

@@ -1,0 +1,65 @@
+"""Streams that fail before they open, and that end their work when the listener leaves."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+import anyio
+from starlette.background import BackgroundTask
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+SSE = "text/event-stream"
+# What keeps proxies from holding a stream back.
+UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class ClosingStream(StreamingResponse):
+    """A response over an async generator that is closed whatever ends it, so that its work stops at once."""
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[bytes],
+        first: bytes | None,
+        media_type: str,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
+        super().__init__(prepend(first, chunks), media_type=media_type, headers=headers, background=background)
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream; close the generator also on a hang-up."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._chunks.aclose()
+
+
+async def prepend(first: bytes | None, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunk that was pulled already, then the rest."""
+    if first is not None:
+        yield first
+    async for chunk in rest:
+        yield chunk
+
+
+async def opened(
+    chunks: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str] | None = None
+) -> ClosingStream:
+    """Pull the first chunk, then make the response: what goes wrong before it is still a plain error."""
+    try:
+        first = await anext(chunks, None)
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await chunks.aclose()
+        raise
+    return ClosingStream(chunks, first, media_type, {**UNBUFFERED, **(headers or {})})
+
+
+def sse(data: bytes, *, event: str | None = None, event_id: str | None = None) -> bytes:
+    """Write one server-sent event; `data` must be one line. Source: WHATWG HTML, section 9.2."""
+    head = (f"id: {event_id}\n" if event_id else "") + (f"event: {event}\n" if event else "")
+    return head.encode() + b"data: " + data + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"

@@ -1,0 +1,100 @@
+"""OpenTelemetry: traces, metrics and logs of one process, by OTLP where an endpoint is set, metrics also at `/metrics`.
+
+Providers are handed around, never registered globally, so that several services can live in one test process.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from opentelemetry import propagate, trace
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.metrics import Meter
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Tracer
+from prometheus_client import CollectorRegistry
+
+from chatacter.chassis.settings import ServiceSettings, pairs
+
+SCOPE = "chatacter"
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """The providers of one service."""
+
+    tracers: TracerProvider
+    meters: MeterProvider
+    loggers: LoggerProvider | None
+    registry: CollectorRegistry
+    log_handler: logging.Handler | None
+
+    @property
+    def tracer(self) -> Tracer:
+        """Where spans are started."""
+        return self.tracers.get_tracer(SCOPE)
+
+    @property
+    def meter(self) -> Meter:
+        """Where instruments are made."""
+        return self.meters.get_meter(SCOPE)
+
+    def close(self) -> None:
+        """Send what is still held back, then stop. Blocks: call it off the event loop."""
+        if self.log_handler is not None:
+            logging.getLogger().removeHandler(self.log_handler)
+        if self.loggers is not None:
+            self.loggers.shutdown()
+        self.tracers.shutdown()
+        self.meters.shutdown()
+
+
+def telemetry_of(service: str, settings: ServiceSettings) -> Telemetry:
+    """Build the providers that the settings ask for. Without an endpoint nothing leaves the process."""
+    attributes = {SERVICE_NAME: settings.otel_service_name or service, **pairs(settings.otel_resource_attributes)}
+    resource = Resource.create(attributes)
+    endpoint = (settings.otel_exporter_otlp_endpoint or "").rstrip("/")
+    headers = pairs(settings.otel_exporter_otlp_headers)
+    registry = CollectorRegistry()
+    readers: list[MetricReader] = [PrometheusMetricReader(registry=registry)] if settings.enable_metrics else []
+    tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+    loggers: LoggerProvider | None = None
+    handler: logging.Handler | None = None
+    if endpoint:
+        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{endpoint}/v1/traces", headers=headers)))
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(f"{endpoint}/v1/metrics", headers=headers)))
+        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        exporter = OTLPLogExporter(f"{endpoint}/v1/logs", headers=headers)
+        loggers.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        handler = LoggingHandler(level=logging.getLevelNamesMapping()[settings.log_level], logger_provider=loggers)
+        logging.getLogger().addHandler(handler)
+    meters = MeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+    return Telemetry(tracers=tracers, meters=meters, loggers=loggers, registry=registry, log_handler=handler)
+
+
+def outgoing_headers(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return headers for a call to another process: the W3C trace context of the current span, and `extra`."""
+    headers = dict(extra or {})
+    propagate.inject(headers)
+    return headers
+
+
+def carry() -> dict[str, str]:
+    """Write the current trace context down, to be stored beside work that somebody else takes up."""
+    return outgoing_headers()
+
+
+def linked(carrier: Mapping[str, str]) -> Sequence[trace.Link]:
+    """Link to the trace context that `carry` wrote down; empty where there was none."""
+    context = trace.get_current_span(propagate.extract(carrier)).get_span_context()
+    return [trace.Link(context)] if context.is_valid else []

@@ -1,0 +1,1 @@
+"""Models that cross a process boundary; the only thing that the services know of each other."""

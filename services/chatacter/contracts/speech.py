@@ -1,0 +1,96 @@
+"""Speech between processes: OpenAI's `POST /v1/audio/speech`, plus phoneme timings for lip-sync.
+
+Source of the OpenAI fields: API reference, "Create speech". `language` and `timings` are ours.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from chatacter.contracts.base import Open, Strict
+
+AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+
+MEDIA_TYPES: dict[AudioFormat, str] = {
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "flac": "audio/flac",
+    "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}
+
+MAX_INPUT_CHARACTERS = 4096
+
+
+class VoiceRef(Open):
+    """A voice named by an object, as newer OpenAI clients send it."""
+
+    id: str
+
+
+class SpeechRequest(Open):
+    """What is to be said, by whom and how it is encoded."""
+
+    model: str = Field(description="A speech model that Vocalizr serves, e.g. kokoro")
+    input: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INPUT_CHARACTERS)]
+    voice: str | VoiceRef
+    instructions: str | None = None
+    response_format: AudioFormat = "mp3"
+    speed: Annotated[float, Field(ge=0.25, le=4.0)] = 1.0
+    stream_format: Literal["audio", "sse"] = "audio"
+    language: str | None = Field(default=None, description="BCP 47 tag; the voice's own language when absent")
+    timings: bool = Field(default=False, description="With stream_format=sse: phoneme timings beside each delta")
+
+    @property
+    def voice_id(self) -> str:
+        """The voice's id, however it was written."""
+        return self.voice if isinstance(self.voice, str) else self.voice.id
+
+
+class Phoneme(Strict):
+    """One phoneme as it is heard. Times are seconds from the start of the whole sound."""
+
+    symbol: str = Field(description="IPA, in Kokoro's alphabet; a space or punctuation is a pause")
+    start: float
+    end: float
+
+
+class SpeechDelta(Open):
+    """`speech.audio.delta` of the SSE form: base64 of encoded bytes."""
+
+    type: Literal["speech.audio.delta"] = "speech.audio.delta"
+    audio: str
+    phonemes: list[Phoneme] | None = None
+
+
+class SpeechUsage(Open):
+    """Counted in characters read and milliseconds spoken: these models have no tokens to bill."""
+
+    input_characters: int
+    audio_milliseconds: int
+
+
+class SpeechDone(Open):
+    """`speech.audio.done`: the last event of the SSE form."""
+
+    type: Literal["speech.audio.done"] = "speech.audio.done"
+    usage: SpeechUsage
+
+
+class Voice(Strict):
+    """A voice that can be asked for."""
+
+    id: str
+    object: Literal["audio.voice"] = "audio.voice"
+    name: str
+    model: str = Field(description="The speech model that speaks it")
+    language: str = Field(description="BCP 47 tag")
+    kind: Literal["built_in", "designed", "cloned"] = "built_in"
+
+
+class VoiceList(Strict):
+    """The answer of `GET /v1/audio/voices`."""
+
+    object: Literal["list"] = "list"
+    data: list[Voice]

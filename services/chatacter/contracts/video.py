@@ -1,0 +1,93 @@
+"""Video between processes: the streaming verb of a predictor, and the public `/v1/videos` object.
+
+Field names are OpenAI's where it has them and vLLM-Omni's where it has not (`image_reference`, `audio_reference`).
+Pictures and sounds travel as `data:` URLs: a predictor never fetches an address that somebody else wrote.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from chatacter.contracts.base import Open, Strict
+from chatacter.contracts.speech import Phoneme
+
+VideoFormat = Literal["webm", "mp4"]
+
+VIDEO_MEDIA_TYPES: dict[VideoFormat, str] = {"webm": "video/webm", "mp4": "video/mp4"}
+
+DataUrl = Annotated[str, StringConstraints(pattern=r"^data:[a-z]+/[A-Za-z0-9.+-]+;base64,")]
+
+MAX_PROMPT_CHARACTERS = 4096
+
+
+class VideoGenerationRequest(Strict):
+    """What a predictor is asked to film; body of `POST /v1/video/generations`."""
+
+    model: str = Field(description="A video model that Visualizr serves, e.g. portrait")
+    prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    image_reference: DataUrl | None = Field(default=None, description="PNG, JPEG, WebP, or a layered SVG portrait")
+    audio_reference: DataUrl | None = Field(default=None, description="WAV, FLAC, Ogg or MP3: what is heard")
+    phonemes: list[Phoneme] | None = Field(default=None, description="Timings of audio_reference, for exact lip-sync")
+    width: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] | None = None
+    height: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] | None = None
+    fps: Annotated[int, Field(ge=1, le=60)] | None = None
+    seed: int | None = None
+    output_format: VideoFormat = "webm"
+
+
+class VideoProgress(Strict):
+    """Sent as work goes on, and as a heartbeat while it does not."""
+
+    type: Literal["video.progress"] = "video.progress"
+    progress: Annotated[float, Field(ge=0, le=1)]
+
+
+class VideoCompleted(Strict):
+    """The finished film."""
+
+    type: Literal["video.completed"] = "video.completed"
+    video: str = Field(description="base64 of the encoded file")
+    media_type: str
+    seconds: float
+    width: int
+    height: int
+    fps: int
+
+
+class VideoFailed(Strict):
+    """The film cannot be made; the stream ends here."""
+
+    type: Literal["video.failed"] = "video.failed"
+    code: str
+    message: str
+    retryable: bool
+
+
+VideoEvent = Annotated[VideoProgress | VideoCompleted | VideoFailed, Field(discriminator="type")]
+
+
+class VideoError(Open):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class Video(Open):
+    """OpenAI's video job object. Source: API reference, "The video job"; `character` and `phase` are ours."""
+
+    id: str
+    object: Literal["video"] = "video"
+    model: str
+    status: Literal["queued", "in_progress", "completed", "failed"]
+    progress: Annotated[int, Field(ge=0, le=100)] = 0
+    created_at: int
+    completed_at: int | None = None
+    expires_at: int | None = None
+    prompt: str | None = None
+    seconds: str | None = None
+    size: str | None = None
+    remixed_from_video_id: str | None = None
+    error: VideoError | None = None
+    character: str | None = None
+    phase: str | None = Field(default=None, description="queued, waiting_for_gpu, speaking, filming, publishing")

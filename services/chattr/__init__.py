@@ -1,0 +1,1 @@
+"""Chattr: characters, conversations and memory behind OpenAI-compatible doors."""

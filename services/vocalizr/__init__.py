@@ -1,0 +1,1 @@
+"""Vocalizr: speech."""
