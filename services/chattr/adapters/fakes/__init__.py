@@ -1,0 +1,1 @@
+"""A fake for every port, held to the same contract suite as the real adapters."""

@@ -1,0 +1,1 @@
+"""What is true of characters, conversations and memory without any technology: pure functions and values."""

@@ -1,0 +1,1 @@
+"""The doors: HTTP and WebSocket in, use cases behind."""

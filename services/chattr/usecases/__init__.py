@@ -1,0 +1,1 @@
+"""What Chattr does, in terms of the domain and the ports."""
