@@ -1,0 +1,65 @@
+"""Conversations as trees of messages. A branch is the path from the root to a leaf; the head is the active leaf."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+SCHEMA_VERSION: Final = 1
+Role = Literal["user", "assistant"]
+Status = Literal["complete", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing that was said. `parent_id` is what it answers; None at the root."""
+
+    id: str
+    parent_id: str | None
+    role: Role
+    content: str
+    created_at: float
+    character_id: str | None = None
+    status: Status = "complete"
+
+    def record(self) -> dict[str, Any]:
+        """Write it as it is stored."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Message":
+        """Read what `record` wrote."""
+        return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is known of a conversation apart from its messages."""
+
+    id: str
+    character_id: str
+    created_at: float
+    title: str | None = None
+    head_id: str | None = None
+    live_reply_id: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Write it as it is stored."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Conversation":
+        """Read what `record` wrote."""
+        return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+
+
+def branch(messages: Iterable[Message], leaf_id: str | None) -> list[Message]:
+    """Return the path from the root to a leaf, oldest first. An unknown leaf or a cycle ends the path."""
+    by_id = {message.id: message for message in messages}
+    path: list[Message] = []
+    seen: set[str] = set()
+    current = by_id.get(leaf_id) if leaf_id else None
+    while current is not None and current.id not in seen:
+        seen.add(current.id)
+        path.append(current)
+        current = by_id.get(current.parent_id) if current.parent_id else None
+    return path[::-1]

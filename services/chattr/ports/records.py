@@ -1,0 +1,60 @@
+"""What outlives everything: a tenant's own characters, and the conversations of its people."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chattr.domain.character import Character
+from chattr.domain.conversation import Conversation, Message
+from chattr.domain.identity import Owner
+
+
+class Characters(Protocol):
+    """Characters that a tenant made. Built-in ones live elsewhere."""
+
+    async def get(self, owner: Owner, character_id: str) -> Character | None:
+        """Return one, or None."""
+        ...
+
+    async def list(self, owner: Owner) -> Sequence[Character]:
+        """Return all of the tenant's, by id."""
+        ...
+
+    async def add(self, owner: Owner, character: Character) -> bool:
+        """Store a new one; False when the id is taken."""
+        ...
+
+    async def delete(self, owner: Owner, character_id: str) -> bool:
+        """Remove one; False when there was none."""
+        ...
+
+
+class Conversations(Protocol):
+    """Conversations of one person each. Writing is atomic: a crash leaves all of a call, or nothing."""
+
+    async def create(self, owner: Owner, conversation: Conversation) -> bool:
+        """Store a new one; False when the id is taken (the stored one stands)."""
+        ...
+
+    async def get(self, owner: Owner, conversation_id: str) -> Conversation | None:
+        """Return one, or None."""
+        ...
+
+    async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
+        """Return the newest first; `before` is the id that the previous page ended with."""
+        ...
+
+    async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
+        """Add messages and make the last of them the head. Raises `NotFound` when the conversation is gone."""
+        ...
+
+    async def messages(self, owner: Owner, conversation_id: str) -> Sequence[Message]:
+        """Return all messages of all branches, in the order in which they were added."""
+        ...
+
+    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str | None) -> None:
+        """Say which reply is being written, so that another device can follow it."""
+        ...
+
+    async def delete(self, owner: Owner, conversation_id: str) -> bool:
+        """Remove a conversation with its messages; False when there was none."""
+        ...

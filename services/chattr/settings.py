@@ -1,0 +1,158 @@
+"""What Chattr can be told."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from chatacter.chassis.settings import Section, ServiceSettings
+
+
+class ModelSettings(Section):
+    """The language model: any OpenAI-compatible provider, or the embedded one when no URL is set."""
+
+    url: str | None = None
+    """Base URL of an OpenAI-compatible API, e.g. `https://api.groq.com/openai/v1`. Unset: the embedded model answers."""
+    name: str | None = None
+    """The provider's model name, e.g. `gpt-4o-mini`; for the embedded model, which installed model to load."""
+    api_key: SecretStr | None = None
+    """The provider's API key. Local servers need none."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Sampling temperature where neither the request nor the character sets one."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most new tokens a reply may have. Unset: 60 for the embedded model, 512 for a provider."""
+    context_tokens: Annotated[int, Field(ge=512)] | None = None
+    """Tokens that persona, history and recall may fill together. Unset: 1536 embedded, 8192 for a provider."""
+    timeout: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds a whole reply may take."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of the embedded model."""
+
+
+class VectorDatabaseSettings(Section):
+    """Where memories are searched: a Qdrant server, or its engine in this process when no URL is set."""
+
+    url: str | None = None
+    """URL of a Qdrant server, e.g. `http://localhost:6333`. Unset: Qdrant's engine in process, data under the home."""
+    api_key: SecretStr | None = None
+    """API key of the Qdrant server."""
+    collection: str = "chatacter_memories"
+    """Collection that holds the memories."""
+    timeout: Annotated[float, Field(gt=0)] = 5.0
+    """Seconds a request to Qdrant may take."""
+
+
+class RedisSettings(Section):
+    """One Redis, named by URL."""
+
+    url: SecretStr | None = None
+    """`redis://`, `rediss://` or `unix://` URL. Unset: the one of `RECORDS__URL`."""
+
+
+class RecordsSettings(Section):
+    """Characters, conversations and what waits to be remembered. Must persist and not evict."""
+
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    """`redis://`, `rediss://` or `unix://` URL."""
+
+
+class ShortTermSettings(RedisSettings):
+    """The recent turns of live conversations, and the event logs of their replies."""
+
+    ttl: Annotated[int, Field(ge=60)] = 86_400
+    """Seconds after which an idle conversation's recent turns leave short-term memory; the records keep them."""
+    max_size: Annotated[int, Field(ge=2)] = 50
+    """Most messages of a conversation that short-term memory holds."""
+
+
+class PredictorSettings(Section):
+    """Where a predictor answers."""
+
+    url: str
+    """Base URL."""
+    timeout: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds the longest piece of work may take."""
+
+
+class VocalizrSettings(PredictorSettings):
+    """Where speech comes from."""
+
+    url: str = "http://localhost:8001"
+    """Base URL of Vocalizr."""
+    model: str = "kokoro"
+    """Speech model that characters speak with unless a request names another."""
+
+
+class VisualizrSettings(PredictorSettings):
+    """Where video comes from."""
+
+    url: str = "http://localhost:8002"
+    """Base URL of Visualizr."""
+
+
+class ChattrSettings(ServiceSettings):
+    """Everything Chattr can be told."""
+
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    """The language model."""
+    records: RecordsSettings = Field(default_factory=RecordsSettings)
+    """Redis for characters and conversations."""
+    short_term_memory: ShortTermSettings = Field(default_factory=ShortTermSettings)
+    """Redis for recent turns and reply logs."""
+    jobs: RedisSettings = Field(default_factory=RedisSettings)
+    """Redis for video jobs. Must persist and not evict."""
+    cache: RedisSettings = Field(default_factory=RedisSettings)
+    """Redis for idempotency keys; may evict."""
+    vector_database: VectorDatabaseSettings = Field(default_factory=VectorDatabaseSettings)
+    """Long-term memory."""
+    vocalizr: VocalizrSettings = Field(default_factory=VocalizrSettings)
+    """Where speech comes from."""
+    visualizr: VisualizrSettings = Field(default_factory=VisualizrSettings)
+    """Where video comes from."""
+    enable_voice_generation: bool = True
+    """`false`: no speech; Vocalizr is never looked for."""
+    enable_video_generation: bool = True
+    """`false`: no video; Visualizr is never looked for."""
+    enable_long_term_memory: bool = True
+    """`false`: nothing is recalled from, or added to, long-term memory."""
+    character_config_path: Path | None = None
+    """A YAML or JSON file, or a folder of them, with further characters."""
+    default_character: str = "ada"
+    """Who answers where a request names nobody."""
+    assets_url: str | None = None
+    """Where finished media lie: `file://`, `s3://` or `gs://`. Unset: `assets/` under the home."""
+    run_dispatcher: bool = True
+    """Run the video job dispatcher inside this process. `false` where it is a Deployment of its own."""
+    dispatcher_concurrency: Annotated[int, Field(ge=1)] = 1
+    """Video jobs that one dispatcher runs at a time."""
+    enable_ui: bool = True
+    """Serve the page at `/`."""
+    preload_models: bool = True
+    """Load the embedded models at start and warm up the characters; `false` loads them with the first request."""
+    idempotency_ttl: Annotated[int, Field(ge=60)] = 86_400
+    """Seconds for which an `Idempotency-Key` returns its first answer."""
+    cache_ttl: Literal[0] = 0
+    """Seconds for which equal requests get a cached reply. The cache is not built yet: only 0 is accepted."""
+    api_rate_limit: Literal[0] = 0
+    """Requests a minute that a key may make. The limit is not built yet: only 0 (none) is accepted."""
+
+    @model_validator(mode="after")
+    def provider_needs_a_name(self) -> "ChattrSettings":
+        """A provider serves many models; the embedded default means nothing to it."""
+        if self.model.url and not self.model.name:
+            raise ValueError("MODEL__URL is set without MODEL__NAME; set it to the model that this provider should run")
+        return self
+
+    @property
+    def embedded_model(self) -> bool:
+        """Whether the model in this process answers."""
+        return self.model.url is None
+
+    def redis_url(self, section: RedisSettings) -> str:
+        """Return a section's Redis URL: its own, else the records'."""
+        return (section.url or self.records.url).get_secret_value()
+
+    @property
+    def assets_root(self) -> str:
+        """Return the URL under which assets lie."""
+        return self.assets_url or (self.chatacter_home / "assets").absolute().as_uri()
