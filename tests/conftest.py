@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from tests.redis_server import redis_server, redis_url
+
+__all__ = ["redis_server", "redis_url"]
 
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0", "::")
 KEPT = frozenset(
