@@ -1,8 +1,9 @@
 """The application every service is: errors, auth, limits, CORS, telemetry, probes and metrics around its routers."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, FastAPI
@@ -16,10 +17,10 @@ from chatacter.chassis.auth import bearer_key, keyring_of, scope
 from chatacter.chassis.health import Health, probes
 from chatacter.chassis.limits import LoopbackHost, RequestLimits
 from chatacter.chassis.settings import ServiceSettings
-from chatacter.chassis.telemetry import Telemetry, telemetry_of
+from chatacter.chassis.telemetry import Telemetry
 
-# Opens what the service needs and registers nothing globally; everything is closed when it exits.
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+# Opens what the service needs, yields it as the requests' state, and closes everything when it exits.
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ def closing(service: Service) -> Lifespan:
     """Wrap the service's lifespan: tell readiness when it ends, and send the last telemetry."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         try:
-            async with service.lifespan(app):
-                yield
+            async with service.lifespan(app) as state:
+                yield state
                 service.health.draining = True
         finally:
             await anyio.to_thread.run_sync(service.telemetry.close)
@@ -108,8 +109,3 @@ def operations(app: FastAPI, telemetry: Telemetry, *, metrics: bool) -> APIRoute
             return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
     return router
-
-
-def telemetry_for(name: str, settings: ServiceSettings) -> Telemetry:
-    """Build a service's telemetry before its parts, which take tracer and meter from it."""
-    return telemetry_of(name, settings)

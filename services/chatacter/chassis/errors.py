@@ -23,8 +23,9 @@ from typing import ClassVar
 
 
 class ChatacterError(Exception):
-    """Base of all errors that are meant. `message` is shown to the caller: it says what to change."""
+    """Base of all errors that are meant. `message` is shown to the caller: it says what to change; `code` is for programs."""
 
+    code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
@@ -37,68 +38,97 @@ class ChatacterError(Exception):
 class InvalidInput(ChatacterError):
     """The request is wrong; the message says what to change."""
 
+    code: ClassVar[str] = "invalid_input"
+
 
 class NotFound(InvalidInput):
     """What the request names does not exist."""
+
+    code: ClassVar[str] = "not_found"
 
 
 class Unsupported(InvalidInput):
     """It exists, and cannot do what is asked."""
 
+    code: ClassVar[str] = "unsupported"
+
 
 class TooLarge(InvalidInput):
     """Over a limit; the message names the limit."""
+
+    code: ClassVar[str] = "too_large"
 
 
 class Conflict(InvalidInput):
     """It contradicts what is stored, or a twin of this request is still running."""
 
+    code: ClassVar[str] = "conflict"
+
 
 class Unauthenticated(ChatacterError):
     """No key, or one that is not known."""
+
+    code: ClassVar[str] = "unauthenticated"
 
 
 class Forbidden(ChatacterError):
     """The key is known and lacks a scope."""
 
+    code: ClassVar[str] = "forbidden"
+
 
 class NotBuilt(ChatacterError):
     """The door exists; what belongs behind it does not yet."""
+
+    code: ClassVar[str] = "not_built"
 
 
 class Unavailable(ChatacterError):
     """Something that is needed is away for now."""
 
+    code: ClassVar[str] = "unavailable"
     retryable: ClassVar[bool] = True
 
 
 class Busy(Unavailable):
     """All places in the queue are taken."""
 
+    code: ClassVar[str] = "busy"
+
 
 class NotReady(Unavailable):
     """The model is still loading."""
+
+    code: ClassVar[str] = "not_ready"
 
 
 class DeadlineExceeded(ChatacterError):
     """It took longer than it was given."""
 
+    code: ClassVar[str] = "deadline_exceeded"
     retryable: ClassVar[bool] = True
 
 
 class OutOfMemory(ChatacterError):
     """The device has no room for this request; a smaller one may fit."""
 
+    code: ClassVar[str] = "out_of_memory"
+
 
 class UpstreamFailed(ChatacterError):
     """A provider that we asked answered with an error of its own."""
 
+    code: ClassVar[str] = "upstream_failed"
     retryable: ClassVar[bool] = True
 
 
 class Cancelled(ChatacterError):
     """Somebody asked for it to stop."""
 
+    code: ClassVar[str] = "cancelled"
+
 
 class Misconfigured(ChatacterError):
     """The operator has to change a setting; the message says which and how."""
+
+    code: ClassVar[str] = "misconfigured"

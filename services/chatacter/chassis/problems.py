@@ -22,29 +22,28 @@ class Mapped(NamedTuple):
     """How one kind of error looks from outside."""
 
     status: int
-    slug: str
     title: str
     openai_type: str
 
 
 # Looked up along an error's class hierarchy, so that a subclass needs a row only where it differs.
 TABLE: Mapping[type[errors.ChatacterError], Mapped] = {
-    errors.NotFound: Mapped(404, "not-found", "Not found", "invalid_request_error"),
-    errors.Unsupported: Mapped(422, "unsupported", "Not supported", "invalid_request_error"),
-    errors.TooLarge: Mapped(413, "too-large", "Too large", "invalid_request_error"),
-    errors.Conflict: Mapped(409, "conflict", "Conflict", "invalid_request_error"),
-    errors.InvalidInput: Mapped(422, "invalid-input", "Invalid input", "invalid_request_error"),
-    errors.Unauthenticated: Mapped(401, "unauthenticated", "API key required", "authentication_error"),
-    errors.Forbidden: Mapped(403, "forbidden", "Not allowed", "permission_error"),
-    errors.NotBuilt: Mapped(501, "not-built", "Not built yet", "not_implemented_error"),
-    errors.Busy: Mapped(429, "busy", "Busy", "rate_limit_error"),
-    errors.Unavailable: Mapped(503, "unavailable", "Temporarily unavailable", "server_error"),
-    errors.DeadlineExceeded: Mapped(504, "deadline-exceeded", "Took too long", "server_error"),
-    errors.OutOfMemory: Mapped(507, "out-of-memory", "Out of memory", "server_error"),
-    errors.UpstreamFailed: Mapped(502, "upstream-failed", "A provider failed", "server_error"),
-    errors.Cancelled: Mapped(499, "cancelled", "Cancelled", "cancelled_error"),
-    errors.Misconfigured: Mapped(503, "misconfigured", "The server is not set up for this", "server_error"),
-    errors.ChatacterError: Mapped(500, "internal", "Internal error", "server_error"),
+    errors.NotFound: Mapped(404, "Not found", "invalid_request_error"),
+    errors.Unsupported: Mapped(422, "Not supported", "invalid_request_error"),
+    errors.TooLarge: Mapped(413, "Too large", "invalid_request_error"),
+    errors.Conflict: Mapped(409, "Conflict", "invalid_request_error"),
+    errors.InvalidInput: Mapped(422, "Invalid input", "invalid_request_error"),
+    errors.Unauthenticated: Mapped(401, "API key required", "authentication_error"),
+    errors.Forbidden: Mapped(403, "Not allowed", "permission_error"),
+    errors.NotBuilt: Mapped(501, "Not built yet", "not_implemented_error"),
+    errors.Busy: Mapped(429, "Busy", "rate_limit_error"),
+    errors.Unavailable: Mapped(503, "Temporarily unavailable", "server_error"),
+    errors.DeadlineExceeded: Mapped(504, "Took too long", "server_error"),
+    errors.OutOfMemory: Mapped(507, "Out of memory", "server_error"),
+    errors.UpstreamFailed: Mapped(502, "A provider failed", "server_error"),
+    errors.Cancelled: Mapped(499, "Cancelled", "cancelled_error"),
+    errors.Misconfigured: Mapped(503, "The server is not set up for this", "server_error"),
+    errors.ChatacterError: Mapped(500, "Internal error", "server_error"),
 }
 
 INTERNAL = "Something went wrong on our side. Quote the trace id when you report it."
@@ -67,7 +66,7 @@ def problem_of(error: errors.ChatacterError) -> Problem:
     """Describe an error as a problem."""
     row = mapped(error)
     return Problem(
-        type=f"urn:chatacter:problem:{row.slug}",
+        type=f"urn:chatacter:problem:{error.code.replace('_', '-')}",
         title=row.title,
         status=row.status,
         detail=error.message,
@@ -81,9 +80,7 @@ def openai_body(error: errors.ChatacterError) -> OpenAIErrorBody:
     """Describe an error as OpenAI clients expect it."""
     row = mapped(error)
     return OpenAIErrorBody(
-        error=OpenAIError(
-            message=error.message, type=row.openai_type, param=error.param, code=row.slug.replace("-", "_")
-        )
+        error=OpenAIError(message=error.message, type=row.openai_type, param=error.param, code=error.code)
     )
 
 

@@ -28,7 +28,7 @@ class IdempotencyStore(Protocol):
         """
         ...
 
-    async def finish(self, owner: Owner, key: str, answer: KeptAnswer) -> None:
+    async def finish(self, owner: Owner, key: str, fingerprint: str, answer: KeptAnswer) -> None:
         """Keep the answer."""
         ...
 

@@ -1,0 +1,60 @@
+"""How every Redis adapter connects, names its keys and tells that Redis is away."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from chatacter.chassis.errors import Misconfigured, Unavailable
+from chattr.domain.identity import Owner
+
+PREFIX: Final = "chatacter"
+AWAY: Final = "Redis does not answer. Nothing was lost; try again in a moment."
+RETRY_AFTER: Final = 2.0
+
+
+def key(owner: Owner, *parts: str) -> str:
+    """Name a key. There is no key without an owner. The hash tag keeps an owner's keys in one cluster slot."""
+    return ":".join((PREFIX, f"{{{owner.tenant}/{owner.person}}}", *parts))
+
+
+@asynccontextmanager
+async def connected(url: str, *, connections: int = 64, timeout: float = 5.0) -> AsyncIterator[Redis]:
+    """Hold a pool that waits for a free connection instead of failing. Connects with the first command.
+
+    Raises `Misconfigured` when the URL cannot be read.
+    """
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=connections, timeout=timeout, socket_timeout=timeout, socket_connect_timeout=timeout
+        )
+    except ValueError as error:
+        raise Misconfigured("A Redis URL must begin with redis://, rediss:// or unix://.") from error
+    client = Redis(connection_pool=pool)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await pool.disconnect()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn a lost connection into `Unavailable`."""
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        raise Unavailable(AWAY, retry_after=RETRY_AFTER) from error
+
+
+async def reachable(client: Redis) -> str | None:
+    """Readiness: None when Redis answers."""
+    try:
+        with told():
+            await client.ping()
+    except Unavailable as error:
+        return error.message
+    return None

@@ -1,0 +1,150 @@
+"""Recent turns and reply logs in Redis.
+
+A reply's log is a stream. Its writer numbers the events; several are written as one entry whose id is the last
+number, so that deltas can be coalesced and a reader can still resume after any of them. A lease key, renewed with
+every write, tells readers that the writer lives; a cancel key, read with every write, tells the writer to stop.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from chatacter.chassis.errors import NotFound
+from chattr.adapters.redis_connection import key, told
+from chattr.domain.conversation import Message
+from chattr.domain.identity import Owner
+from chattr.ports.sessions import FAILED, TERMINAL, Event
+
+LEASE_MS: Final = 10_000
+BLOCK_MS: Final = 1_000
+FIELD: Final = b"e"
+LOST: Final = {
+    "code": "writer_lost",
+    "message": "The process that wrote this reply is gone. Ask again; what was said so far stands.",
+    "retryable": True,
+}
+
+
+class RedisShortTerm:
+    """One JSON value a conversation: its newest messages."""
+
+    def __init__(self, redis: Redis, *, ttl: int, max_size: int) -> None:
+        self._redis = redis
+        self._ttl = ttl
+        self._max_size = max_size
+
+    async def recent(self, owner: Owner, conversation_id: str, head_id: str | None) -> Sequence[Message] | None:
+        """Return the branch that ends in `head_id`; None when another or none is held."""
+        with told():
+            stored = await self._redis.get(key(owner, "recent", conversation_id))
+        if stored is None:
+            return None
+        messages = [Message.of_record(record) for record in orjson.loads(stored)]
+        return messages if messages and messages[-1].id == head_id else None
+
+    async def keep(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
+        """Hold the newest messages of a branch."""
+        body = orjson.dumps([message.record() for message in messages[-self._max_size :]])
+        with told():
+            await self._redis.set(key(owner, "recent", conversation_id), body, ex=self._ttl)
+
+    async def drop(self, owner: Owner, conversation_id: str) -> None:
+        """Forget a conversation."""
+        with told():
+            await self._redis.delete(key(owner, "recent", conversation_id))
+
+
+@dataclass(frozen=True, slots=True)
+class LogKeys:
+    """The keys of one reply."""
+
+    events: str
+    lease: str
+    cancel: str
+
+
+def log_keys(owner: Owner, reply_id: str) -> LogKeys:
+    """Name the keys of a reply."""
+    events = key(owner, "reply", reply_id)
+    return LogKeys(events, f"{events}:lease", f"{events}:cancel")
+
+
+class RedisSessionLog:
+    """A stream a reply."""
+
+    def __init__(self, redis: Redis, *, ttl: int, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS) -> None:
+        self._redis = redis
+        self._ttl = ttl
+        self._lease_ms = lease_ms
+        self._block_ms = block_ms
+
+    async def append(self, owner: Owner, reply_id: str, events: Sequence[Event]) -> bool:
+        """Write events as one entry, renew the lease, and read whether somebody asked to cancel."""
+        keys = log_keys(owner, reply_id)
+        with told():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                if events:
+                    body = orjson.dumps([(event.seq, event.type, event.data) for event in events])
+                    pipe.xadd(keys.events, {FIELD: body}, id=f"{events[-1].seq}-0")
+                    pipe.expire(keys.events, self._ttl)
+                if events and events[-1].type in TERMINAL:
+                    pipe.delete(keys.lease)
+                else:
+                    pipe.set(keys.lease, b"1", px=self._lease_ms)
+                pipe.exists(keys.cancel)
+                answers = await pipe.execute()
+        return bool(answers[-1])
+
+    async def follow(self, owner: Owner, reply_id: str, after: int = 0) -> AsyncGenerator[Event]:
+        """Yield the events after number `after` as they come, up to the terminal one."""
+        keys = log_keys(owner, reply_id)
+        with told():
+            if not await self._redis.exists(keys.events):
+                raise unknown(reply_id)
+        seen = after
+        while True:
+            with told():
+                entries = await self._redis.xread({keys.events: f"{seen}-0"}, block=self._block_ms, count=256)
+            if not entries:
+                lost = await self._lost(keys, seen)
+                if lost is not None:
+                    yield lost
+                    return
+                continue
+            for event in read(entries):
+                if event.seq > seen:
+                    seen = event.seq
+                    yield event
+                    if event.type in TERMINAL:
+                        return
+
+    async def _lost(self, keys: LogKeys, seen: int) -> Event | None:
+        """Tell that the writer is gone: no lease, and nothing new since the lease was looked at."""
+        with told():
+            if await self._redis.exists(keys.lease):
+                return None
+            newest = await self._redis.xrevrange(keys.events, count=1)
+        if newest and int(newest[0][0].split(b"-")[0]) > seen:
+            return None
+        return Event(seen + 1, FAILED, LOST)
+
+    async def cancel(self, owner: Owner, reply_id: str) -> None:
+        """Ask the writer to stop, wherever it runs."""
+        keys = log_keys(owner, reply_id)
+        with told():
+            if not await self._redis.exists(keys.events, keys.lease):
+                raise unknown(reply_id)
+            await self._redis.set(keys.cancel, b"1", ex=self._ttl)
+
+
+def read(entries: Any) -> list[Event]:
+    """Read the events out of XREAD's answer."""
+    return [Event(*event) for _, items in entries for _, fields in items for event in orjson.loads(fields[FIELD])]
+
+
+def unknown(reply_id: str) -> NotFound:
+    """Say that a reply does not exist, or no longer."""
+    return NotFound(f"There is no reply {reply_id!r}, or its log has expired.", param="reply_id")

@@ -1,0 +1,47 @@
+"""Who can be talked with: built-in characters, those from files, and a tenant's own."""
+
+from collections.abc import Mapping
+
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound
+from chattr.domain.character import Character
+from chattr.domain.identity import Owner
+from chattr.ports.records import Characters
+
+
+class Cast:
+    """The characters that an owner can name. A tenant's own cannot take the id of a shared one."""
+
+    def __init__(self, shared: Mapping[str, Character], own: Characters, *, default: str) -> None:
+        self._shared = shared
+        self._own = own
+        self._default = default
+
+    @property
+    def default_id(self) -> str:
+        """Who answers where a request names nobody."""
+        return self._default
+
+    async def get(self, owner: Owner, character_id: str) -> Character:
+        """Return a character. Raises `NotFound`, listing who there is."""
+        found = self._shared.get(character_id) or await self._own.get(owner, character_id)
+        if found is None:
+            known = ", ".join(character.id for character in await self.list(owner))
+            raise NotFound(f"There is no character {character_id!r}. Known: {known}.", param="model")
+        return found
+
+    async def list(self, owner: Owner) -> list[Character]:
+        """Return the shared characters, then the tenant's own."""
+        return [*self._shared.values(), *await self._own.list(owner)]
+
+    async def create(self, owner: Owner, character: Character) -> Character:
+        """Store a new character. Raises `Conflict` when the id is taken."""
+        if character.id in self._shared or not await self._own.add(owner, character):
+            raise Conflict(f"There is already a character {character.id!r}. Choose another id.", param="id")
+        return character
+
+    async def delete(self, owner: Owner, character_id: str) -> None:
+        """Remove one of the tenant's own. Raises `NotFound`, or `InvalidInput` for a shared one."""
+        if character_id in self._shared:
+            raise InvalidInput(f"{character_id!r} comes with the installation and cannot be deleted.", param="id")
+        if not await self._own.delete(owner, character_id):
+            raise NotFound(f"There is no character {character_id!r}.", param="id")
