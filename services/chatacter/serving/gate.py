@@ -1,0 +1,73 @@
+"""A few places at the model and a short queue before it; whoever finds both full is told when to come back."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from chatacter.chassis.errors import Busy
+
+REMEMBERED: Final = 20
+FIRST_GUESS: Final = 2.0
+FULL: Final = "All places at this model and in its queue are taken. Try again after the time in Retry-After."
+
+
+def unrecorded(seconds: float) -> None:
+    """Record nothing."""
+
+
+class Gate:
+    """Lets `concurrency` jobs run and `queue` more wait, first come, first served.
+
+    `record` is told each job's seconds from its place to its end.
+    """
+
+    def __init__(self, concurrency: int, queue: int, record: Callable[[float], None] = unrecorded) -> None:
+        if concurrency < 1 or queue < 0:
+            raise ValueError("a gate needs at least one place, and its queue cannot be negative")
+        self._concurrency = concurrency
+        self._queue = queue
+        self._record = record
+        self._places = asyncio.Semaphore(concurrency)
+        self._durations: deque[float] = deque(maxlen=REMEMBERED)
+        self._running = 0
+        self._waiting = 0
+
+    @property
+    def running(self) -> int:
+        """Jobs that have a place."""
+        return self._running
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return self._waiting
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which a place in the queue is likely free, from how long recent jobs took."""
+        typical = sum(self._durations) / len(self._durations) if self._durations else FIRST_GUESS
+        return max(1.0, typical * (self._waiting + 1) / self._concurrency)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place for the length of the block; wait for one in the queue. Raises `Busy` when the queue is full."""
+        if self._running + self._waiting >= self._concurrency + self._queue:
+            raise Busy(FULL, retry_after=self.retry_after)
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        self._running += 1
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._places.release()
+            took = time.monotonic() - began
+            self._durations.append(took)
+            self._record(took)

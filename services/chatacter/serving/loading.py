@@ -1,0 +1,101 @@
+"""A model loads behind the service's back; readiness says how far it is, and nobody is let in before."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+
+from chatacter.chassis.errors import ChatacterError, Misconfigured, NotReady
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER: Final = 5.0
+UNEXPECTED: Final = "The model could not be loaded; the service's log says why."
+
+
+class Loading:
+    """Loads one model in a thread, once, and closes it when the service ends.
+
+    With `preload` the load begins with the service, and requests before its end are refused with `NotReady`. Without,
+    the first request begins it and waits; until then the service counts as ready.
+    """
+
+    def __init__(self, name: str, load: Callable[[], None], close: Callable[[], None], *, preload: bool = True) -> None:
+        self.name = name
+        self._load = load
+        self._close = close
+        self._preload = preload
+        self._task: asyncio.Task[None] | None = None
+        self._ended = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load in the background for the length of the block; at its end wait for the thread and close the model."""
+        if self._preload:
+            self._begin()
+        try:
+            yield
+        finally:
+            self._ended = True
+            with anyio.CancelScope(shield=True):
+                await self.settled()
+                if self._task is not None:
+                    await asyncio.to_thread(self._close)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request would be let in now."""
+        return self.told() is None
+
+    def told(self) -> str | None:
+        """Return None when the model can work, else a sentence that says what it waits for or why it failed."""
+        if self._ended:
+            return "closed"
+        if self._task is None:
+            return "loading" if self._preload else None
+        if not self._task.done():
+            return "loading"
+        error = self._task.exception()
+        if error is None:
+            return None
+        return f"failed: {error.message if isinstance(error, ChatacterError) else UNEXPECTED}"
+
+    async def check(self) -> str | None:
+        """Answer a readiness probe."""
+        return self.told()
+
+    async def obtain(self) -> None:
+        """Return once the model can work. Raises `NotReady` while it loads, and what loading failed with."""
+        if self._task is None and not self._preload:
+            self._begin()
+            await self.settled()
+        if self._ended or self._task is None or not self._task.done():
+            raise NotReady(f"The model {self.name} is still loading.", retry_after=RETRY_AFTER)
+        error = self._task.exception()
+        if isinstance(error, ChatacterError):
+            raise error
+        if error is not None:
+            raise Misconfigured(UNEXPECTED)
+
+    async def settled(self) -> None:
+        """Wait for the end of the load that runs, good or bad; return at once where none does."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._loaded(), name=f"load {self.name}")
+        self._task.add_done_callback(self._log)
+
+    async def _loaded(self) -> None:
+        began = time.monotonic()
+        await asyncio.to_thread(self._load)
+        logger.info("model loaded", extra={"model": self.name, "seconds": round(time.monotonic() - began, 3)})
+
+    def _log(self, task: asyncio.Task[None]) -> None:
+        error = task.exception() if not task.cancelled() else None
+        if error is not None:
+            logger.error("model could not be loaded", exc_info=error, extra={"model": self.name})

@@ -1,0 +1,83 @@
+"""Loading in the background: what is told meanwhile, and who is let in."""
+
+import asyncio
+import threading
+
+import pytest
+
+from chatacter.chassis.errors import Misconfigured, NotReady
+from chatacter.serving.loading import UNEXPECTED, Loading
+
+pytestmark = pytest.mark.unit
+
+
+class Model:
+    """A model whose load takes until it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.go = threading.Event()
+        self.error = error
+        self.loaded = 0
+        self.closed = 0
+
+    def load(self) -> None:
+        self.go.wait(10)
+        if self.error:
+            raise self.error
+        self.loaded += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def test_loading_then_ready_then_closed() -> None:
+    model = Model()
+    loading = Loading("voice", model.load, model.close)
+    assert await loading.check() == "loading"
+    async with loading.running():
+        assert not loading.ready
+        with pytest.raises(NotReady) as refused:
+            await loading.obtain()
+        assert refused.value.retry_after
+        model.go.set()
+        await loading.settled()
+        assert await loading.check() is None
+        await loading.obtain()
+    assert (model.loaded, model.closed) == (1, 1)
+    assert await loading.check() == "closed"
+    with pytest.raises(NotReady):
+        await loading.obtain()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(Misconfigured("install it"), "install it"), (ValueError("secret"), UNEXPECTED)]
+)
+async def test_a_failure_is_told_and_never_in_the_exceptions_words(error: Exception, told: str) -> None:
+    model = Model(error)
+    model.go.set()
+    loading = Loading("voice", model.load, model.close)
+    async with loading.running():
+        await loading.settled()
+        assert await loading.check() == f"failed: {told}"
+        with pytest.raises(Misconfigured, match=told):
+            await loading.obtain()
+
+
+async def test_without_preload_the_first_request_loads() -> None:
+    model = Model()
+    model.go.set()
+    loading = Loading("voice", model.load, model.close, preload=False)
+    async with loading.running():
+        assert loading.ready
+        await asyncio.gather(loading.obtain())
+        assert model.loaded == 1
+        await loading.obtain()
+        assert model.loaded == 1
+
+
+async def test_a_service_that_ends_while_loading_waits_and_closes() -> None:
+    model = Model()
+    loading = Loading("voice", model.load, model.close)
+    async with loading.running():
+        asyncio.get_running_loop().call_soon(model.go.set)
+    assert (model.loaded, model.closed) == (1, 1)
