@@ -1,0 +1,210 @@
+"""Any OpenAI-compatible provider: the `openai` client for what it knows, the deltas as bytes.
+
+The client brings authentication, retries before the first byte and pooling; the stream is read raw on its aiohttp
+transport and parsed by orjson, since a model object a delta costs more than everything else together.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx2
+import orjson
+from openai import APIConnectionError, APIStatusError, AsyncAPIResponse, AsyncOpenAI, DefaultAioHttpClient, Omit
+from pydantic import SecretStr
+
+from chatacter.chassis import errors
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.telemetry import outgoing_headers
+from chattr.ports.language import ChatRequest, Chunk, finish_reason_of
+
+CONNECT_SECONDS: Final = 10.0
+CHECK_SECONDS: Final = 5.0
+CHECK_KEPT_SECONDS: Final = 30.0
+# One event of a stream: a provider that sends more without a line's end is broken.
+MAX_LINE: Final = 4 * 1024 * 1024
+END: Final = b""
+# Machine-readable codes for a prompt that does not fit: OpenAI's, and llama.cpp's `type`.
+CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+
+NO_KEY: Final = "The language model's provider wants an API key. Set MODEL__API_KEY (and check MODEL__URL)."
+WRONG_KEY: Final = "The language model's provider refused the API key. Set MODEL__API_KEY to a valid one."
+NOT_ALLOWED: Final = "The API key may not use this model. Check MODEL__API_KEY and MODEL__NAME."
+NO_MODEL: Final = "The provider knows no such model, or nothing is at this address. Check MODEL__NAME and MODEL__URL."
+TOO_LONG: Final = "The conversation is longer than the model's context. Shorten it, or lower MODEL__CONTEXT_TOKENS."
+UNREACHABLE: Final = "The language model's provider cannot be reached. Check MODEL__URL, and that it is running."
+AWAY: Final = "The language model's provider is away for now (it answered {status})."
+REFUSED: Final = "The language model's provider refused the request (it answered {status})."
+RATE_LIMIT: Final = "The language model's provider takes no more requests for now."
+BROKE_OFF: Final = "The language model's provider broke off in the middle of its answer."
+LATE: Final = "The language model took longer than it was given."
+MISCONFIGURED: Final = {401: WRONG_KEY, 403: NOT_ALLOWED, 404: NO_MODEL}
+MISCONFIGURED_KEYLESS: Final = {401: NO_KEY, 403: NO_KEY, 404: NO_MODEL}
+AWAY_STATUSES: Final = frozenset({408, 502, 503, 504, 529})
+
+
+class OpenAILanguageModel:
+    """A provider at a base URL. Opened and closed as an async context manager; constructing it does nothing."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        url: str,
+        api_key: SecretStr | None = None,
+        max_retries: int = 1,
+        through_proxy: bool = True,
+    ) -> None:
+        self.name = name
+        self._url = url
+        self._api_key = api_key.get_secret_value() if api_key else ""
+        self._max_retries = max_retries
+        self._through_proxy = through_proxy
+        self._client: AsyncOpenAI | None = None
+        self._checked: tuple[float, str | None] = (float("-inf"), None)
+
+    async def __aenter__(self) -> Self:
+        """Make the client; the first request connects."""
+        # Unset, these would be read from OPENAI_* in the environment, and sent to whatever provider is configured.
+        never_ambient: Any = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+        keyless: Any = {} if self._api_key else {"Authorization": Omit()}
+        self._client = AsyncOpenAI(
+            base_url=self._url,
+            api_key=self._api_key,
+            admin_api_key="",
+            max_retries=self._max_retries,
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+            default_headers=never_ambient | keyless,
+            http_client=DefaultAioHttpClient(trust_env=self._through_proxy),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    @property
+    def _open(self) -> AsyncOpenAI:
+        assert self._client is not None, "the language model is used outside `async with`"
+        return self._client
+
+    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        """Answer in chunks; see the port. What a chunk holds is the provider's."""
+        events, complete = EventStream(), False
+        try:
+            async with AsyncExitStack() as stack:
+                async with deadline.timeout():
+                    response = await stack.enter_async_context(self._asked(request))
+                parts = response.http_response.aiter_bytes()
+                while not events.done:
+                    async with deadline.timeout():
+                        part = await anext(parts, END)
+                    for chunk in events.feed(part):
+                        complete = complete or finish_reason_of(chunk) is not None
+                        yield chunk
+        except TimeoutError:
+            raise errors.DeadlineExceeded(LATE) from None
+        except APIStatusError as error:
+            raise self._refused(error) from None
+        except APIConnectionError:
+            raise errors.Unavailable(UNREACHABLE) from None
+        except httpx2.HTTPError:
+            raise errors.UpstreamFailed(BROKE_OFF) from None
+        if not (complete or events.said_done):
+            raise errors.UpstreamFailed(BROKE_OFF)
+
+    def _asked(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
+        # In `extra_body` the messages skip the client's typed conversion, and fields that it does not know pass.
+        return self._open.chat.completions.with_streaming_response.create(
+            model=self.name,
+            messages=[],
+            stream=True,
+            extra_body={**request.sampling, "messages": request.messages},
+            extra_headers=outgoing_headers(),
+        )
+
+    async def check(self) -> str | None:
+        """Ask the provider for its models, at most every half minute. One without that list is taken as ready."""
+        at, said = self._checked
+        if time.monotonic() - at < CHECK_KEPT_SECONDS:
+            return said
+        said = await self._probed()
+        self._checked = (time.monotonic(), said)
+        return said
+
+    async def _probed(self) -> str | None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._open.models.with_raw_response.list()
+        except (TimeoutError, APIConnectionError):
+            return UNREACHABLE
+        except APIStatusError as error:
+            refusal = self._refused(error)
+            known = error.status_code in {401, 403} or isinstance(refusal, errors.Unavailable)
+            return refusal.message if known and not isinstance(refusal, errors.Busy) else None
+        return None
+
+    def _refused(self, error: APIStatusError) -> errors.ChatacterError:
+        """Say what a status means. The provider's own words may quote the prompt, so they stay here."""
+        status = error.status_code
+        if status in {401, 403, 404}:
+            return errors.Misconfigured((MISCONFIGURED if self._api_key else MISCONFIGURED_KEYLESS)[status])
+        if status == 413 or error.code in CONTEXT_CODES or error.type in CONTEXT_CODES:
+            return errors.TooLarge(TOO_LONG)
+        retry_after = seconds(error.response.headers.get("retry-after"))
+        if status == 429:
+            return errors.Busy(RATE_LIMIT, retry_after=retry_after)
+        if status in AWAY_STATUSES:
+            return errors.Unavailable(AWAY.format(status=status), retry_after=retry_after)
+        return errors.UpstreamFailed(REFUSED.format(status=status))
+
+
+class EventStream:
+    """Takes the bytes of a stream as they come, gives the chunks that they complete. Source: WHATWG HTML, section 9.2.
+
+    Fields other than `data`, comments and empty lines are passed over; providers write one line of data an event.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.said_done = False
+        self._rest = b""
+
+    def feed(self, part: bytes) -> Iterator[Chunk]:
+        """Give the chunks that are whole now; an empty part says that the stream has ended."""
+        lines = (self._rest + (part or b"\n")).split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > MAX_LINE:
+            raise errors.UpstreamFailed(BROKE_OFF)
+        self.done = not part
+        for line in lines:
+            if not line.startswith(b"data:"):
+                continue
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                self.done = self.said_done = True
+                return
+            yield chunk_of(data)
+
+
+def chunk_of(data: bytes) -> Chunk:
+    """Parse one event. Raises `UpstreamFailed` for an error that the provider sends in its stream."""
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise errors.UpstreamFailed(BROKE_OFF) from None
+    if not isinstance(chunk, dict) or "error" in chunk:
+        raise errors.UpstreamFailed(BROKE_OFF)
+    return chunk
+
+
+def seconds(header: str | None) -> float | None:
+    """Read a `Retry-After` in seconds; its other form, a date, is left out."""
+    return float(header) if header is not None and header.isdecimal() else None

@@ -1,0 +1,54 @@
+"""A language model that continues a conversation, text by text."""
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from chatacter.chassis.deadline import Deadline
+
+# One OpenAI `chat.completion.chunk`, parsed, otherwise as it came. A model object each would cost a factor of thirty.
+Chunk: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked: OpenAI's `messages`, and every other field of the body in `sampling`, passed on as it stands."""
+
+    messages: Sequence[Mapping[str, Any]]
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    conversation: str | None = None
+    """Requests of one conversation share a growing prompt, which a model with a prompt cache keeps warm. None: none."""
+
+
+class LanguageModel(Protocol):
+    """Anything that speaks OpenAI's chat completions."""
+
+    name: str
+
+    def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        """Answer in chunks. Closing the generator ends the work at the provider.
+
+        Raises, nearly always before the first chunk: `Misconfigured` (no key, wrong key, unknown model: says what to
+        set), `Busy` (rate limit), `NotReady` (still loading), `Unavailable` (cannot be reached, or failing),
+        `TooLarge` (the prompt is longer than the context), `UpstreamFailed` (refused it, or broke off),
+        `DeadlineExceeded`.
+        """
+        ...
+
+    async def check(self) -> str | None:
+        """Return why it cannot answer now, as a sentence for the operator, or None when it can."""
+        ...
+
+
+def text_of(chunk: Chunk) -> str:
+    """Return the text that a chunk adds to the first choice; empty where it adds none."""
+    choices = chunk.get("choices")
+    if not choices:
+        return ""
+    return (choices[0].get("delta") or {}).get("content") or ""
+
+
+def finish_reason_of(chunk: Chunk) -> str | None:
+    """Return why the first choice ended, in the chunk that says so."""
+    choices = chunk.get("choices")
+    return choices[0].get("finish_reason") if choices else None
