@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
-from tests.redis_server import redis_server, redis_url
 
-__all__ = ["redis_server", "redis_url"]
+pytest_plugins = ("tests.redis_server", "tests.fake_llm_server")
 
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0", "::")
 KEPT = frozenset(

@@ -10,7 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from opentelemetry import trace
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from chatacter.chassis import errors
 from chatacter.contracts.problem import PROBLEM_JSON, OpenAIError, OpenAIErrorBody, Problem
@@ -102,9 +104,12 @@ def response_of(error: errors.ChatacterError, path: str) -> Response:
 def install(app: FastAPI) -> None:
     """Make `app` answer every error by the table; what is not in it is a 500 that tells nothing."""
 
-    async def known(request: Request, error: Exception) -> Response:
+    async def known(connection: HTTPConnection, error: Exception) -> Response | None:
         assert isinstance(error, errors.ChatacterError)
-        return response_of(error, request.url.path)
+        if isinstance(connection, WebSocket):  # not accepted yet: the handshake is answered with 403
+            await connection.close(code=1008, reason=error.message)
+            return None
+        return response_of(error, connection.url.path)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -118,7 +123,7 @@ def install(app: FastAPI) -> None:
         logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
         return response_of(errors.ChatacterError(INTERNAL), request.url.path)
 
-    app.add_exception_handler(errors.ChatacterError, known)
+    app.add_exception_handler(errors.ChatacterError, known)  # type: ignore[arg-type]  # serves HTTP and WebSocket
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unknown)

@@ -114,3 +114,8 @@ def pairs(items: tuple[str, ...]) -> dict[str, str]:
     return {
         key.strip(): value.strip() for key, separator, value in (item.partition("=") for item in items) if separator
     }
+
+
+def inherited(**changes: str) -> dict[str, str]:
+    """Return the environment for a child process: this one's, with changes."""
+    return {**os.environ, **changes}

@@ -1,5 +1,6 @@
 """Conversations as trees of messages. A branch is the path from the root to a leaf; the head is the active leaf."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
@@ -50,6 +51,9 @@ class Conversation:
     def of_record(cls, record: Mapping[str, Any]) -> "Conversation":
         """Read what `record` wrote."""
         return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+
+
+CONVERSATION_ID: Final = re.compile(r"^[A-Za-z0-9_.-]{1,128}$")
 
 
 def branch(messages: Iterable[Message], leaf_id: str | None) -> list[Message]:

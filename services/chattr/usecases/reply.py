@@ -16,13 +16,13 @@ from opentelemetry.metrics import Meter
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, NotFound, Unavailable
+from chatacter.chassis.errors import ChatacterError, Conflict, DeadlineExceeded, InvalidInput, NotFound, Unavailable
 from chatacter.chassis.problems import INTERNAL
 from chattr.domain.character import Character
-from chattr.domain.conversation import Conversation, Message, branch
+from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, branch
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.prompt import Budget, Prompt, Turn, assemble
-from chattr.ports.language import ChatRequest, Chunk, LanguageModel
+from chattr.ports.language import ChatRequest, Chunk, LanguageModel, finish_reason_of, text_of
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED, TERMINAL, Event, SessionLog, ShortTerm
 from chattr.usecases.characters import Cast
@@ -30,6 +30,7 @@ from chattr.usecases.live import Live, LogWriter
 from chattr.usecases.remember import Recollection, Remember
 
 RECALL_SECONDS: Final = 2.0
+BAD_ID: Final = "A conversation id has 1 to 128 letters, digits, `_`, `.` or `-`."
 NOT_STORED: Final = "This exchange could not be stored; the character will not know of it."
 LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for now."
 
@@ -167,10 +168,17 @@ class Reply:
         return scene
 
     async def _conversation(self, owner: Owner, conversation_id: str, character: Character) -> Conversation:
+        if not CONVERSATION_ID.match(conversation_id):
+            raise InvalidInput(BAD_ID, param="conversation_id")
         found = await self._conversations.get(owner, conversation_id)
         if found is None:
             found = Conversation(conversation_id, character.id, self._clock())
             await self._conversations.create(owner, found)
+        if found.character_id != character.id:
+            raise Conflict(
+                f"This conversation is with {found.character_id!r}. Begin another one with {character.id!r}.",
+                param="conversation_id",
+            )
         return found
 
     async def _history(self, owner: Owner, conversation: Conversation) -> list[Message]:
@@ -327,12 +335,8 @@ class Outcome:
         """Note what a chunk tells and return its text, which may be empty."""
         if chunk.get("usage"):
             self.usage = chunk["usage"]
-        choices = chunk.get("choices")
-        if not choices:
-            return ""
-        if choices[0].get("finish_reason"):
-            self.finish_reason = choices[0]["finish_reason"]
-        return (choices[0].get("delta") or {}).get("content") or ""
+        self.finish_reason = finish_reason_of(chunk) or self.finish_reason
+        return text_of(chunk)
 
     def attributes(self) -> dict[str, Any]:
         """Describe it in OpenTelemetry's GenAI conventions."""

@@ -1,0 +1,75 @@
+"""What routes ask for, one alias each. The lifespan's typed state is read here and nowhere else."""
+
+from typing import Annotated, Final
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from chatacter.chassis.auth import Caller, Principal
+from chatacter.chassis.errors import InvalidInput
+from chattr.domain.identity import PERSON, Owner
+from chattr.ports.cache import IdempotencyStore
+from chattr.ports.records import Conversations
+from chattr.ports.sessions import SessionLog, ShortTerm
+from chattr.usecases.characters import Cast
+from chattr.usecases.reply import Reply
+
+PERSON_HEADER: Final = "x-chatacter-person"
+SOMEBODY: Final = "owner"
+
+
+def owner_of(caller: Principal, connection: HTTPConnection, user: str | None = None) -> Owner:
+    """Say whose data a request touches: the key's tenant, and the person it names. Raises `InvalidInput`."""
+    person = connection.headers.get(PERSON_HEADER) or user or SOMEBODY
+    if not PERSON.match(person):
+        raise InvalidInput("A person is named by 1 to 128 letters, digits, `_`, `.`, `@` or `-`.", param="user")
+    return Owner(caller.tenant, person)
+
+
+def owner(caller: Caller, connection: HTTPConnection) -> Owner:
+    """Say whose data a request without a body of its own touches."""
+    return owner_of(caller, connection)
+
+
+def reply(connection: HTTPConnection) -> Reply:
+    """Return what makes characters answer."""
+    found: Reply = connection.state.reply
+    return found
+
+
+def cast(connection: HTTPConnection) -> Cast:
+    """Return the characters."""
+    found: Cast = connection.state.characters
+    return found
+
+
+def conversations(connection: HTTPConnection) -> Conversations:
+    """Return the stored conversations."""
+    found: Conversations = connection.state.conversations
+    return found
+
+
+def short_term(connection: HTTPConnection) -> ShortTerm:
+    """Return short-term memory."""
+    found: ShortTerm = connection.state.short_term
+    return found
+
+
+def session_log(connection: HTTPConnection) -> SessionLog:
+    """Return the logs of replies."""
+    found: SessionLog = connection.state.session_log
+    return found
+
+
+def idempotency_store(connection: HTTPConnection) -> IdempotencyStore:
+    """Return the kept answers."""
+    found: IdempotencyStore = connection.state.idempotency
+    return found
+
+
+OwnerDep = Annotated[Owner, Depends(owner)]
+ReplyDep = Annotated[Reply, Depends(reply)]
+CastDep = Annotated[Cast, Depends(cast)]
+ConversationsDep = Annotated[Conversations, Depends(conversations)]
+ShortTermDep = Annotated[ShortTerm, Depends(short_term)]
+SessionLogDep = Annotated[SessionLog, Depends(session_log)]
