@@ -34,6 +34,8 @@ class Service:
     lifespan: Lifespan
     routers: Sequence[APIRouter]
     telemetry: Telemetry
+    probes: Sequence[APIRouter] = ()
+    """Further routes that the kubelet asks: open, like `/livez`, so they may tell nothing but a state."""
 
 
 def build(service: Service, settings: ServiceSettings) -> FastAPI:
@@ -50,7 +52,8 @@ def build(service: Service, settings: ServiceSettings) -> FastAPI:
     app.state.keyring = keyring_of(settings)
     for router in service.routers:
         app.include_router(router)
-    app.router.routes.extend(probes(service.health).routes)
+    for open_router in (probes(service.health), *service.probes):
+        app.router.routes.extend(open_router.routes)
     app.include_router(operations(app, service.telemetry, metrics=settings.enable_metrics))
     problems.install(app)
     guard(app, service, settings)
