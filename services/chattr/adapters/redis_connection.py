@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
+from redis import DriverInfo, __version__
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -14,6 +15,8 @@ from chattr.domain.identity import Owner
 PREFIX: Final = "chatacter"
 AWAY: Final = "Redis does not answer. Nothing was lost; try again in a moment."
 RETRY_AFTER: Final = 2.0
+# Said once here: left to itself, the client reads its own version from disk with every connection, in the event loop.
+DRIVER: Final = DriverInfo(lib_version=__version__)
 
 
 def key(owner: Owner, *parts: str) -> str:
@@ -22,14 +25,19 @@ def key(owner: Owner, *parts: str) -> str:
 
 
 @asynccontextmanager
-async def connected(url: str, *, connections: int = 64, timeout: float = 5.0) -> AsyncIterator[Redis]:
+async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) -> AsyncIterator[Redis]:
     """Hold a pool that waits for a free connection instead of failing. Connects with the first command.
 
     Raises `Misconfigured` when the URL cannot be read.
     """
     try:
         pool = BlockingConnectionPool.from_url(
-            url, max_connections=connections, timeout=timeout, socket_timeout=timeout, socket_connect_timeout=timeout
+            url,
+            max_connections=connections,
+            timeout=seconds,
+            socket_timeout=seconds,
+            socket_connect_timeout=seconds,
+            driver_info=DRIVER,
         )
     except ValueError as error:
         raise Misconfigured("A Redis URL must begin with redis://, rediss:// or unix://.") from error
