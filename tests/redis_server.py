@@ -55,8 +55,8 @@ class RedisServer:
         program = shutil.which("redis-server")
         if program is None:
             pytest.skip("redis-server is not on PATH")
-        flags = {"port": str(self.port), "bind": "127.0.0.1", "unixsocket": "", "dir": str(self.folder), **self.options}
-        arguments = [part for name, value in flags.items() if value or name == "save" for part in (f"--{name}", value)]
+        flags = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), **self.options}
+        arguments = [part for name, value in flags.items() for part in (f"--{name}", *(value.split() or [""]))]
         with (self.folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
         until = time.monotonic() + STARTING_SECONDS

@@ -1,0 +1,56 @@
+"""Jobs and records are refused a Redis that may lose them."""
+
+from typing import Any
+
+import pytest
+from tests.redis_server import free_port, started
+
+from chatacter.chassis.errors import Misconfigured, Unavailable
+from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_durability import require_durable
+
+pytestmark = pytest.mark.integration
+
+VOLATILE = {"appendonly": "no", "save": ""}
+EVICTING = {"maxmemory": "64mb", "maxmemory_policy": "allkeys-lru"}
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({}, None),
+        ({"appendonly": "no", "save": "900 1"}, None),
+        ({"maxmemory": "64mb", "maxmemory_policy": "noeviction"}, None),
+        ({"maxmemory_policy": "allkeys-lru"}, None),  # without a limit nothing is evicted
+        (EVICTING, "allkeys-lru"),
+        (VOLATILE, "keeps nothing on disk"),
+    ],
+)
+async def test_only_a_server_that_keeps_everything_will_do(options: dict[str, Any], hint: str | None) -> None:
+    with started(**options) as server:
+        async with connected(server.url) as redis:
+            if hint is None:
+                await require_durable(redis, "JOBS__URL")
+                return
+            with pytest.raises(Misconfigured, match=f"JOBS__URL: .*{hint}"):
+                await require_durable(redis, "JOBS__URL")
+            await require_durable(redis, "JOBS__URL", volatile_accepted=True)
+
+
+@pytest.mark.parametrize(("appendonly", "accepted"), [("yes", True), ("no", False)])
+async def test_a_managed_server_that_hides_its_settings_is_judged_by_what_it_tells(
+    appendonly: str, accepted: bool
+) -> None:
+    with started(appendonly=appendonly, rename_command="CONFIG HIDDEN") as server:
+        async with connected(server.url) as redis:
+            if accepted:
+                await require_durable(redis, "JOBS__URL")
+            else:
+                with pytest.raises(Misconfigured):
+                    await require_durable(redis, "JOBS__URL")
+
+
+async def test_a_server_that_is_away_is_not_called_misconfigured() -> None:
+    async with connected(f"redis://127.0.0.1:{free_port()}/0") as redis:
+        with pytest.raises(Unavailable):
+            await require_durable(redis, "JOBS__URL")
