@@ -1,0 +1,42 @@
+# Chatacter. `make` lists what can be done. The same targets run in CI (.ci/run).
+PYTHON ?= python3
+BIN := .venv/bin
+RUNTIME := .venv/.runtime-installed
+DEV := .venv/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check render bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(RUNTIME) ## Install what is missing and start everything on this machine; Ctrl-C stops it
+	@exec $(BIN)/chatacter up
+
+test: $(DEV) ## Run every test, with real small models
+	@$(BIN)/chatacter models install --profile tests
+	$(BIN)/python -m pytest
+
+check: $(DEV) ## Check style, types, import rules and generated files
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy services
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/render --check
+
+render: $(DEV) ## Write the generated files anew
+	$(BIN)/python scripts/render
+
+bench: $(DEV) ## Measure on this machine
+	@$(BIN)/chatacter models install --profile embedded
+	@set -e; for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark"; done
+
+clean: ## Remove what can be made again; never data, never models
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements.lock pyproject.toml scripts/venv
+	@PYTHON=$(PYTHON) scripts/venv requirements.lock $@
+
+$(DEV): requirements-dev.lock pyproject.toml scripts/venv
+	@PYTHON=$(PYTHON) scripts/venv requirements-dev.lock $@ $(RUNTIME)
