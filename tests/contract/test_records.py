@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from chattr.domain.character import Character
 
 from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.fakes.records import FakeCharacters, FakeConversations
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_records import RedisCharacters, RedisConversations
-from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import Owner
 from chattr.ports.records import Characters, Conversations
@@ -41,7 +41,9 @@ async def characters(request: pytest.FixtureRequest) -> AsyncIterator[Characters
 
 def said(number: int, parent: int | None) -> Message:
     parent_id = None if parent is None else f"m{parent}"
-    return Message(f"m{number}", parent_id, "user" if number % 2 else "assistant", f"text {number}", float(number), "ada")
+    return Message(
+        f"m{number}", parent_id, "user" if number % 2 else "assistant", f"text {number}", float(number), "ada"
+    )
 
 
 def character(name: str) -> Character:

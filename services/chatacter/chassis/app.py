@@ -77,6 +77,7 @@ def closing(service: Service) -> Lifespan:
 
 def guard(app: FastAPI, service: Service, settings: ServiceSettings) -> None:
     """Put the middleware around it; the last one added is the outermost."""
+    app.add_middleware(problems.Unexpected)
     app.add_middleware(RequestLimits, max_bytes=settings.max_request_bytes, seconds=settings.request_timeout)
     if settings.on_loopback and not settings.keys_required:
         app.add_middleware(LoopbackHost)

@@ -23,7 +23,7 @@ from typing import ClassVar
 
 
 class ChatacterError(Exception):
-    """Base of all errors that are meant. `message` is shown to the caller: it says what to change; `code` is for programs."""
+    """Base of all errors that are meant. `message` tells the caller what to change; `code` is for programs."""
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False

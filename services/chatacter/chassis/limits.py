@@ -1,7 +1,6 @@
 """Limits on every request, as plain ASGI: the size of a body, the time in which it arrives, and who may be the host."""
 
 import asyncio
-import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,57 +28,61 @@ class RequestLimits:
             declared = int(dict(scope["headers"]).get(b"content-length", b"0"))
         except ValueError:
             declared = 0
-        request = LimitedRequest(receive, send, self._max_bytes, time.monotonic() + self._seconds)
+        request = LimitedRequest(receive, send, self._max_bytes)
+        if declared > self._max_bytes:
+            await response_of(request.too_large(), scope["path"])(scope, receive, send)
+            return
+        refusal: ChatacterError | None = None
         try:
-            if declared > self._max_bytes:
-                raise request.too_large()
-            async with asyncio.timeout(self._seconds) as request.until_start:
+            async with asyncio.timeout(self._seconds) as until_start:
+                request.until_start = until_start
                 await self._app(scope, request.receive, request.send)
         except TimeoutError:
-            if request.started or not request.until_start_expired():
+            if request.started or not until_start.expired():
                 raise
-            late = DeadlineExceeded(f"No answer within {self._seconds:g} s. Ask for less, or raise REQUEST_TIMEOUT.")
-            await response_of(late, scope["path"])(scope, receive, send)
-        except ChatacterError as error:
-            if request.started:
-                raise
-            await response_of(error, scope["path"])(scope, receive, send)
+            refusal = DeadlineExceeded(f"No answer within {self._seconds:g} s. Ask for less, or raise REQUEST_TIMEOUT.")
+        except TooLarge as error:
+            refusal = error
+        if (refusal or request.refusal) is not None and not request.started:
+            await response_of(refusal or request.too_large(), scope["path"])(scope, receive, send)
 
 
 class LimitedRequest:
     """The two channels of one request, counted."""
 
-    def __init__(self, receive: Receive, send: Send, max_bytes: int, deadline: float) -> None:
+    def __init__(self, receive: Receive, send: Send, max_bytes: int) -> None:
         self._receive = receive
         self._send = send
         self._max_bytes = max_bytes
-        self._deadline = deadline
         self._received = 0
         self._complete = False
         self.started = False
+        self.refusal: TooLarge | None = None
         self.until_start: asyncio.Timeout | None = None
 
     def too_large(self) -> TooLarge:
         """Say which limit the body is over."""
         return TooLarge(f"The body is over {self._max_bytes} bytes (MAX_REQUEST_BYTES).")
 
-    def until_start_expired(self) -> bool:
-        """Whether it was this limit that ended the request."""
-        return self.until_start is not None and self.until_start.expired()
-
     async def receive(self) -> Message:
         """Pass a part of the body on, counted; after the body, wait for the hang-up without limit."""
-        if self._complete:
-            return await self._receive()
         message = await self._receive()
+        if self._complete:
+            return message
         self._received += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._received > self._max_bytes:
-            raise self.too_large()
+            self.refusal = self.too_large()
+            raise self.refusal
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the answer on; once it has begun it may take its time."""
+        """Pass a part of the answer on; once it has begun it may take its time.
+
+        A body parser may answer an oversized body in its own words: those are dropped for ours.
+        """
+        if self.refusal is not None and not self.started:
+            return
         if message["type"] == "http.response.start":
             self.started = True
             if self.until_start is not None:

@@ -12,6 +12,7 @@ from opentelemetry import trace
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from chatacter.chassis import errors
@@ -102,7 +103,7 @@ def response_of(error: errors.ChatacterError, path: str) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Make `app` answer every error by the table; what is not in it is a 500 that tells nothing."""
+    """Make `app` answer every error by the table. Put `Unexpected` around it for what is not in the table."""
 
     async def known(connection: HTTPConnection, error: Exception) -> Response | None:
         assert isinstance(error, errors.ChatacterError)
@@ -119,14 +120,38 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return plain_http(error, request.url.path)
 
-    async def unknown(request: Request, error: Exception) -> Response:
-        logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
-        return response_of(errors.ChatacterError(INTERNAL), request.url.path)
-
     app.add_exception_handler(errors.ChatacterError, known)  # type: ignore[arg-type]  # serves HTTP and WebSocket
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(Exception, unknown)
+
+
+class Unexpected:
+    """The innermost middleware: an error that nobody meant is logged within its trace, and its answer tells nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; where its answer has begun already, break it off."""
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except errors.ChatacterError:  # a limit's own
+            raise
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
+            trace.get_current_span().set_attribute("error.type", type(error).__name__)
+            if started:
+                raise
+            await response_of(errors.ChatacterError(INTERNAL), scope["path"])(scope, receive, send)
 
 
 def first_mistake(error: RequestValidationError) -> errors.InvalidInput:

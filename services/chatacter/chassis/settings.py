@@ -47,7 +47,7 @@ class ServiceSettings(BaseSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     """Port to listen on."""
     chatacter_home: Annotated[Path, Field(default_factory=default_home)]
-    """The one folder for models and embedded data. Unset: `$XDG_DATA_HOME/chatacter`, else `~/.local/share/chatacter`."""
+    """The folder for models and data. Unset: `$XDG_DATA_HOME/chatacter`, else `~/.local/share/chatacter`."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The least severe level that is written."""
     log_format: Literal["text", "json"] = "text"
