@@ -1,0 +1,199 @@
+"""Assets in any file system that fsspec knows: `file://` here, `s3://` and `gs://` by the same code.
+
+An asset is two files, each written under a temporary name and moved: its bytes, named by their hash, then its
+description, which names them. What no description names is not there. All of it runs in threads.
+"""
+
+import asyncio
+import hashlib
+import io
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import orjson
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+from chatacter.chassis.errors import InvalidInput, Misconfigured, NotFound, Unavailable
+from chattr.domain.identity import Owner
+from chattr.ports.assets import Asset
+
+T = TypeVar("T")
+
+SCHEMA: Final = 1
+ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+DESCRIPTION: Final = "asset.json"
+CHUNK: Final = 256 * 1024
+BAD_ID: Final = "An asset's id is 1 to 128 letters, digits, `_` or `-`."
+GONE: Final = "There is no such file, or it was removed."
+AWAY: Final = "The store of media files does not answer."
+UNKNOWN: Final = "ASSETS_URL: no file system for this URL ({reason}). Use file://, s3:// or gs://."
+
+
+class FsspecAssets:
+    """Assets under one URL: `<root>/<tenant>/<person>/<id>/`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._fs: Any = None
+        self._root = ""
+
+    async def open(self) -> None:
+        """Connect, and prove that it can be written to. Raises `Misconfigured`."""
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        try:
+            self._fs, self._root = url_to_fs(self._url)
+            probe = f"{self._root}/.writable-{uuid4().hex}"
+            self._fs.makedirs(self._root, exist_ok=True)
+            self._fs.pipe_file(probe, b"")
+            self._fs.rm_file(probe)
+        except (ImportError, ValueError) as error:
+            raise Misconfigured(UNKNOWN.format(reason=type(error).__name__)) from error
+        except OSError as error:
+            raise Misconfigured(
+                f"ASSETS_URL: cannot be written to ({error.strerror or type(error).__name__})."
+            ) from error
+
+    async def put(self, owner: Owner, asset_id: str, data: bytes, media_type: str) -> Asset:
+        """Store an asset. When the caller is cancelled the asset is whole or absent, never half."""
+        folder = self._folder(owner, asset_id)
+        if folder is None:
+            raise InvalidInput(BAD_ID, param="id")
+        return await finished(lambda: self._put(folder, asset_id, data, media_type))
+
+    def _put(self, folder: str, asset_id: str, data: bytes, media_type: str) -> Asset:
+        asset = Asset(asset_id, media_type, len(data), hashlib.sha256(data).hexdigest(), time.time())
+        with reached():
+            self._fs.makedirs(folder, exist_ok=True)
+            self._write(data_path(folder, asset), data)
+            self._write(f"{folder}/{DESCRIPTION}", orjson.dumps({"schema": SCHEMA, **asdict(asset)}))
+            for path in self._fs.ls(folder, detail=False):
+                if path.rpartition("/")[2] not in {DESCRIPTION, data_path(folder, asset).rpartition("/")[2]}:
+                    self._fs.rm_file(path)
+        return asset
+
+    def _write(self, path: str, data: bytes) -> None:
+        temporary = f"{path}.{uuid4().hex}"
+        try:
+            with self._fs.open(temporary, "wb") as file:
+                file.write(data)
+                synced(file)
+            self._fs.mv(temporary, path)
+        except BaseException:
+            if self._fs.exists(temporary):
+                self._fs.rm_file(temporary)
+            raise
+
+    async def info(self, owner: Owner, asset_id: str) -> Asset | None:
+        """Describe an asset, or return None."""
+        folder = self._folder(owner, asset_id)
+        return await asyncio.to_thread(self._info, folder) if folder else None
+
+    def _info(self, folder: str) -> Asset | None:
+        try:
+            with reached():
+                stored = orjson.loads(self._fs.cat_file(f"{folder}/{DESCRIPTION}"))
+        except NotFound:
+            return None
+        if stored.pop("schema") != SCHEMA:
+            raise Misconfigured("A stored file was described by another version of Chattr. Run one version at a time.")
+        return Asset(**stored)
+
+    async def read(self, owner: Owner, asset_id: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
+        """Yield the bytes between two offsets."""
+        folder = self._folder(owner, asset_id)
+        if folder is None:
+            raise NotFound(GONE, param="id")
+        file = await asyncio.to_thread(self._opened, folder, start)
+        try:
+            while stop is None or start < stop:
+                wanted = CHUNK if stop is None else min(CHUNK, stop - start)
+                chunk = await asyncio.to_thread(self._chunk, file, wanted)
+                if not chunk:
+                    return
+                start += len(chunk)
+                yield chunk
+        finally:
+            await finished(file.close)
+
+    def _opened(self, folder: str, start: int) -> Any:
+        asset = self._info(folder)
+        if asset is None:
+            raise NotFound(GONE, param="id")
+        with reached():
+            file = self._fs.open(data_path(folder, asset), "rb", block_size=CHUNK)
+            file.seek(start)
+            return file
+
+    def _chunk(self, file: Any, wanted: int) -> bytes:
+        with reached():
+            return bytes(file.read(wanted))
+
+    async def delete(self, owner: Owner, asset_id: str) -> bool:
+        """Remove an asset: its description first, so that nobody sees half of it."""
+        folder = self._folder(owner, asset_id)
+        return await finished(lambda: self._delete(folder)) if folder else False
+
+    def _delete(self, folder: str) -> bool:
+        there = self._info(folder) is not None
+        with reached():
+            if there:
+                self._fs.rm_file(f"{folder}/{DESCRIPTION}")
+            if self._fs.isdir(folder):
+                self._fs.rm(folder, recursive=True)
+        return there
+
+    def _folder(self, owner: Owner, asset_id: str) -> str | None:
+        if not ID.fullmatch(asset_id):
+            return None
+        return f"{self._root}/{safe(owner.tenant)}/{safe(owner.person)}/{asset_id}"
+
+
+def data_path(folder: str, asset: Asset) -> str:
+    """Name the file with an asset's bytes."""
+    return f"{folder}/{asset.sha256}"
+
+
+def safe(name: str) -> str:
+    """Write a name as one part of a path, different for every name; `..` is not special in it."""
+    written = quote(name, safe="@-_.")
+    return f"%2E{written[1:]}" if written.startswith(".") else written
+
+
+def synced(file: Any) -> None:
+    """Force a local file to disk; remote ones are there once they are closed."""
+    file.flush()
+    try:
+        descriptor = file.fileno()
+    except (AttributeError, io.UnsupportedOperation):
+        return
+    os.fsync(descriptor)
+
+
+async def finished(work: Callable[[], T]) -> T:
+    """Run in a thread and wait for its end even when cancelled: a thread cannot be stopped half-way."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Turn a missing file into `NotFound`, and a store that fails into `Unavailable`."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(GONE, param="id") from error
+    except OSError as error:
+        raise Unavailable(AWAY, retry_after=5) from error

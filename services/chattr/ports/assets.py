@@ -1,0 +1,38 @@
+"""Finished media and what was uploaded for them. An asset is there as a whole, or not at all."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from chattr.domain.identity import Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """What is known of an asset beside its bytes."""
+
+    id: str
+    media_type: str
+    size: int
+    sha256: str
+    created_at: float
+
+
+class Assets(Protocol):
+    """A store of files by id. An id is 1 to 128 letters, digits, `_` or `-`; any other names nothing."""
+
+    async def put(self, owner: Owner, asset_id: str, data: bytes, media_type: str) -> Asset:
+        """Store an asset; readers see the old one or the new one, never a part. Raises `InvalidInput` for a bad id."""
+        ...
+
+    async def info(self, owner: Owner, asset_id: str) -> Asset | None:
+        """Describe an asset, or return None."""
+        ...
+
+    def read(self, owner: Owner, asset_id: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
+        """Yield the bytes from `start` up to, not including, `stop`. Raises `NotFound`."""
+        ...
+
+    async def delete(self, owner: Owner, asset_id: str) -> bool:
+        """Remove an asset; False when there was none."""
+        ...

@@ -1,0 +1,144 @@
+"""What holds for every store of assets. `memory://` stands in for object stores: no folders, no descriptors."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatacter.chassis.errors import InvalidInput, Misconfigured, NotFound, Unavailable
+from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.fakes.assets import FakeAssets
+from chattr.domain.identity import Owner
+from chattr.ports.assets import Assets
+
+pytestmark = pytest.mark.contract
+
+ACME = Owner("acme")
+WEBM = "video/webm"
+
+
+@pytest.fixture(params=["fake", "file", "memory"])
+async def assets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Assets]:
+    if request.param == "fake":
+        yield FakeAssets()
+        return
+    root = (tmp_path / "assets").as_uri() if request.param == "file" else f"memory://{tmp_path.name}"
+    found = FsspecAssets(root)
+    await found.open()
+    yield found
+
+
+async def read(assets: Assets, asset_id: str, start: int = 0, stop: int | None = None, owner: Owner = ACME) -> bytes:
+    return b"".join([chunk async for chunk in assets.read(owner, asset_id, start, stop)])
+
+
+def files_under(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_what_is_put_is_got(assets: Assets) -> None:
+    data = bytes(range(256)) * 4000
+    made = await assets.put(ACME, "video_1-1", data, WEBM)
+    assert (made.media_type, made.size, made.sha256) == (WEBM, len(data), hashlib.sha256(data).hexdigest())
+    assert await assets.info(ACME, "video_1-1") == made
+    assert await read(assets, "video_1-1") == data
+    assert await read(assets, "video_1-1", 10, 300_000) == data[10:300_000]
+    assert await read(assets, "video_1-1", len(data) - 3) == data[-3:]
+
+
+async def test_an_empty_asset_is_one(assets: Assets) -> None:
+    await assets.put(ACME, "a", b"", WEBM)
+    assert await read(assets, "a") == b""
+
+
+async def test_a_second_put_replaces_the_first(assets: Assets) -> None:
+    await assets.put(ACME, "a", b"old", WEBM)
+    await assets.put(ACME, "a", b"new!", "video/mp4")
+    found = await assets.info(ACME, "a")
+    assert found is not None
+    assert (found.size, found.media_type) == (4, "video/mp4")
+    assert await read(assets, "a") == b"new!"
+
+
+async def test_owners_do_not_see_each_other(assets: Assets) -> None:
+    await assets.put(ACME, "a", b"acme's", WEBM)
+    for other in (Owner("other"), Owner("acme", "anna"), Owner("..", "acme")):
+        assert await assets.info(other, "a") is None
+        with pytest.raises(NotFound):
+            await read(assets, "a", owner=other)
+        assert not await assets.delete(other, "a")
+    assert await read(assets, "a") == b"acme's"
+
+
+async def test_what_is_deleted_is_gone(assets: Assets) -> None:
+    await assets.put(ACME, "a", b"x", WEBM)
+    assert await assets.delete(ACME, "a")
+    assert not await assets.delete(ACME, "a")
+    assert await assets.info(ACME, "a") is None
+    with pytest.raises(NotFound):
+        await read(assets, "a")
+
+
+@pytest.mark.parametrize("bad", ["", "..", "../a", "a/b", "a.b", "/etc/passwd", "a\x00b", "x" * 129])
+async def test_an_id_is_no_path(assets: Assets, bad: str) -> None:
+    with pytest.raises(InvalidInput):
+        await assets.put(ACME, bad, b"x", WEBM)
+    assert await assets.info(ACME, bad) is None
+    assert not await assets.delete(ACME, bad)
+    with pytest.raises(NotFound):
+        await read(assets, bad)
+
+
+async def test_no_owner_leads_out_of_the_folder(tmp_path: Path) -> None:
+    assets = FsspecAssets((tmp_path / "assets").as_uri())
+    await assets.open()
+    for owner in (Owner("..", ".."), Owner(".hidden", "a/../../b"), Owner("%2E.", "x")):
+        await assets.put(owner, "a", owner.tenant.encode(), WEBM)
+    written = [path for path in files_under(tmp_path) if path.name == "asset.json"]
+    assert len(written) == 3
+    assert all((tmp_path / "assets").resolve() in path.resolve().parents for path in written)
+    assert await read(assets, "a", owner=Owner("..", "..")) == b".."
+
+
+async def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assets = FsspecAssets((tmp_path / "assets").as_uri())
+    await assets.open()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(assets._fs, "mv", full, raising=False)
+        with pytest.raises(Unavailable):
+            await assets.put(ACME, "a", b"x" * 1000, WEBM)
+    assert await assets.info(ACME, "a") is None
+    assert files_under(tmp_path) == []
+
+
+async def test_a_replaced_asset_leaves_no_old_bytes(tmp_path: Path) -> None:
+    assets = FsspecAssets((tmp_path / "assets").as_uri())
+    await assets.open()
+    for data in (b"one", b"two", b"two"):
+        await assets.put(ACME, "a", data, WEBM)
+    assert len(files_under(tmp_path)) == 2
+
+
+async def test_a_cancelled_put_is_whole_or_absent(tmp_path: Path) -> None:
+    assets = FsspecAssets((tmp_path / "assets").as_uri())
+    await assets.open()
+    task = asyncio.create_task(assets.put(ACME, "a", b"x" * 1_000_000, WEBM))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if (await assets.info(ACME, "a")) is not None:
+        assert len(await read(assets, "a")) == 1_000_000
+    assert len(files_under(tmp_path)) in {0, 2}
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket", "file:///proc/none/assets"])
+async def test_a_store_that_cannot_be_used_says_so_at_start(url: str) -> None:
+    with pytest.raises(Misconfigured, match="ASSETS_URL"):
+        await FsspecAssets(url).open()
