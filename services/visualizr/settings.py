@@ -1,0 +1,49 @@
+"""What Visualizr can be told."""
+
+from typing import Annotated, Self
+
+from chatacter.chassis.settings import ServiceSettings
+from pydantic import Field, SecretStr, model_validator
+
+
+class VisualizrSettings(ServiceSettings):
+    """Settings of the video predictor; every other one is as in any service."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8002
+    """Port to listen on."""
+    shutdown_grace: Annotated[float, Field(ge=0)] = 120.0
+    """Seconds that running films get to finish after SIGTERM; at least as long as the longest film takes."""
+    visualizr_model: str = "portrait"
+    """The backend that films: the name of a `chatacter.video` plugin."""
+    visualizr_threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads with which one film is encoded. The speech model wants the other cores."""
+    visualizr_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    """Films made side by side."""
+    visualizr_queue: Annotated[int, Field(ge=0, le=1024)] = 4
+    """Films that may wait for a place; one more is refused with 429 and `Retry-After`."""
+    preload_models: bool = True
+    """Load the model at start, so that the first request finds it ready. `false`: the first request waits for it."""
+    visualizr_max_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """Longest sound that is filmed; a longer one is refused with 413."""
+    visualizr_size: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] = 512
+    """Width and height in pixels of a film whose request names neither."""
+    visualizr_max_side: Annotated[int, Field(ge=64, le=2048)] = 1280
+    """Longest side in pixels that a film may have."""
+    visualizr_fps: Annotated[int, Field(ge=1, le=60)] = 25
+    """Frames a second of a film whose request names none."""
+    visualizr_max_image_pixels: Annotated[int, Field(ge=4096)] = 24_000_000
+    """Most pixels that a photo may have; a larger one is refused before it is decoded."""
+    visualizr_remote_url: str | None = None
+    """With `VISUALIZR_MODEL=remote`: base URL of the Visualizr that films instead of this one."""
+    visualizr_remote_model: str = "portrait"
+    """With `VISUALIZR_MODEL=remote`: the model to ask for there."""
+    visualizr_remote_api_key: SecretStr | None = None
+    """With `VISUALIZR_MODEL=remote`: the key for it; `SERVICE_TOKEN` when unset."""
+    visualizr_remote_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """With `VISUALIZR_MODEL=remote`: seconds without any sign of life after which the other one counts as gone."""
+
+    @model_validator(mode="after")
+    def _default_fits(self) -> Self:
+        if self.visualizr_size > self.visualizr_max_side:
+            raise ValueError("VISUALIZR_SIZE is larger than VISUALIZR_MAX_SIDE")
+        return self
