@@ -34,6 +34,7 @@ ModelName = Annotated[str, Path(description="A model that this service serves; G
 NOT_V1: Final = "The body is not JSON that KServe's V1 protocol knows."
 NOT_V2: Final = "The body is not an inference request of the Open Inference Protocol."
 V2: Final = "v2"
+CLOUD_EVENT: Final = "application/cloudevents+json"
 RETRY_AFTER: Final = 5.0
 
 V1_BODY: Final = {
@@ -143,8 +144,9 @@ class Models:
 
 
 def json_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Drop the parameters of the content type: KServe compares it as a whole."""
-    return {**headers, "content-type": headers.get("content-type", "").partition(";")[0].strip().lower()}
+    """Name the content type as KServe compares it, as a whole: a cloud event, or JSON whatever a client calls it."""
+    given = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return {**headers, "content-type": given if given == CLOUD_EVENT else "application/json"}
 
 
 def decoded(plane: DataPlane, name: str, body: bytes, headers: dict[str, str]) -> InferRequest:

@@ -1,0 +1,82 @@
+"""What a speech backend is: `load`, one streaming verb, `close`, and capabilities that callers test."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatacter.contracts.speech import Phoneme, Voice
+
+Samples = NDArray[np.float32]
+
+NOTHING_TO_SAY: Final = "input: there is nothing in this text that this model can pronounce."
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechCapabilities:
+    """What a backend can do; nothing is asked of it that is not in here.
+
+    `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor.
+    """
+
+    languages: frozenset[str]
+    sample_rate: int
+    cloning: bool
+    instructions: bool
+    timings: bool
+    speed: tuple[float, float]
+    max_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A text to speak, checked against the capabilities. `language` is None for the voice's own."""
+
+    text: str
+    voice: str
+    speed: float
+    language: str | None
+    instructions: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechChunk:
+    """A piece of sound that can be heard at once.
+
+    `samples` are mono in [-1, 1] at the backend's rate. Phonemes, where the backend has timings, cover the piece
+    without a gap; their times are seconds from the start of the whole sound.
+    """
+
+    samples: Samples
+    phonemes: tuple[Phoneme, ...] = ()
+
+
+class SpeechBackend(Protocol):
+    """A model that speaks. The constructor does no work; every method blocks and is called off the event loop."""
+
+    @property
+    def capabilities(self) -> SpeechCapabilities:
+        """What it can do; the same before and after loading."""
+        ...
+
+    def load(self) -> None:
+        """Make it ready to speak. Raises `Misconfigured` when something has to be installed or set first."""
+        ...
+
+    def voices(self) -> Sequence[Voice]:
+        """List the voices that can be asked for, in a stable order."""
+        ...
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        """Speak clause by clause, the first one short. Ends early once `cancelled` is set.
+
+        Raises `InvalidInput` before the first chunk for a text in which there is nothing to pronounce.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what `load` took. May be called without it."""
+        ...

@@ -1,0 +1,1 @@
+"""The speech backends that come with Vocalizr; others come by entry point."""

@@ -1,0 +1,79 @@
+"""Cutting a text where a speaker would breathe: a short first piece, so that it sounds early, then sentences."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+# The end of a sentence: its mark, what closes after it, and a space; or a line's end.
+SENTENCE_END: Final = re.compile(r"(?:[.!?…]+[\"')\]”’]*(?=\s)|\n)\s*")
+CLAUSE_END: Final = re.compile(r"(?:[,;:—]+[\"')\]”’]*)(?=\s)\s*")
+BEFORE_CONJUNCTION: Final = re.compile(r"\s+(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
+
+FIRST: Final = 60
+MOST: Final = 220
+LEAST: Final = 12
+
+
+def clauses(text: str, *, first: int = FIRST, most: int = MOST, least: int = LEAST) -> list[str]:
+    """Cut a text into pieces of at most `most` characters at the ends of sentences, else of clauses, else of words.
+
+    The first piece has at most `first` characters where the text has a place to cut before them. Very short
+    sentences, under `least` characters, are joined with the next. No letter is lost: only white space around a cut is.
+    """
+    pieces: list[str] = []
+    for sentence in sentences(text, least):
+        if not pieces and len(sentence) > first:
+            head, rest = early_cut(sentence, first, least)
+            pieces.append(head) if head else None
+            pieces.extend(shortened(rest, most))
+        else:
+            pieces.extend(shortened(sentence, most))
+    return pieces
+
+
+def sentences(text: str, least: int) -> Iterator[str]:
+    """Yield the sentences of a text; short ones together with what follows them."""
+    held = ""
+    for sentence in cut_after(SENTENCE_END, text):
+        held = f"{held} {sentence}" if held else sentence
+        if len(held) >= least:
+            yield held
+            held = ""
+    if held:
+        yield held
+
+
+def cut_after(end: re.Pattern[str], text: str) -> Iterator[str]:
+    """Yield the non-empty parts of a text, cut after each match of `end`."""
+    begin = 0
+    for match in end.finditer(text):
+        if part := text[begin : match.end()].strip():
+            yield part
+        begin = match.end()
+    if part := text[begin:].strip():
+        yield part
+
+
+def early_cut(sentence: str, first: int, least: int) -> tuple[str, str]:
+    """Cut a short first piece off a long sentence; it is empty when there is no good place."""
+    for end in (CLAUSE_END, BEFORE_CONJUNCTION):
+        places = [match.end() for match in end.finditer(sentence) if least <= match.start() <= first]
+        if places and sentence[places[0] :].strip():
+            return sentence[: places[0]].strip(), sentence[places[0] :].strip()
+    return "", sentence
+
+
+def shortened(sentence: str, most: int) -> Iterator[str]:
+    """Yield a sentence in parts of at most `most` characters: cut at clauses, else at spaces, else in a word."""
+    rest = sentence.strip()
+    while len(rest) > most:
+        window = rest[: most + 1]
+        ends = [match.end() for match in CLAUSE_END.finditer(window) if match.end() <= most]
+        cut = ends[-1] if ends and ends[-1] > most // 4 else window.rfind(" ")
+        if cut <= 0:
+            cut = most
+        if part := rest[:cut].strip():
+            yield part
+        rest = rest[cut:].strip()
+    if rest:
+        yield rest

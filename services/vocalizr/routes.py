@@ -1,0 +1,98 @@
+"""The doors of speech in OpenAI's shapes: the sound as it is made, and the voices."""
+
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatacter.chassis.auth import scope
+from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.problems import openai_body
+from chatacter.chassis.provenance import HEADERS
+from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse
+from chatacter.contracts.speech import (
+    MEDIA_TYPES,
+    SpeechDelta,
+    SpeechDone,
+    SpeechRequest,
+    SpeechUsage,
+    VoiceList,
+)
+from chatacter.serving.hangup import unless_gone
+from vocalizr.backend import Utterance
+from vocalizr.synthesize import Sound, Synthesizer
+
+SOUND_RESPONSE = {
+    200: {
+        "description": "The sound as it is made, or server-sent events with `stream_format=sse`",
+        "content": {**{media_type: {} for media_type in MEDIA_TYPES.values()}, SSE: {}},
+    }
+}
+
+
+def speech_router(synthesizer: Synthesizer) -> APIRouter:
+    """Make the routes of one speech model."""
+    router = APIRouter(tags=["speech"])
+
+    @router.post(
+        "/v1/audio/speech",
+        dependencies=[Depends(scope("speech"))],
+        response_class=Response,
+        responses=SOUND_RESPONSE,  # type: ignore[arg-type]
+    )
+    async def speech(request: SpeechRequest, raw: Request) -> Response:
+        return await unless_gone(raw, answered(synthesizer, request))
+
+    @router.get("/v1/audio/voices", dependencies=[Depends(scope("voices"))])
+    async def voices() -> VoiceList:
+        return VoiceList(data=list(await synthesizer.voices()))
+
+    return router
+
+
+async def answered(synthesizer: Synthesizer, request: SpeechRequest) -> ClosingStream:
+    """Check the request, wait for the first sound, then open the stream."""
+    utterance = await synthesizer.checked(request)
+    sounds = synthesizer.sounds(utterance, request.response_format)
+    if request.stream_format == "sse":
+        return await opened(events(sounds, utterance, timings=request.timings), SSE, HEADERS)
+    return await opened(data(sounds), MEDIA_TYPES[request.response_format], HEADERS)
+
+
+async def data(sounds: AsyncGenerator[Sound]) -> AsyncGenerator[bytes]:
+    """Yield the bytes; an encoder that still waits for a full frame sends nothing."""
+    async with aclosing(sounds):
+        async for sound in sounds:
+            if sound.data:
+                yield sound.data
+
+
+async def events(sounds: AsyncGenerator[Sound], utterance: Utterance, *, timings: bool) -> AsyncGenerator[bytes]:
+    """Yield OpenAI's speech events. What fails after the first sound is told in an event of its own."""
+    seconds = 0.0
+    begun = False
+    async with aclosing(sounds):
+        try:
+            async for sound in sounds:
+                seconds += sound.seconds
+                delta = SpeechDelta(
+                    audio=base64.b64encode(sound.data).decode(),
+                    phonemes=list(sound.phonemes) if timings else None,
+                )
+                begun = True
+                yield event(delta.model_dump_json(exclude_none=True))
+        except ChatacterError as error:
+            if not begun:
+                raise
+            yield event(openai_body(error).model_copy(update={"type": "error"}).model_dump_json())
+            return
+    usage = SpeechUsage(input_characters=len(utterance.text), audio_milliseconds=round(seconds * 1000))
+    yield event(SpeechDone(usage=usage).model_dump_json())
+
+
+def event(line: str) -> bytes:
+    """Write one server-sent event."""
+    return sse(line.encode())

@@ -1,0 +1,55 @@
+"""What Vocalizr can be told."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from chatacter.chassis.settings import CommaSeparated, ServiceSettings
+
+
+class VocalizrSettings(ServiceSettings):
+    """Settings of the speech predictor; every other one is as in any service."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 8001
+    """Port to listen on."""
+    shutdown_grace: Annotated[float, Field(ge=0)] = 120.0
+    """Seconds that running speech gets to finish after SIGTERM; at least as long as the longest text takes."""
+    vocalizr_model: str = "kokoro"
+    """The backend that speaks: the name of a `chatacter.speech` plugin."""
+    vocalizr_served_name: str | None = None
+    """The model id that clients send; the name of the backend when unset."""
+    vocalizr_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Threads with which one text is spoken. Beside a language model on the same cores, less can be faster."""
+    vocalizr_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    """Texts spoken side by side."""
+    vocalizr_queue: Annotated[int, Field(ge=0, le=1024)] = 8
+    """Texts that may wait for a place; one more is refused with 429 and `Retry-After`."""
+    preload_models: bool = True
+    """Load the model at start, so that the first request finds it ready. `false`: the first request waits for it."""
+    vocalizr_remote_url: str | None = None
+    """With `VOCALIZR_MODEL=remote`: base URL, `/v1` included, of any server with OpenAI's speech API."""
+    vocalizr_remote_model: str = "tts-1"
+    """With `VOCALIZR_MODEL=remote`: the model to ask for there."""
+    vocalizr_remote_api_key: SecretStr | None = None
+    """With `VOCALIZR_MODEL=remote`: the key for it; `SERVICE_TOKEN` when unset."""
+    vocalizr_remote_voices: CommaSeparated = ()
+    """With `VOCALIZR_MODEL=remote`: its voices. Unset: asked of its `/audio/voices`, which OpenAI's own lacks."""
+    vocalizr_remote_languages: CommaSeparated = ("en",)
+    """With `VOCALIZR_MODEL=remote`: BCP 47 tags of the languages it speaks; the first is told for voices set above."""
+    vocalizr_remote_instructions: bool = False
+    """With `VOCALIZR_MODEL=remote`: whether its model obeys `instructions`."""
+    vocalizr_remote_sample_rate: Annotated[int, Field(ge=8000, le=48000)] = 24000
+    """With `VOCALIZR_MODEL=remote`: samples a second of the PCM it sends."""
+    vocalizr_remote_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """With `VOCALIZR_MODEL=remote`: seconds without a byte after which it counts as gone."""
+
+    @model_validator(mode="after")
+    def _remote_is_complete(self) -> Self:
+        if self.vocalizr_model == "remote" and not self.vocalizr_remote_url:
+            raise ValueError("VOCALIZR_MODEL=remote needs VOCALIZR_REMOTE_URL, e.g. https://api.openai.com/v1")
+        return self
+
+    @property
+    def served_name(self) -> str:
+        """The model id that clients send."""
+        return self.vocalizr_served_name or self.vocalizr_model

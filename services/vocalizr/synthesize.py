@@ -1,0 +1,91 @@
+"""From a request to encoded sound: checked before anything opens, spoken in a thread behind the gate."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from opentelemetry.trace import Tracer
+
+from chatacter.chassis.errors import InvalidInput, NotFound, TooLarge, Unsupported
+from chatacter.contracts.speech import AudioFormat, Phoneme, SpeechRequest, Voice
+from chatacter.serving.gate import Gate
+from chatacter.serving.loading import Loading
+from chatacter.serving.work import streamed
+from vocalizr.audio import encoder
+from vocalizr.backend import SpeechBackend, Utterance
+from vocalizr.voices import found, spoken
+
+OPERATION: Final = "text_to_speech"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Encoded bytes, in order; with the phonemes that they hold and how long they last."""
+
+    data: bytes
+    phonemes: tuple[Phoneme, ...]
+    seconds: float
+
+
+class Synthesizer:
+    """One speech model and everything that stands before it."""
+
+    def __init__(self, model: str, backend: SpeechBackend, loading: Loading, gate: Gate, tracer: Tracer) -> None:
+        self.model = model
+        self.loading = loading
+        self._backend = backend
+        self._gate = gate
+        self._tracer = tracer
+
+    async def voices(self) -> Sequence[Voice]:
+        """List the voices. Raises `NotReady` while the model loads."""
+        await self.loading.obtain()
+        return await asyncio.to_thread(self._backend.voices)
+
+    async def checked(self, request: SpeechRequest) -> Utterance:
+        """Check a request against what the model can do. Raises the error that says what to change."""
+        if request.model != self.model:
+            raise NotFound(f"model: there is no such model here. Served: {self.model}.", param="model")
+        capable = self._backend.capabilities
+        if not request.input.strip():
+            raise InvalidInput("input: the text is empty.", param="input")
+        if len(request.input) > capable.max_characters:
+            raise TooLarge(f"input: at most {capable.max_characters} characters.", param="input")
+        slowest, fastest = capable.speed
+        if not slowest <= request.speed <= fastest:
+            raise Unsupported(f"speed: this model speaks at {slowest:g} to {fastest:g}.", param="speed")
+        if request.instructions and not capable.instructions:
+            raise Unsupported("instructions: this model does not follow any; leave them out.", param="instructions")
+        if request.timings and not capable.timings:
+            raise Unsupported("timings: this model does not tell when a phoneme is heard.", param="timings")
+        language = spoken(request.language, capable.languages)
+        voice = found(await self.voices(), request.voice_id)
+        return Utterance(request.input, voice.id, request.speed, language, request.instructions)
+
+    async def sounds(self, utterance: Utterance, audio_format: AudioFormat) -> AsyncGenerator[Sound]:
+        """Speak. Closing the generator stops the model; its place is free once it has really stopped.
+
+        Raises `Busy` when the queue is full, and what the backend raises.
+        """
+        work = partial(self._work, utterance, audio_format)
+        async with self._gate.place(), aclosing(streamed(work)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _work(self, utterance: Utterance, audio_format: AudioFormat, cancelled: threading.Event) -> Iterator[Sound]:
+        rate = self._backend.capabilities.sample_rate
+        attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
+        with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
+            coder = None
+            total = 0
+            for chunk in self._backend.speak(utterance, cancelled):
+                coder = coder or encoder(audio_format, rate)
+                total += chunk.samples.size
+                yield Sound(coder.encode(chunk.samples), chunk.phonemes, chunk.samples.size / rate)
+            if coder is not None:
+                yield Sound(coder.finish(), (), 0.0)
+            span.set_attribute("chatacter.audio.seconds", total / rate)
