@@ -4,7 +4,7 @@ Whose they are stands in no query by chance: `conditions` is the one place that 
 query of every adapter is built from it, and it cannot be called without an owner.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -71,7 +71,7 @@ class MemoryIndex(Protocol):
         """Return what either way found, in no particular order."""
         ...
 
-    async def list(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
+    async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
         ...
 
@@ -125,3 +125,12 @@ def payload(owner: Owner, point: Point) -> dict[str, Any]:
     if not owner.tenant or not owner.person:
         raise ValueError("a memory needs a tenant and a person")
     return {**point.memory.record(), TENANT: owner.tenant, PERSON: owner.person, EMBEDDER: point.embedder}
+
+
+def merged(near: Iterable[tuple[Memory, float]], sharing: Iterable[tuple[Memory, float]] = ()) -> list[Candidate]:
+    """Join what the two ways found, each memory once."""
+    found = {memory.id: Candidate(memory, cosine, None) for memory, cosine in near}
+    for memory, weight in sharing:
+        both = found.get(memory.id)
+        found[memory.id] = Candidate(memory, both.dense if both else None, weight)
+    return list(found.values())

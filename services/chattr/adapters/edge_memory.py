@@ -1,0 +1,222 @@
+"""Long-term memory in Qdrant's own engine, in this process: one folder, one process, a write-ahead log."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import qdrant_edge as edge
+
+from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
+from chattr.domain.identity import Owner
+from chattr.domain.memory import Memory, Selection
+from chattr.ports.memory import (
+    CHARACTER,
+    CONVERSATION,
+    CREATED_AT,
+    PERSON,
+    TENANT,
+    Candidate,
+    Comparison,
+    Condition,
+    Point,
+    Query,
+    conditions,
+    merged,
+    payload,
+)
+
+T = TypeVar("T")
+
+DENSE: Final = "dense"
+TERMS: Final = "terms"
+# Reads go on while one write runs.
+THREADS: Final = 3
+# Until then a plain scan is as fast as the graph: 10,000 turns of one person take 3.5 ms instead of 3.
+OPTIMIZE_EVERY: Final = 20_000
+ENGINE_FAILED: Final = "The memory's engine failed. Look at the log; is the disk full?"
+
+
+class EdgeMemory:
+    """The shard in `folder`, made when there is none; opened and closed with the context."""
+
+    def __init__(self, folder: Path, *, dimensions: int) -> None:
+        self._folder = folder
+        self._dimensions = dimensions
+        self._pool: ThreadPoolExecutor | None = None
+        self._shard: edge.EdgeShard | None = None
+        self._lock: int | None = None
+        self._written = 0
+
+    async def __aenter__(self) -> Self:
+        """Open the shard. Raises `Misconfigured` when another process holds it, or when it cannot be read."""
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="memory")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._open)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let running work finish, write everything down and let go of the folder."""
+        await self._close()
+
+    async def upsert(self, owner: Owner, points: Sequence[Point]) -> None:
+        """Add points, or replace those of the same ids; they survive a crash from here on."""
+        if points:
+            await self._run(lambda shard: self._write(shard, [written(owner, point) for point in points]))
+
+    async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
+        """Return what either way found."""
+        requests = [nearest(owner, query), sharing(owner, query)] if query.terms else [nearest(owner, query)]
+        answers = await self._run(lambda shard: shard.query_batch(edge.QueryBatchRequest(requests)))
+        return merged(*([(read(hit.payload), hit.score) for hit in hits] for hits in answers))
+
+    async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
+        """Return the newest memories first."""
+        request = edge.ScrollRequest(
+            limit=limit,
+            filter=filter_of(conditions(owner, within)),
+            with_payload=True,
+            order_by=edge.OrderBy(CREATED_AT, edge.Direction.Desc),
+        )
+        records, _ = await self._run(lambda shard: shard.scroll(request))
+        return [read(record.payload) for record in records]
+
+    async def forget(self, owner: Owner, what: Selection) -> None:
+        """Remove memories."""
+        deletion = edge.UpdateOperation.delete_points_by_filter(filter_of(conditions(owner, what)))
+        await self._run(lambda shard: shard.update(deletion))
+
+    async def _run(self, work: Callable[[edge.EdgeShard], T]) -> T:
+        shard = self._shard
+        if self._pool is None or shard is None:
+            raise NotReady("The memory is not open.", retry_after=1.0)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, shard)
+        except Exception as error:  # the engine raises nothing more precise
+            raise Unavailable(ENGINE_FAILED) from error
+
+    def _write(self, shard: edge.EdgeShard, points: list[edge.Point]) -> None:
+        shard.update(edge.UpdateOperation.upsert_points(points))
+        self._written += len(points)
+        if self._written >= OPTIMIZE_EVERY:
+            self._written = 0
+            shard.optimize()
+
+    def _open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Misconfigured(
+                f"Another Chattr already uses the memory in {self._folder}. Stop it, give this one its own "
+                "CHATACTER_HOME, or point both at a Qdrant server with VECTOR_DATABASE__URL."
+            ) from error
+        place = self._folder / "shard"
+        try:
+            if not place.exists():
+                self._create(place)
+            self._shard = edge.EdgeShard.load(str(place), self._config())
+        except Exception as error:
+            raise Misconfigured(
+                f"The memory in {place} cannot be opened: it is damaged, or made for another embedder. Move it away "
+                "to begin with an empty one."
+            ) from error
+
+    def _create(self, place: Path) -> None:
+        """Make an empty shard beside its place and move it there whole, so that a crash leaves none or all."""
+        making = place.with_suffix(".new")
+        shutil.rmtree(making, ignore_errors=True)
+        shard = edge.EdgeShard.create(str(making), self._config())
+        for name in (TENANT, PERSON, CHARACTER, CONVERSATION):
+            schema = edge.KeywordIndexParams(is_tenant=name == TENANT)
+            shard.update(edge.UpdateOperation.create_field_index(name, schema))
+        shard.update(edge.UpdateOperation.create_field_index(CREATED_AT, edge.PayloadSchemaType.Float))
+        shard.flush()
+        shard.close()
+        making.rename(place)
+
+    def _config(self) -> edge.EdgeConfig:
+        return edge.EdgeConfig(
+            vectors={DENSE: edge.EdgeVectorParams(size=self._dimensions, distance=edge.Distance.Cosine)},
+            sparse_vectors={TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        )
+
+    async def _close(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        shard, self._shard = self._shard, None
+        lock, self._lock = self._lock, None
+        try:
+            if shard is not None:
+                shard.flush()
+                shard.close()
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def filter_of(wanted: Sequence[Condition]) -> edge.Filter:
+    """Write the conditions as the engine's filter."""
+    must: list[Any] = []
+    must_not: list[Any] = []
+    for condition in wanted:
+        match condition.comparison:
+            case Comparison.IS:
+                must.append(edge.FieldCondition(condition.key, match=edge.MatchValue(condition.value)))
+            case Comparison.AT_MOST:
+                must.append(edge.FieldCondition(condition.key, range=edge.RangeFloat(lte=condition.value)))
+            case Comparison.ID_IN:
+                must.append(edge.HasIdCondition(set(condition.value)))
+            case Comparison.ID_NOT_IN:
+                must_not.append(edge.HasIdCondition(set(condition.value)))
+    return edge.Filter(must=must, must_not=must_not)
+
+
+def nearest(owner: Owner, query: Query) -> edge.QueryRequest:
+    """Ask for the memories nearest in meaning."""
+    return edge.QueryRequest(
+        limit=query.limit,
+        query=edge.Query.Nearest(query.dense.tolist(), using=DENSE),
+        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder)),
+        with_payload=True,
+    )
+
+
+def sharing(owner: Owner, query: Query) -> edge.QueryRequest:
+    """Ask for the memories that share terms; how rare a term is, is counted among the owner's own memories."""
+    corpus = filter_of(conditions(owner, Selection()))
+    return edge.QueryRequest(
+        limit=query.limit,
+        query=edge.Query.Nearest(
+            edge.SparseVector(indices=list(query.terms), values=list(query.terms.values())), using=TERMS
+        ),
+        filter=filter_of(conditions(owner, query.within, exclude=query.exclude)),
+        params=edge.SearchParams(idf=edge.IdfParams(corpus=corpus)),
+        with_payload=True,
+    )
+
+
+def written(owner: Owner, point: Point) -> edge.Point:
+    """Write a point as the engine takes it."""
+    terms = edge.SparseVector(indices=list(point.terms), values=list(point.terms.values()))
+    return edge.Point(point.memory.id, {DENSE: point.dense.tolist(), TERMS: terms}, payload(owner, point))
+
+
+def read(stored: dict[str, Any] | None) -> Memory:
+    """Read a memory out of a point's payload."""
+    return Memory.of_record(stored or {})

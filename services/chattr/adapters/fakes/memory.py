@@ -1,0 +1,94 @@
+"""Long-term memory in a dict, by the same arithmetic as Qdrant: cosine, and IDF over the owner's own memories."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chatacter.chassis.errors import Unavailable
+from chattr.domain.identity import Owner
+from chattr.domain.memory import Memory, Selection
+from chattr.ports.memory import Candidate, Comparison, Condition, Point, Query, conditions, merged, payload
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A point and the payload beside it."""
+
+    point: Point
+    payload: dict[str, Any]
+
+
+class FakeMemory:
+    """Holds points until the process ends. While `away` is set, every call raises `Unavailable`."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self._points: dict[str, Stored] = {}
+
+    async def upsert(self, owner: Owner, points: Sequence[Point]) -> None:
+        """Add points, or replace those of the same ids."""
+        self._present()
+        for point in points:
+            self._points[point.memory.id] = Stored(point, payload(owner, point))
+
+    async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
+        """Return what either way found."""
+        self._present()
+        alike = self._matching(conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder))
+        near = [(one.point.memory, float(np.dot(one.point.dense, query.dense))) for one in alike]
+        weights = self._rarity(owner, query)
+        shared = self._matching(conditions(owner, query.within, exclude=query.exclude))
+        scored = [
+            (one.point.memory, sum(weight * one.point.terms.get(term, 0.0) for term, weight in weights.items()))
+            for one in shared
+            if weights.keys() & one.point.terms.keys()
+        ]
+        return merged(best(near, query.limit), best(scored, query.limit))
+
+    async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
+        """Return the newest memories first."""
+        self._present()
+        found = [one.point.memory for one in self._matching(conditions(owner, within))]
+        return sorted(found, key=lambda memory: -memory.created_at)[:limit]
+
+    async def forget(self, owner: Owner, what: Selection) -> None:
+        """Remove memories."""
+        self._present()
+        for one in self._matching(conditions(owner, what)):
+            del self._points[one.point.memory.id]
+
+    def _present(self) -> None:
+        if self.away:
+            raise Unavailable("The memory is away.", retry_after=1.0)
+
+    def _matching(self, wanted: Sequence[Condition]) -> list[Stored]:
+        return [one for one in self._points.values() if all(holds(condition, one) for condition in wanted)]
+
+    def _rarity(self, owner: Owner, query: Query) -> dict[int, float]:
+        corpus = self._matching(conditions(owner, Selection()))
+        weights = {}
+        for term, weight in query.terms.items():
+            having = sum(term in one.point.terms for one in corpus)
+            weights[term] = weight * math.log((len(corpus) - having + 0.5) / (having + 0.5) + 1)
+        return weights
+
+
+def holds(condition: Condition, one: Stored) -> bool:
+    """Whether a condition holds of a point."""
+    match condition.comparison:
+        case Comparison.IS:
+            return bool(one.payload[condition.key] == condition.value)
+        case Comparison.AT_MOST:
+            return bool(one.payload[condition.key] <= condition.value)
+        case Comparison.ID_IN:
+            return one.point.memory.id in condition.value
+        case Comparison.ID_NOT_IN:
+            return one.point.memory.id not in condition.value
+
+
+def best(scored: list[tuple[Memory, float]], limit: int) -> list[tuple[Memory, float]]:
+    """Return the highest scores."""
+    return sorted(scored, key=lambda pair: -pair[1])[:limit]
