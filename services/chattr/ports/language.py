@@ -18,6 +18,8 @@ class ChatRequest:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     conversation: str | None = None
     """Requests of one conversation share a growing prompt, which a model with a prompt cache keeps warm. None: none."""
+    prefix: int = 0
+    """How many leading messages are the same in every conversation with this character; `Prompt.prefix`."""
 
 
 class LanguageModel(Protocol):

@@ -1,0 +1,154 @@
+"""Characters: who they are, how they talk, what they look and sound like. These are also their shapes on the wire."""
+
+import re
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from chatacter.contracts.base import Strict
+
+SCHEMA_VERSION: Final = 1
+ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
+ASSET: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+BAD_ID: Final = "use 1 to 64 small letters, digits, `_` or `-`"
+BAD_NAME: Final = "a character needs a name that can be seen"
+BAD_ASSET: Final = "use the name of a built-in portrait or an asset's id"
+BAD_LANGUAGE: Final = "use a language tag such as `en` or `pt-BR`"
+BAD_TAGS: Final = "each tag needs 1 to 40 characters"
+NOBODY: Final = "say who this is: set `personality`, `system_prompt` or both"
+
+
+def mistake(message: str) -> PydanticCustomError:
+    """Make a validation error whose text is the sentence alone."""
+    return PydanticCustomError("character", "{sentence}", {"sentence": message})
+
+
+def checked_id(value: str) -> str:
+    """Refuse what cannot stand in a path, a key and a model's name alike."""
+    if not ID.fullmatch(value):
+        raise mistake(BAD_ID)
+    return value
+
+
+def checked_name(value: str) -> str:
+    """Trim a name; refuse one that is empty, or would break a line."""
+    trimmed = value.strip()
+    if not trimmed or not trimmed.isprintable():
+        raise mistake(BAD_NAME)
+    return trimmed
+
+
+def checked_asset(value: str | None) -> str | None:
+    """Refuse what is no name: paths and URLs above all."""
+    if value is not None and not ASSET.fullmatch(value):
+        raise mistake(BAD_ASSET)
+    return value
+
+
+def checked_language(value: str) -> str:
+    """Refuse what is not shaped like a language tag. Source: BCP 47."""
+    if not LANGUAGE.fullmatch(value):
+        raise mistake(BAD_LANGUAGE)
+    return value
+
+
+def checked_tags(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Trim tags and drop repetitions."""
+    tags = tuple(dict.fromkeys(tag.strip() for tag in value))
+    if not all(0 < len(tag) <= 40 for tag in tags):
+        raise mistake(BAD_TAGS)
+    return tags
+
+
+CharacterId = Annotated[str, AfterValidator(checked_id)]
+Line = Annotated[str, Field(max_length=200)]
+Prose = Annotated[str, Field(max_length=16_000)]
+Said = Annotated[str, Field(min_length=1, max_length=4_000)]
+
+
+class Example(Strict):
+    """One exchange that shows how the character talks."""
+
+    user: Said
+    """What somebody says."""
+    assistant: Said
+    """What the character answers."""
+
+
+class CharacterCreate(Strict):
+    """A character as somebody writes it. `id`, `name` and who it is are enough."""
+
+    id: CharacterId
+    """Its name in addresses and as an OpenAI `model`: small letters, digits, `_`, `-`."""
+    name: Annotated[str, Field(max_length=100), AfterValidator(checked_name)]
+    """What it is called."""
+    description: Annotated[str, Field(max_length=2_000)] = ""
+    """For people who choose a character. Never part of the prompt."""
+    personality: Prose = ""
+    """What it is like; part of the prompt."""
+    system_prompt: Prose = ""
+    """What the model is told first. Empty: a sentence that makes it play `name`."""
+    scenario: Prose = ""
+    """Where and when it is met; part of the prompt."""
+    greetings: Annotated[tuple[Said, ...], Field(max_length=16)] = ()
+    """What it may open with; the first unless another is chosen."""
+    examples: Annotated[tuple[Example, ...], Field(max_length=32)] = ()
+    """How it talks. Small models need them more than any description."""
+    post_history_instructions: Annotated[str, Field(max_length=4_000)] = ""
+    """Told again with every message, close to the answer."""
+    tags: Annotated[tuple[str, ...], Field(max_length=32), AfterValidator(checked_tags)] = ()
+    """What it is found by."""
+    voice: Line | None = None
+    """A voice of the speech model. None: that model's own choice."""
+    portrait: Annotated[str | None, AfterValidator(checked_asset)] = None
+    """The name of a built-in portrait, or the id of a stored picture. None: it cannot be filmed."""
+    language: Annotated[str, AfterValidator(checked_language)] = "en"
+    """What it speaks, as a language tag."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature; None: the model's."""
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    """Most tokens of an answer, where the model allows as many; None: the model's."""
+
+    @model_validator(mode="after")
+    def is_somebody(self) -> Self:
+        """Refuse a character that nothing is said about."""
+        if not (self.personality.strip() or self.system_prompt.strip()):
+            raise mistake(NOBODY)
+        return self
+
+    @property
+    def greeting(self) -> str | None:
+        """The greeting that is used unless another is chosen."""
+        return self.greetings[0] if self.greetings else None
+
+
+class Character(CharacterCreate):
+    """A character as it is stored."""
+
+    schema_version: Literal[1] = 1
+    """Of what is stored; a later shape raises it and reads this one."""
+
+    @classmethod
+    def made(cls, written: CharacterCreate) -> Self:
+        """Take one that was just written."""
+        return cls(**{name: getattr(written, name) for name in CharacterCreate.model_fields})
+
+
+Origin = Literal["built_in", "file", "own"]
+
+
+class CharacterRead(Character):
+    """A character as it is shown."""
+
+    object: Literal["character"] = "character"
+    """What this is."""
+    origin: Origin
+    """It comes with Chatacter, from `CHARACTER_CONFIG_PATH`, or was made by this tenant."""
+
+    @classmethod
+    def shown(cls, character: Character, origin: Origin) -> Self:
+        """Show a stored one."""
+        return cls(origin=origin, **{name: getattr(character, name) for name in Character.model_fields})

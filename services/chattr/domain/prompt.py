@@ -1,0 +1,249 @@
+"""What a model is given, as a pure function with a token budget.
+
+The order is the cache's: a **stable prefix** (persona, examples), the same bytes in every conversation; then the
+history, which only grows; then what changes each time (what is remembered, instructions to repeat, the new message).
+One system message, at the start, and roles that alternate: every provider's chat template takes that.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from chatacter.chassis.errors import TooLarge
+from chattr.domain.character import Character
+
+Role = Literal["user", "assistant"]
+Counter = Callable[[str], int]
+
+# Around each message a chat template writes its role and its borders; five tokens in Qwen's, more in others.
+MESSAGE_TOKENS: Final = 6
+# The part of the context that is kept free for the new message and what is remembered, so that the room for the
+# history, and with it the place where it is cut, does not change from turn to turn.
+RESERVED: Final = 0.25
+
+ROLE_PLAY: Final = "This is a role-play. You play {name}. Stay in character and answer in the first person."
+DISCLOSURE: Final = "If somebody sincerely asks whether you are human, say that you are an AI playing {name}."
+REMEMBERED: Final = "[What {name} remembers of earlier talks:\n{items}]"
+# Stands before a greeting, which answers nothing, since a template may insist that a user speaks first.
+OPENING: Final = "Hello!"
+TOO_LONG: Final = (
+    "The message is too long for this model: the character and the message need {needed} tokens of {limit}."
+)
+
+
+def estimated_tokens(text: str) -> int:
+    """Estimate tokens where the tokenizer is unknown; rather too many: 3.5 ASCII letters each, others singly."""
+    narrow = sum(character.isascii() for character in text)
+    astral = sum(character > "\uffff" for character in text)
+    return math.ceil(narrow / 3.5) + (len(text) - narrow) + 2 * astral
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Something that was said."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What the model can take: a property of the model, set once."""
+
+    context_tokens: int = 8192
+    """Persona, history, memories and the new message together."""
+    max_tokens: int = 512
+    """Most tokens of an answer."""
+    temperature: float = 0.7
+    """Where the character has none of its own."""
+    disclosure: bool = True
+    """Whether the prompt asks for the honest answer to "are you human?". A very small model takes it for its topic."""
+    count: Counter = estimated_tokens
+    """Tokens of a text."""
+
+    def of(self, messages: Iterable[dict[str, str]]) -> int:
+        """Count whole messages."""
+        return sum(self.count(message["content"]) + MESSAGE_TOKENS for message in messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the prompt: what it costs, and what of it was left out."""
+
+    name: Literal["system", "examples", "history", "memories", "message"]
+    tokens: int
+    kept: int
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent. `prefix` leading messages are the same bytes in every conversation with this character."""
+
+    messages: list[dict[str, str]]
+    sampling: dict[str, Any]
+    prefix: int
+    parts: tuple[Part, ...] = field(default=())
+
+    @property
+    def tokens(self) -> int:
+        """The whole prompt's tokens."""
+        return sum(part.tokens for part in self.parts)
+
+
+def assemble(
+    character: Character,
+    history: Sequence[Turn],
+    text: str,
+    *,
+    recalled: Sequence[str] = (),
+    instructions: str | None = None,
+    budget: Budget,
+) -> Prompt:
+    """Put a prompt together within the budget. What was said last stays; examples go first, then old history.
+
+    `recalled`: what is remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the persona. Raises `TooLarge`
+    when persona and new message alone are more than the model takes.
+    """
+    told = merged(history)
+    text = unanswered(told, text, budget)
+    system = [{"role": "system", "content": persona(character, budget, instructions)}]
+    bare = budget.of([asked(character, text, ())])
+    fixed = budget.of(system) + bare
+    if fixed > budget.context_tokens:
+        raise TooLarge(TOO_LONG.format(needed=fixed, limit=budget.context_tokens), param="messages")
+    shown = fitting_examples(character, budget, budget.context_tokens - fixed)
+    examples = list(as_messages(shown))
+    room = budget.context_tokens - budget.of(system) - budget.of(examples)
+    reserved = max(int(budget.context_tokens * RESERVED), bare)
+    kept = told[cut(told, budget, max(0, room - reserved)) :]
+    past = list(as_messages(kept))
+    memories = fitting_memories(character, text, recalled, budget, min(reserved, room - budget.of(past)))
+    last = asked(character, text, memories)
+    return Prompt(
+        messages=[*system, *examples, *past, last],
+        sampling=sampling(character, budget),
+        prefix=0 if instructions else len(system) + len(examples),
+        parts=(
+            Part("system", budget.of(system), 1),
+            Part("examples", budget.of(examples), len(shown) // 2, len(character.examples) - len(shown) // 2),
+            Part("history", budget.of(past), len(kept), len(told) - len(kept)),
+            Part("memories", budget.of([last]) - bare, len(memories), len(recalled) - len(memories)),
+            Part("message", bare, 1),
+        ),
+    )
+
+
+def stable_prefix(character: Character, budget: Budget) -> list[dict[str, str]]:
+    """Return the messages with which every prompt of this character begins, to be read by the model beforehand."""
+    prompt = assemble(character, (), "", budget=budget)
+    return prompt.messages[: prompt.prefix]
+
+
+def persona(character: Character, budget: Budget, instructions: str | None) -> str:
+    """Write the system message."""
+    parts = [
+        character.system_prompt or ROLE_PLAY.format(name=character.name),
+        character.personality,
+        character.scenario,
+        DISCLOSURE.format(name=character.name) if budget.disclosure else "",
+        instructions or "",
+    ]
+    return "\n".join(part.strip() for part in parts if part.strip())
+
+
+def asked(character: Character, text: str, memories: Sequence[str]) -> dict[str, str]:
+    """Write the last message: what is remembered, instructions to repeat, and what was said."""
+    remembered = REMEMBERED.format(name=character.name, items="\n".join(memories)) if memories else ""
+    parts = [remembered, character.post_history_instructions, text]
+    return {"role": "user", "content": "\n".join(part for part in parts if part)}
+
+
+def sampling(character: Character, budget: Budget) -> dict[str, Any]:
+    """Return the sampling parameters: the character's where it has some, within what the model allows."""
+    most = min(character.max_tokens or budget.max_tokens, budget.max_tokens)
+    temperature = budget.temperature if character.temperature is None else character.temperature
+    return {"temperature": temperature, "max_tokens": most}
+
+
+def fitting_examples(character: Character, budget: Budget, room: int) -> list[Turn]:
+    """Return the first examples that fit. All or the first few: the prefix stays the same for messages of any length
+    that leave room for them.
+    """
+    shown: list[Turn] = []
+    for example in character.examples:
+        pair = [Turn("user", example.user), Turn("assistant", example.assistant)]
+        room -= budget.of(as_messages(pair))
+        if room < 0:
+            break
+        shown += pair
+    return shown
+
+
+def fitting_memories(
+    character: Character, text: str, recalled: Sequence[str], budget: Budget, room: int
+) -> tuple[str, ...]:
+    """Return the memories that fit beside the new message."""
+    kept: tuple[str, ...] = ()
+    for memory in recalled:
+        flat = " ".join(memory.split())
+        if flat and budget.of([asked(character, text, (*kept, flat))]) <= room:
+            kept = (*kept, flat)
+    return kept
+
+
+def merged(history: Sequence[Turn]) -> list[Turn]:
+    """Make roles alternate, a user first: neighbours of one role become one turn, empty ones vanish."""
+    turns: list[Turn] = []
+    for turn in history:
+        if not turn.content.strip():
+            continue
+        if turns and turns[-1].role == turn.role:
+            turns[-1] = Turn(turn.role, f"{turns[-1].content}\n{turn.content}")
+        else:
+            turns.append(turn)
+    if turns and turns[0].role == "assistant":
+        turns.insert(0, Turn("user", OPENING))
+    return turns
+
+
+def unanswered(turns: list[Turn], text: str, budget: Budget) -> str:
+    """Take a last turn of the user's, which never got its answer, off the history; put it before the new message.
+
+    One that is said again, or that is longer than what is reserved, is dropped.
+    """
+    if not turns or turns[-1].role != "user":
+        return text
+    waiting = turns.pop().content
+    whole = f"{waiting}\n{text}"
+    return text if waiting == text or budget.count(whole) > budget.context_tokens * RESERVED else whole
+
+
+def cut(turns: Sequence[Turn], budget: Budget, room: int) -> int:
+    """Return where the kept history begins: at a user's turn, with at most `room` tokens behind it.
+
+    A history that slid by a turn each time would be read anew each time. So a long one is cut in blocks: among the
+    places that leave between half of the room and all of it, the one whose text has the highest checksum. That place
+    is found again in the following turns, until it no longer fits; and found whatever the caller has left out of the
+    beginning.
+    """
+    left, places = 0, {}
+    for index in range(len(turns) - 1, -1, -1):
+        left += budget.count(turns[index].content) + MESSAGE_TOKENS
+        if left > room:
+            break
+        if turns[index].role == "user":
+            places[index] = left
+    if 0 in places or not turns:
+        return 0
+    late = [index for index, behind in places.items() if behind * 2 >= room]
+    if late:
+        return max(late, key=lambda index: (zlib.crc32(turns[index].content.encode()), -index))
+    return min(places, default=len(turns))
+
+
+def as_messages(turns: Iterable[Turn]) -> Iterable[dict[str, str]]:
+    """Write turns as OpenAI messages."""
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
