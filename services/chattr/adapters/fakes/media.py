@@ -1,0 +1,144 @@
+"""Predictors that speak and film at once, and do as a test tells them."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any
+
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, NotFound
+from chatacter.contracts.speech import Phoneme, SpeechDelta, SpeechDone, SpeechRequest, SpeechUsage, Voice
+from chatacter.contracts.video import VideoCompleted, VideoEvent, VideoFailed, VideoGenerationRequest, VideoProgress
+from chattr.ports.media import Answer
+
+FILM = b"\x1aE\xdf\xa3 a film"
+SOUND = (b"RIFF", b"\xff\xff\xff\xffWAVE", b"sound")
+
+
+class Scripted:
+    """What both fakes share. `refusals` are raised one a call, before the first item; then it works.
+
+    `hold_at` names the item before which a call waits until it is closed; `lost_at` the one before which it fails.
+    """
+
+    def __init__(self, served: Sequence[str]) -> None:
+        self.served = list(served)
+        self.refusals: list[ChatacterError] = []
+        self.hold_at: int | None = None
+        self.lost_at: tuple[int, ChatacterError] | None = None
+        self.requests: list[Any] = []
+        self.started = 0
+        self.stopped = 0
+        self.finished = 0
+
+    async def models(self, deadline: Deadline) -> Sequence[str]:
+        """Return what is served."""
+        return self.served
+
+    def begin(self, request: Any, model: str, deadline: Deadline) -> None:
+        """Take a request, or refuse it as told."""
+        self.requests.append(request)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        if not deadline.remaining:
+            raise DeadlineExceeded("It took longer than it was given.")
+        if model not in self.served:
+            raise NotFound(f"No such model here. This service serves: {', '.join(self.served)}.", param="model")
+        self.started += 1
+
+    async def step(self, number: int) -> None:
+        """Do what the script says before an item: nothing, wait, or fail."""
+        if self.lost_at is not None and self.lost_at[0] == number:
+            raise self.lost_at[1]
+        if self.hold_at == number:
+            await asyncio.Event().wait()
+
+
+class FakeSpeaker(Scripted):
+    """Says the same sound for every text, in three pieces."""
+
+    def __init__(self, served: Sequence[str] = ("kokoro",), voices: Sequence[str] = ("af_heart", "bm_george")) -> None:
+        super().__init__(served)
+        self._voices = voices
+
+    async def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
+        """Yield the sound."""
+        self.begin(request, request.model, deadline)
+        try:
+            for number, piece in enumerate(SOUND):
+                await self.step(number)
+                yield piece
+            self.finished += 1
+        finally:
+            self.stopped += 1
+
+    async def speech_events(
+        self, request: SpeechRequest, deadline: Deadline
+    ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
+        """Yield the sound with timings."""
+        self.begin(request, request.model, deadline)
+        try:
+            for number, piece in enumerate(SOUND):
+                await self.step(number)
+                phoneme = Phoneme(symbol="a", start=number / 10, end=(number + 1) / 10)
+                yield SpeechDelta(audio=base64.b64encode(piece).decode(), phonemes=[phoneme])
+            yield SpeechDone(usage=SpeechUsage(input_characters=len(request.input), audio_milliseconds=300))
+            self.finished += 1
+        finally:
+            self.stopped += 1
+
+    async def voices(self, deadline: Deadline) -> Sequence[Voice]:
+        """Return the voices."""
+        return [Voice(id=name, name=name, model=self.served[0], language="en-US") for name in self._voices]
+
+
+class FakeFilmer(Scripted):
+    """Films at once. `failure` is what it answers instead of a film."""
+
+    def __init__(self, served: Sequence[str] = ("portrait",)) -> None:
+        super().__init__(served)
+        self.failure: VideoFailed | None = None
+
+    async def film(self, request: VideoGenerationRequest, deadline: Deadline) -> AsyncGenerator[VideoEvent]:
+        """Yield progress, then the film."""
+        self.begin(request, request.model, deadline)
+        try:
+            for number in range(3):
+                await self.step(number)
+                yield VideoProgress(progress=number / 3)
+            await self.step(3)
+            if self.failure is not None:
+                yield self.failure
+                return
+            yield VideoCompleted(
+                video=base64.b64encode(FILM).decode(),
+                media_type="video/webm",
+                seconds=0.3,
+                width=512,
+                height=512,
+                fps=25,
+            )
+            self.finished += 1
+        finally:
+            self.stopped += 1
+
+
+class FakeInference(Scripted):
+    """Echoes what it is asked."""
+
+    async def ask(
+        self, method: str, path: str, deadline: Deadline, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Answer with the method, the path and the body."""
+        self.begin((method, path, body, dict(headers or {})), self.served[0], deadline)
+
+        async def chunks() -> AsyncGenerator[bytes]:
+            try:
+                for number, piece in enumerate((f"{method} {path} ".encode(), body)):
+                    await self.step(number)
+                    yield piece
+                self.finished += 1
+            finally:
+                self.stopped += 1
+
+        return Answer("application/json", {}, chunks())

@@ -1,0 +1,240 @@
+"""Calls to one predictor. Each is a connection of its own, has a deadline, and carries the trace and our token."""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+import orjson
+from pydantic import SecretStr
+
+from chatacter.chassis import errors
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.telemetry import outgoing_headers
+from chattr.ports.media import Answer
+
+CONNECT_SECONDS: Final = 5.0
+RETRY_AFTER: Final = 2.0
+LARGEST_ERROR: Final = 64 * 1024
+LARGEST_EVENT: Final = 512 * 1024 * 1024
+JSON: Final = {"content-type": "application/json"}
+PASSED_ON: Final = frozenset({"inference-header-content-length"})
+
+AWAY: Final = "{name} cannot be reached. Check that it runs and that {setting} is right."
+LATE: Final = "{name} took longer than it was given."
+BROKE_OFF: Final = "{name} was lost in the middle of its answer."
+SILENT: Final = "{name} stopped answering in the middle of its work."
+UNREADABLE: Final = "{name} answered something that cannot be read."
+NO_ENTRY: Final = "{name} does not accept our token. Set the same SERVICE_TOKEN for all services."
+FAILED: Final = "{name} failed ({status})."
+
+
+class PredictorHttp:
+    """One predictor at a base URL. Opened and closed as an async context manager; constructing it does nothing.
+
+    `silence` is how many seconds may pass between two pieces of an answer that has begun.
+    """
+
+    def __init__(
+        self, url: str, *, name: str, setting: str, token: SecretStr | None = None, silence: float | None = None
+    ) -> None:
+        self.name = name
+        self._url = url.rstrip("/")
+        self._setting = setting
+        self._token = token
+        self._silence = silence
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Make the client; each request connects anew, so that a balancer chooses a free replica each time."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what is still open."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def models(self, deadline: Deadline) -> Sequence[str]:
+        """Return the models that are served."""
+        listed = await self.json("/v1/models", deadline)
+        names = listed.get("models") if isinstance(listed, dict) else None
+        if not isinstance(names, list):
+            raise errors.UpstreamFailed(self._say(UNREADABLE))
+        return [str(name) for name in names]
+
+    async def ask(
+        self, method: str, path: str, deadline: Deadline, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Pass a request on and return the answer once it begins."""
+        response = await self.opened(method, path, deadline, body=body, headers=headers)
+        kept = {name.lower(): value for name, value in response.headers.items() if name.lower() in PASSED_ON}
+        return Answer(response.headers.get("content-type", "application/json"), kept, self.chunks(response))
+
+    async def json(self, path: str, deadline: Deadline) -> Any:
+        """Get a JSON document."""
+        response = await self.opened("GET", path, deadline)
+        async with aclosing(self.chunks(response)) as chunks:
+            body = b"".join([chunk async for chunk in chunks])
+        return self.parsed(body)
+
+    async def opened(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        *,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        """Send a request and return the response once it begins. Raises what the predictor says is wrong."""
+        if self._session is None:
+            raise RuntimeError("a predictor's client is used before it is opened")
+        if not deadline.remaining:
+            raise errors.DeadlineExceeded(self._say(LATE))
+        sent = outgoing_headers(headers)
+        if self._token is not None:
+            sent["authorization"] = f"Bearer {self._token.get_secret_value()}"
+        timeout = aiohttp.ClientTimeout(total=deadline.remaining, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
+        with self._told():
+            response = await self._session.request(
+                method, self._url + path, data=body or None, headers=sent, timeout=timeout, allow_redirects=False
+            )
+        if response.status >= 300:
+            raise await self._refusal(response)
+        return response
+
+    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        """Yield an answer's bytes as they come. Closing it ends the connection."""
+        try:
+            with self._told():
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        finally:
+            response.close()
+
+    async def events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        """Yield the data of each server-sent event. A stream of ours has one line of data an event."""
+        buffer = bytearray()
+        async with aclosing(self.chunks(response)) as chunks:
+            async for chunk in chunks:
+                searched = max(0, len(buffer) - 1)
+                buffer += chunk
+                while (end := buffer.find(b"\n\n", searched)) >= 0:
+                    event = bytes(buffer[:end])
+                    del buffer[: end + 2]
+                    searched = 0
+                    if data := data_of(event):
+                        yield data
+                if len(buffer) > LARGEST_EVENT:
+                    raise errors.UpstreamFailed(self._say(UNREADABLE))
+
+    def parsed(self, body: bytes) -> Any:
+        """Read JSON. Raises `UpstreamFailed`; an error that travels inside a stream is raised as itself."""
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise errors.UpstreamFailed(self._say(UNREADABLE)) from error
+        if isinstance(value, dict) and isinstance(value.get("error"), dict):
+            raise self._error_of(value, 500, None)
+        return value
+
+    def unreadable(self) -> errors.UpstreamFailed:
+        """Say that an answer is not of the shape agreed on."""
+        return errors.UpstreamFailed(self._say(UNREADABLE))
+
+    def broke_off(self) -> errors.UpstreamFailed:
+        """Say that a stream ended before its last event."""
+        return errors.UpstreamFailed(self._say(BROKE_OFF))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except aiohttp.ConnectionTimeoutError as error:
+            raise errors.Unavailable(self._say(AWAY), retry_after=RETRY_AFTER) from error
+        except aiohttp.SocketTimeoutError as error:
+            raise errors.UpstreamFailed(self._say(SILENT)) from error
+        except TimeoutError as error:
+            raise errors.DeadlineExceeded(self._say(LATE)) from error
+        except aiohttp.ClientConnectorError as error:
+            raise errors.Unavailable(self._say(AWAY), retry_after=RETRY_AFTER) from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise errors.UpstreamFailed(self._say(BROKE_OFF)) from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> errors.ChatacterError:
+        try:
+            with self._told():
+                body = await response.content.read(LARGEST_ERROR)
+        except errors.ChatacterError:
+            body = b""
+        finally:
+            response.close()
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            value = {}
+        return self._error_of(value if isinstance(value, dict) else {}, response.status, retry_after_of(response))
+
+    def _error_of(self, body: Mapping[str, Any], status: int, retry_after: float | None) -> errors.ChatacterError:
+        told = body.get("error")
+        told = told if isinstance(told, dict) else body
+        code = str(told.get("code") or str(body.get("type", "")).rpartition(":")[2].replace("-", "_"))
+        kind = KINDS.get(code) or BY_STATUS.get(status, errors.UpstreamFailed)
+        if issubclass(kind, errors.Unauthenticated | errors.Forbidden):
+            return errors.Misconfigured(self._say(NO_ENTRY))
+        if kind is errors.ChatacterError:
+            kind = errors.UpstreamFailed
+        message = told.get("message") or told.get("detail")
+        if code not in KINDS or kind is errors.UpstreamFailed or not isinstance(message, str):
+            message = FAILED.format(name=self.name, status=status)
+        wait = retry_after if retry_after is not None else number(told.get("retry_after"))
+        param = told.get("param")
+        return kind(message, param=param if isinstance(param, str) else None, retry_after=wait)
+
+    def _say(self, sentence: str) -> str:
+        return sentence.format(name=self.name, setting=self._setting)
+
+
+def kinds_below(kind: type[errors.ChatacterError]) -> Iterator[type[errors.ChatacterError]]:
+    """List an error and everything under it."""
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__ == errors.__name__:
+            yield from kinds_below(below)
+
+
+# How an error that travelled as a body becomes itself again.
+KINDS: Final = {kind.code: kind for kind in kinds_below(errors.ChatacterError)}
+BY_STATUS: Final[Mapping[int, type[errors.ChatacterError]]] = {
+    401: errors.Unauthenticated,
+    403: errors.Forbidden,
+    429: errors.Busy,
+    502: errors.Unavailable,
+    503: errors.Unavailable,
+    504: errors.Unavailable,
+    507: errors.OutOfMemory,
+}
+
+
+def data_of(event: bytes) -> bytes:
+    """Return the data line of one event; empty for a comment."""
+    return next((line[5:].strip() for line in event.split(b"\n") if line.startswith(b"data:")), b"")
+
+
+def retry_after_of(response: aiohttp.ClientResponse) -> float | None:
+    """Read the header as seconds."""
+    return number(response.headers.get("retry-after"))
+
+
+def number(value: Any) -> float | None:
+    """Read a number, or None."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,62 @@
+"""Vocalizr over HTTP."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+from chatacter.chassis.deadline import Deadline
+from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, Voice, VoiceList
+from chattr.adapters.predictor_http import JSON, PredictorHttp
+
+SPEECH: Final = "/v1/audio/speech"
+DELTA: Final = TypeAdapter(SpeechDelta)
+DONE: Final = TypeAdapter(SpeechDone)
+
+
+class VocalizrHttp(PredictorHttp):
+    """A `Speaker`, and an `Inference`."""
+
+    def __init__(self, url: str, *, token: SecretStr | None = None, silence: float | None = None) -> None:
+        super().__init__(url, name="Vocalizr", setting="VOCALIZR__URL", token=token, silence=silence)
+
+    async def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
+        """Yield encoded sound as it is made."""
+        body = request.model_dump_json(exclude_none=True).encode()
+        response = await self.opened("POST", SPEECH, deadline, body=body, headers=JSON)
+        async with aclosing(self.chunks(response)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def speech_events(
+        self, request: SpeechRequest, deadline: Deadline
+    ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
+        """Yield sound with its timings."""
+        asked = request.model_copy(update={"stream_format": "sse", "timings": True})
+        body = asked.model_dump_json(exclude_none=True).encode()
+        response = await self.opened("POST", SPEECH, deadline, body=body, headers=JSON)
+        async with aclosing(self.events(response)) as events:
+            async for data in events:
+                if data == b"[DONE]":
+                    continue
+                event = self._event(data)
+                yield event
+                if isinstance(event, SpeechDone):
+                    return
+        raise self.broke_off()
+
+    def _event(self, data: bytes) -> SpeechDelta | SpeechDone:
+        value = self.parsed(data)
+        try:
+            done = isinstance(value, dict) and value.get("type") == "speech.audio.done"
+            return DONE.validate_python(value) if done else DELTA.validate_python(value)
+        except ValidationError as error:
+            raise self.unreadable() from error
+
+    async def voices(self, deadline: Deadline) -> Sequence[Voice]:
+        """Return the voices that can be asked for."""
+        try:
+            return VoiceList.model_validate(await self.json("/v1/audio/voices", deadline)).data
+        except ValidationError as error:
+            raise self.unreadable() from error
