@@ -1,0 +1,257 @@
+"""Long-term memory: one suite over the fake, Qdrant's engine in process, its client in memory, and a real server."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import uuid
+import warnings
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import AsyncQdrantClient
+
+from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
+from chattr.adapters.edge_memory import EdgeMemory
+from chattr.adapters.fakes.embedder import DIMENSIONS, FakeEmbedder, bag
+from chattr.adapters.fakes.memory import FakeMemory
+from chattr.adapters.qdrant_memory import QdrantMemory, connected
+from chattr.domain.conversation import Message
+from chattr.domain.identity import Owner
+from chattr.domain.memory import Memory, Selection, memory_id, memory_of
+from chattr.ports.memory import MemoryIndex, Point, Query, conditions
+
+pytestmark = pytest.mark.contract
+
+ANN = Owner("acme", "ann")
+BOB = Owner("acme", "bob")
+ANN_ELSEWHERE = Owner("evil", "ann")
+EMBEDDER = FakeEmbedder.name
+
+
+@pytest.fixture(params=["fake", "edge", "client", "server"])
+async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryIndex]:
+    match request.param:
+        case "fake":
+            yield FakeMemory()
+        case "edge":
+            async with EdgeMemory(tmp_path / "memory", dimensions=DIMENSIONS) as edge:
+                yield edge
+        case "client":
+            # Its local mode has no payload index and says so.
+            warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+            client = AsyncQdrantClient(":memory:")
+            yield QdrantMemory(client, "memories", dimensions=DIMENSIONS)
+            await client.close()
+        case "server":
+            url = os.environ.get("QDRANT_TEST_URL")
+            if url is None:
+                pytest.skip("QDRANT_TEST_URL names no Qdrant server")
+            name = f"test_{uuid.uuid4().hex}"
+            async with connected(url, api_key=None, request_timeout=10.0) as client:
+                yield QdrantMemory(client, name, dimensions=DIMENSIONS)
+                await client.delete_collection(name)
+
+
+def said(
+    owner: Owner, number: int, text: str, *, character: str = "ada", conversation: str = "c1", embedder: str = EMBEDDER
+) -> Point:
+    memory = memory_of(owner, character, conversation, Message(f"m{number}", None, "user", text, float(number)))
+    return Point(memory, bag(text), {len(word): 1.0 for word in text.split()}, embedder)
+
+
+def asked(text: str, **narrowed: object) -> Query:
+    return Query(bag(text), {len(word): 1.0 for word in text.split()}, EMBEDDER, **narrowed)  # type: ignore[arg-type]
+
+
+async def found(memory: MemoryIndex, owner: Owner, query: Query) -> set[str]:
+    return {candidate.memory.text for candidate in await memory.search(owner, query)}
+
+
+async def test_finds_what_was_said_with_its_provenance_and_both_scores(memory: MemoryIndex) -> None:
+    point = said(ANN, 1, "my dog is called biscuit")
+    await memory.upsert(ANN, [point, said(ANN, 2, "the harbour was grey")])
+    candidates = {one.memory.message_id: one for one in await memory.search(ANN, asked("my dog is called biscuit"))}
+    assert candidates["m1"].memory == point.memory
+    assert candidates["m1"].dense == pytest.approx(1.0, abs=1e-3)
+    assert candidates["m1"].sparse is not None
+    assert candidates["m1"].sparse > 0
+
+
+async def test_rare_words_weigh_more_than_common_ones_among_the_owners_own_turns(memory: MemoryIndex) -> None:
+    await memory.upsert(BOB, [said(BOB, number, "xxxxxxxxx") for number in range(20)])
+    await memory.upsert(ANN, [said(ANN, number, "aa") for number in range(10)] + [said(ANN, 20, "aa bbbbbbbbb")])
+    scores = {one.memory.message_id: one.sparse for one in await memory.search(ANN, asked("aa bbbbbbbbb"))}
+    rare = np.log((11 - 1 + 0.5) / (1 + 0.5) + 1)
+    common = np.log((11 - 11 + 0.5) / (11 + 0.5) + 1)
+    assert scores["m20"] == pytest.approx(rare + common, rel=1e-3)
+    assert scores["m1"] == pytest.approx(common, rel=1e-3)
+
+
+async def test_nothing_of_another_tenant_or_person_is_found_listed_or_forgotten(memory: MemoryIndex) -> None:
+    for owner in (ANN, BOB, ANN_ELSEWHERE):
+        await memory.upsert(owner, [said(owner, 1, f"a secret of {owner.tenant} {owner.person}")])
+    assert await found(memory, ANN, asked("a secret of evil bob")) == {"a secret of acme ann"}
+    foreign = memory_id(BOB, "m1")
+    assert await found(memory, ANN, asked("a secret", within=Selection(ids=(foreign,)))) == set()
+    await memory.forget(ANN, Selection(ids=(foreign,)))
+    await memory.forget(ANN, Selection())
+    assert await memory.newest(ANN, Selection(), limit=10) == []
+    assert [one.text for one in await memory.newest(BOB, Selection(), limit=10)] == ["a secret of acme bob"]
+    assert len(await memory.newest(ANN_ELSEWHERE, Selection(), limit=10)) == 1
+
+
+async def test_the_same_message_indexed_twice_is_one_memory(memory: MemoryIndex) -> None:
+    await memory.upsert(ANN, [said(ANN, 1, "first words")])
+    await memory.upsert(ANN, [said(ANN, 1, "corrected words")])
+    assert [one.text for one in await memory.newest(ANN, Selection(), limit=10)] == ["corrected words"]
+
+
+async def test_narrows_by_character_conversation_time_and_leaves_out_what_is_excluded(memory: MemoryIndex) -> None:
+    points = [
+        said(ANN, 1, "blue boats", character="ada", conversation="c1"),
+        said(ANN, 2, "blue birds", character="ada", conversation="c2"),
+        said(ANN, 3, "blue bread", character="bo", conversation="c3"),
+    ]
+    await memory.upsert(ANN, points)
+    assert await found(memory, ANN, asked("blue", within=Selection(character_id="ada"))) == {"blue boats", "blue birds"}
+    assert await found(memory, ANN, asked("blue", within=Selection(conversation_id="c3"))) == {"blue bread"}
+    assert await found(memory, ANN, asked("blue", within=Selection(until=2.0))) == {"blue boats", "blue birds"}
+    excluded = (points[0].memory.id, points[2].memory.id)
+    assert await found(memory, ANN, asked("blue", exclude=excluded)) == {"blue birds"}
+
+
+async def test_vectors_of_another_embedder_are_not_compared(memory: MemoryIndex) -> None:
+    await memory.upsert(ANN, [said(ANN, 1, "blue boats", embedder="older")])
+    (candidate,) = await memory.search(ANN, asked("blue boats"))
+    assert candidate.dense is None
+    assert candidate.sparse is not None
+
+
+async def test_lists_the_newest_first(memory: MemoryIndex) -> None:
+    await memory.upsert(ANN, [said(ANN, number, f"turn {number}") for number in range(1, 8)])
+    newest = await memory.newest(ANN, Selection(until=5.0), limit=3)
+    assert [one.text for one in newest] == ["turn 5", "turn 4", "turn 3"]
+
+
+@pytest.mark.parametrize(
+    ("what", "left"),
+    [
+        (Selection(ids=(memory_id(ANN, "m1"),)), ["m3", "m2"]),
+        (Selection(conversation_id="c2"), ["m3", "m1"]),
+        (Selection(character_id="ada"), ["m3"]),
+        (Selection(character_id="ada", until=1.0), ["m3", "m2"]),
+        (Selection(), []),
+    ],
+)
+async def test_forgets_what_is_selected_and_only_that(memory: MemoryIndex, what: Selection, left: list[str]) -> None:
+    await memory.upsert(
+        ANN,
+        [
+            said(ANN, 1, "one", conversation="c1"),
+            said(ANN, 2, "two", conversation="c2"),
+            said(ANN, 3, "three", character="bo", conversation="c3"),
+        ],
+    )
+    await memory.forget(ANN, what)
+    assert [one.message_id for one in await memory.newest(ANN, Selection(), limit=10)] == left
+
+
+async def test_an_empty_memory_answers(memory: MemoryIndex) -> None:
+    assert await found(memory, ANN, asked("anything")) == set()
+    assert await memory.newest(ANN, Selection(), limit=5) == []
+
+
+async def test_many_at_once(memory: MemoryIndex) -> None:
+    await asyncio.gather(*(memory.upsert(ANN, [said(ANN, number, f"turn {number}")]) for number in range(20)))
+    answers = await asyncio.gather(*(found(memory, ANN, asked(f"turn {number}")) for number in range(20)))
+    assert all(f"turn {number}" in answer for number, answer in enumerate(answers))
+
+
+@pytest.mark.parametrize("nobody", [Owner("", "ann"), Owner("acme", "")])
+async def test_no_query_without_tenant_and_person(memory: MemoryIndex, nobody: Owner) -> None:
+    with pytest.raises(ValueError, match="tenant and a person"):
+        conditions(nobody, Selection())
+    with pytest.raises(ValueError, match="tenant and a person"):
+        await memory.search(nobody, asked("anything"))
+    with pytest.raises(ValueError, match="tenant and a person"):
+        await memory.newest(nobody, Selection(), limit=1)
+    with pytest.raises(ValueError, match="tenant and a person"):
+        await memory.forget(nobody, Selection())
+
+
+async def test_the_engine_in_process_keeps_what_it_has_over_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    async with EdgeMemory(folder, dimensions=DIMENSIONS) as memory:
+        await memory.upsert(ANN, [said(ANN, 1, "kept")])
+    async with EdgeMemory(folder, dimensions=DIMENSIONS) as memory:
+        assert await found(memory, ANN, asked("kept")) == {"kept"}
+
+
+CRASHING = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from tests.contract.test_memory import ANN, DIMENSIONS, EdgeMemory, said
+
+async def main() -> None:
+    async with EdgeMemory(Path(sys.argv[1]), dimensions=DIMENSIONS) as memory:
+        await memory.upsert(ANN, [said(ANN, 1, "written before the crash")])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_engine_in_process_survives_a_crash(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    folder = tmp_path / "memory"
+    command = [sys.executable, "-c", CRASHING, str(folder)]
+    ended = await asyncio.to_thread(subprocess.run, command, cwd=pytestconfig.rootpath, check=False)
+    assert ended.returncode == -9
+    async with EdgeMemory(folder, dimensions=DIMENSIONS) as memory:
+        assert await found(memory, ANN, asked("written")) == {"written before the crash"}
+
+
+async def test_a_second_chattr_on_the_same_home_is_told(tmp_path: Path) -> None:
+    async with EdgeMemory(tmp_path, dimensions=DIMENSIONS):
+        with pytest.raises(Misconfigured, match="Another Chattr already uses the memory"):
+            await EdgeMemory(tmp_path, dimensions=DIMENSIONS).__aenter__()
+    async with EdgeMemory(tmp_path, dimensions=DIMENSIONS) as memory:
+        assert await memory.newest(ANN, Selection(), limit=1) == []
+
+
+async def test_a_shard_of_another_embedder_is_told(tmp_path: Path) -> None:
+    async with EdgeMemory(tmp_path, dimensions=DIMENSIONS):
+        pass
+    with pytest.raises(Misconfigured, match="made for another embedder"):
+        await EdgeMemory(tmp_path, dimensions=DIMENSIONS + 1).__aenter__()
+
+
+async def test_the_engine_in_process_is_not_ready_when_closed(tmp_path: Path) -> None:
+    with pytest.raises(NotReady):
+        await EdgeMemory(tmp_path, dimensions=DIMENSIONS).search(ANN, asked("anything"))
+
+
+async def test_a_collection_of_another_embedder_is_told() -> None:
+    warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+    client = AsyncQdrantClient(":memory:")
+    await QdrantMemory(client, "memories", dimensions=DIMENSIONS).upsert(ANN, [said(ANN, 1, "one")])
+    with pytest.raises(Misconfigured, match="VECTOR_DATABASE__COLLECTION"):
+        await QdrantMemory(client, "memories", dimensions=3).search(ANN, asked("one"))
+    await client.close()
+
+
+async def test_a_server_that_is_away_is_unavailable(unused_tcp_port: int) -> None:
+    async with connected(f"http://127.0.0.1:{unused_tcp_port}", api_key=None, request_timeout=1.0) as client:
+        memory = QdrantMemory(client, "memories", dimensions=DIMENSIONS)
+        with pytest.raises(Unavailable):
+            await memory.search(ANN, asked("anything"))
+        assert await memory.reachable() is not None
+
+
+def test_a_record_reads_back() -> None:
+    point = said(ANN, 1, "one")
+    assert Memory.of_record(point.memory.record()) == point.memory
+    narrowed = Selection(ids=("a", "b"), character_id="ada", until=1.5)
+    assert Selection.of_record(narrowed.record()) == narrowed
