@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis import problems
 from chatacter.chassis.auth import bearer_key, keyring_of, scope
+from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.health import Health, probes
 from chatacter.chassis.limits import LoopbackHost, RequestLimits
 from chatacter.chassis.settings import ServiceSettings
@@ -50,6 +51,7 @@ def build(service: Service, settings: ServiceSettings) -> FastAPI:
         redoc_url=None,
     )
     app.state.keyring = keyring_of(settings)
+    app.state.failure = None
     for router in service.routers:
         app.include_router(router)
     for open_router in (probes(service.health), *service.probes):
@@ -61,14 +63,16 @@ def build(service: Service, settings: ServiceSettings) -> FastAPI:
 
 
 def closing(service: Service) -> Lifespan:
-    """Wrap the service's lifespan: tell readiness when it ends, and send the last telemetry."""
+    """Wrap the service's lifespan: keep the sentence of a failed start, and send the last telemetry."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         try:
             async with service.lifespan(app) as state:
                 yield state
-                service.health.draining = True
+        except ChatacterError as error:
+            app.state.failure = error.message
+            raise
         finally:
             await anyio.to_thread.run_sync(service.telemetry.close)
 

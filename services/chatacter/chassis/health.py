@@ -25,18 +25,23 @@ class Health:
     """The checks of one service. `optional` ones are told and do not make it unready."""
 
     def __init__(self, required: dict[str, Check] | None = None, optional: dict[str, Check] | None = None) -> None:
-        self._required = required or {}
-        self._optional = optional or {}
-        self.draining = False
+        self._required = dict(required or {})
+        self._optional = dict(optional or {})
+
+    def require(self, name: str, check: Check) -> None:
+        """Add a check without which the service is not ready."""
+        self._required[name] = check
+
+    def tell(self, name: str, check: Check) -> None:
+        """Add a check that is told, and without which the service still works."""
+        self._optional[name] = check
 
     async def ask(self) -> Readiness:
         """Run all checks side by side, each with its own time limit."""
         checks = {**self._required, **self._optional}
         answers = dict(zip(checks, await asyncio.gather(*map(bounded, checks.values())), strict=True))
-        ready = not self.draining and all(answers[name] is None for name in self._required)
+        ready = all(answers[name] is None for name in self._required)
         told = {name: answer or "ok" for name, answer in answers.items()}
-        if self.draining:
-            told["process"] = "shutting down"
         return Readiness(ready=ready, checks=told)
 
 

@@ -33,10 +33,11 @@ def serve(create_app: Callable[[], FastAPI], settings: ServiceSettings) -> None:
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
     )
     server = uvicorn.Server(config)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)
     with listener:
         server.run(sockets=[listener])
     if not server.started:
-        sys.exit(3)
+        sys.exit(app.state.failure or 3)
 
 
 def bound(host: str, port: int) -> socket.socket:

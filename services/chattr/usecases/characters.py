@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound
-from chattr.domain.character import Character
+from chattr.domain.character import Character, Origin
 from chattr.domain.identity import Owner
 from chattr.ports.records import Characters
 
@@ -11,8 +11,11 @@ from chattr.ports.records import Characters
 class Cast:
     """The characters that an owner can name. A tenant's own cannot take the id of a shared one."""
 
-    def __init__(self, shared: Mapping[str, Character], own: Characters, *, default: str) -> None:
-        self._shared = shared
+    def __init__(
+        self, built_in: Mapping[str, Character], files: Mapping[str, Character], own: Characters, *, default: str
+    ) -> None:
+        self._built_in = built_in
+        self._shared = {**built_in, **files}
         self._own = own
         self._default = default
 
@@ -20,6 +23,12 @@ class Cast:
     def default_id(self) -> str:
         """Who answers where a request names nobody."""
         return self._default
+
+    def origin(self, character_id: str) -> Origin:
+        """Say where a character comes from."""
+        if character_id in self._built_in:
+            return "built_in"
+        return "file" if character_id in self._shared else "own"
 
     async def get(self, owner: Owner, character_id: str) -> Character:
         """Return a character. Raises `NotFound`, listing who there is."""

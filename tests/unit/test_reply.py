@@ -1,0 +1,206 @@
+"""A character's reply over fakes: what is stored, logged, cancelled, told."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import pytest
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NoOpTracerProvider
+
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import Conflict, DeadlineExceeded, InvalidInput, Misconfigured, NotFound, Unavailable
+from chattr.adapters.fakes.records import FakeCharacters, FakeConversations
+from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
+from chattr.domain.character import Character
+from chattr.domain.identity import Owner
+from chattr.domain.prompt import Budget
+from chattr.ports.language import ChatRequest, Chunk
+from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED, Event
+from chattr.usecases.characters import Cast
+from chattr.usecases.live import Live
+from chattr.usecases.reply import Ask, Heard, Reply
+
+pytestmark = pytest.mark.unit
+
+ANN = Owner("acme", "ann")
+ADA = Character(id="ada", name="Ada", personality="Curious.")
+MIRA = Character(id="mira", name="Mira", personality="Cheerful.")
+
+
+@dataclass
+class Talker:
+    """A model that says words, one at a time, as the test lets it."""
+
+    words: tuple[str, ...] = ("Good ", "day", "!")
+    error: Exception | None = None
+    fails_after: int = 0
+    step: asyncio.Semaphore | None = None
+    name: str = "talker"
+    asked: list[ChatRequest] = field(default_factory=list)
+    closed: int = 0
+
+    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        self.asked.append(request)
+        try:
+            for number, word in enumerate(self.words):
+                if self.error is not None and number == self.fails_after:
+                    raise self.error
+                if self.step is not None:
+                    await self.step.acquire()
+                yield {"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
+            yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {"completion_tokens": 3}}
+        finally:
+            self.closed += 1
+
+    async def check(self) -> str | None:
+        return None
+
+
+@dataclass
+class Stage:
+    """A reply's surroundings, all in memory."""
+
+    talker: Talker
+    conversations: FakeConversations = field(default_factory=FakeConversations)
+    short_term: FakeShortTerm = field(default_factory=FakeShortTerm)
+    log: FakeSessionLog = field(default_factory=FakeSessionLog)
+    live: Live = field(default_factory=lambda: Live(grace=5))
+    timeout: float = 5.0
+
+    def reply(self) -> Reply:
+        return Reply(
+            cast=Cast({"ada": ADA, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
+            language=self.talker,
+            remember=None,
+            conversations=self.conversations,
+            short_term=self.short_term,
+            log=self.log,
+            live=self.live,
+            budget=Budget(context_tokens=1024, max_tokens=64),
+            timeout=self.timeout,
+            tracer=NoOpTracerProvider().get_tracer("test"),
+            meter=NoOpMeterProvider().get_meter("test"),
+        )
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage(Talker())
+    yield made
+    await made.live.close()
+
+
+async def all_of(heard: AsyncGenerator[Heard]) -> list[Event]:
+    return [item.event async for item in heard]
+
+
+async def test_a_reply_is_heard_logged_and_stored(stage: Stage) -> None:
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
+    heard = await all_of(running.heard())
+    logged = [event async for event in stage.log.follow(ANN, running.reply_id)]
+    assert [event.type for event in heard] == [CREATED, DELTA, DELTA, DELTA, DELTA, COMPLETED]
+    assert logged == heard
+    messages = await stage.conversations.messages(ANN, "c")
+    assert [(message.role, message.content) for message in messages] == [("user", "Hello"), ("assistant", "Good day!")]
+    assert messages[1].parent_id == messages[0].id
+    conversation = await stage.conversations.get(ANN, "c")
+    assert conversation is not None
+    assert (conversation.head_id, conversation.live_reply_id) == (messages[1].id, None)
+
+
+async def test_the_next_prompt_holds_what_was_said(stage: Stage) -> None:
+    for text in ("My dog is called Biscuit.", "What is my dog called?"):
+        running = await stage.reply().start(ANN, Ask("ada", text, conversation_id="c"), detached=True)
+        await all_of(running.heard())
+    said = [message["content"] for message in stage.talker.asked[-1].messages]
+    assert said[-3:] == ["My dog is called Biscuit.", "Good day!", "What is my dog called?"]
+
+
+async def test_history_comes_from_the_records_when_short_term_memory_forgot(stage: Stage) -> None:
+    for text in ("One", "Two"):
+        running = await stage.reply().start(ANN, Ask("ada", text, conversation_id="c"), detached=True)
+        await all_of(running.heard())
+        await stage.short_term.drop(ANN, "c")
+    assert "One" in [message["content"] for message in stage.talker.asked[-1].messages]
+
+
+async def test_a_stateless_question_stores_nothing(stage: Stage) -> None:
+    running = await stage.reply().start(ANN, Ask("ada", "Hello"), detached=False)
+    await all_of(running.heard())
+    assert not await stage.conversations.list(ANN, before=None, limit=10)
+
+
+async def test_leaving_an_attached_reply_stops_the_model_and_keeps_what_was_said(stage: Stage) -> None:
+    stage.talker.step = asyncio.Semaphore(1)
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=False)
+    async with aclosing(running.heard()) as heard:
+        async for item in heard:
+            if item.event.type == DELTA:
+                break
+    assert stage.talker.closed == 1
+    messages = await stage.conversations.messages(ANN, "c")
+    assert (messages[-1].content, messages[-1].status) == ("Good ", "cancelled")
+
+
+async def test_leaving_a_detached_reply_lets_it_finish(stage: Stage) -> None:
+    stage.talker.step = asyncio.Semaphore(1)
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
+    async with aclosing(running.heard()) as heard:
+        await anext(heard)
+    for _ in stage.talker.words:
+        stage.talker.step.release()
+    await stage.live.close()
+    assert (await stage.conversations.messages(ANN, "c"))[-1].content == "Good day!"
+
+
+async def test_a_cancel_by_message_ends_the_reply(stage: Stage) -> None:
+    stage.talker.step = asyncio.Semaphore(1)
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
+    events: list[Event] = []
+    async with asyncio.timeout(5), aclosing(running.heard()) as heard:
+        async for item in heard:
+            events.append(item.event)
+            if item.event.type == DELTA:
+                await stage.log.cancel(ANN, running.reply_id)
+    assert [event.type for event in events] == [CREATED, DELTA, CANCELLED]
+    assert stage.talker.closed == 1
+
+
+async def test_an_error_before_the_first_text_is_raised_and_logged(stage: Stage) -> None:
+    stage.talker.error = Misconfigured("Set MODEL__API_KEY.")
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
+    with pytest.raises(Misconfigured):
+        await all_of(running.heard())
+    await stage.live.close()
+    logged = [event async for event in stage.log.follow(ANN, running.reply_id)]
+    assert [event.type for event in logged] == [CREATED, FAILED]
+    assert [message.content for message in await stage.conversations.messages(ANN, "c")] == ["Hello"]
+
+
+async def test_an_error_after_text_is_told_in_the_stream(stage: Stage) -> None:
+    stage.talker.error, stage.talker.fails_after = Unavailable("Gone."), 2
+    running = await stage.reply().start(ANN, Ask("ada", "Hello"), detached=True)
+    events = await all_of(running.heard())
+    assert [event.type for event in events] == [CREATED, DELTA, DELTA, FAILED]
+    assert events[-1].data == {"code": "unavailable", "message": "Gone.", "retryable": True}
+
+
+async def test_a_model_that_never_answers_is_told_in_time(stage: Stage) -> None:
+    stage.talker.step, stage.timeout = asyncio.Semaphore(0), 0.05
+    running = await stage.reply().start(ANN, Ask("ada", "Hello"), detached=True)
+    with pytest.raises(DeadlineExceeded):
+        await all_of(running.heard())
+    assert stage.talker.closed == 1
+
+
+async def test_what_cannot_be_asked_is_refused_before_anything_begins(stage: Stage) -> None:
+    reply = stage.reply()
+    with pytest.raises(NotFound, match="ada, mira"):
+        await reply.start(ANN, Ask("nobody", "Hello"), detached=True)
+    with pytest.raises(InvalidInput):
+        await reply.start(ANN, Ask("ada", "Hello", conversation_id="no spaces allowed"), detached=True)
+    await all_of((await reply.start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)).heard())
+    with pytest.raises(Conflict, match="ada"):
+        await reply.start(ANN, Ask("mira", "Hello", conversation_id="c"), detached=True)
