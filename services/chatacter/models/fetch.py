@@ -4,13 +4,14 @@ Whatever fails here is a `SourceFailed` with a reason for people; the installer 
 """
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, Protocol
 
@@ -80,7 +81,7 @@ def go_on(client: httpx.Client, url: str, part: Path, size: int, moved: Moved) -
         if answer.status_code == 200:
             have = 0
         with part.open("ab" if have else "wb") as file:
-            for block in answer.iter_raw(BLOCK):
+            for block in answer.iter_raw():
                 have += len(block)
                 if have > size:
                     raise SourceFailed(f"{answer.url.host} sends more than {size} bytes")
@@ -132,7 +133,7 @@ def run(program: str, command: list[str], folder: Path, moved: Moved) -> None:
             raise SourceFailed(f"{program} cannot be started ({error.strerror})") from error
         try:
             while process.poll() is None:
-                moved(sum(path.stat().st_size for path in present(folder)))
+                moved(size_of(folder))
                 wait(process)
         finally:
             if process.poll() is None:
@@ -152,16 +153,19 @@ def wait(process: subprocess.Popen[bytes]) -> None:
         return
 
 
-def present(folder: Path) -> Iterator[Path]:
-    """List the files below a folder in which another process is at work."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            yield path
+def size_of(folder: Path) -> int:
+    """Return how much lies below a folder in which another process is at work: files come and go."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(place) / name).stat().st_size
+    return total
 
 
 def only_file(folder: Path, program: str, requirement: str) -> Path:
     """Return the one archive that a downloader left. Raises `SourceFailed`."""
-    found = list(present(folder))
+    found = [path for path in folder.iterdir() if path.is_file()]
     if len(found) != 1:
         raise SourceFailed(f"{program} brought {len(found)} files for {requirement}")
     return found[0]
