@@ -1,0 +1,109 @@
+"""The documents keep up with the code: links lead somewhere, generated pages are fresh, dependencies explained."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from tests.architecture.repository import ROOT, anchors, files, prose
+
+pytestmark = pytest.mark.architecture
+
+LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)>\s]+)>?(?:\s+\"[^\"]*\")?\s*\)")
+ELSEWHERE = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//)")
+DISTRIBUTION = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def documents() -> list[Path]:
+    return [path for path in files() if path.suffix == ".md"]
+
+
+def project() -> dict[str, object]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def direct_dependencies() -> set[str]:
+    """Every distribution that `pyproject.toml` names, by its normalised name; our own extras are not among them."""
+    declared = project()
+    lists = [declared["dependencies"], *declared["optional-dependencies"].values()]  # type: ignore[attr-defined,misc]
+    names = {DISTRIBUTION.match(entry)[0] for entries in lists for entry in entries}  # type: ignore[index]
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"chatacter"}
+
+
+@cache
+def anchors_of(document: Path) -> set[str]:
+    return anchors(document.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    broken = []
+    for target in LINK.findall(prose(document.read_text("utf-8"))):
+        if ELSEWHERE.match(target):
+            continue
+        path, _, anchor = unquote(target).partition("#")
+        place = (document.parent / path).resolve() if path else document
+        if not place.exists() or (anchor and place.suffix == ".md" and anchor not in anchors_of(place)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_of_the_docs_can_be_reached_from_their_index() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked, waiting = {index}, [index]
+    while waiting:
+        page = waiting.pop()
+        for target in LINK.findall(prose(page.read_text("utf-8"))):
+            place = (page.parent / unquote(target).partition("#")[0]).resolve()
+            if place.suffix == ".md" and place.is_file() and place not in linked:
+                linked.add(place)
+                waiting.append(place)
+    pages = {page for page in files(ROOT / "docs") if page.suffix == ".md"}
+    assert sorted(str(page.relative_to(ROOT)) for page in pages - linked) == []
+
+
+def test_each_direct_dependency_is_explained() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "dependencies.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(set(rows)), "a dependency stands there twice"
+    assert set(rows) == direct_dependencies()
+
+
+def test_generated_pages_are_fresh() -> None:
+    command = [sys.executable, "scripts/render", "--check"]
+    run = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_changelog_tells_what_is_unreleased() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    section = re.search(r"^## \[?Unreleased\]?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert section, "CHANGELOG.md has no Unreleased section"
+    assert re.search(r"^- \S", section[1], re.MULTILINE), "nothing is said under Unreleased"
+
+
+def test_decisions_are_numbered_and_whole() -> None:
+    decisions = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    assert [path.name[:4] for path in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    for path in decisions:
+        text = path.read_text("utf-8")
+        assert text.startswith(f"# {path.name[:4]} "), f"{path.name} does not begin with its number"
+        assert {"context", "decision", "consequences"} <= anchors(text), f"{path.name} lacks a part"
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_locks_name_no_address_and_no_torch(name: str) -> None:
+    text = (ROOT / name).read_text("utf-8")
+    assert "://" not in text
+    assert not re.search(r"^(torch|nvidia-[a-z0-9-]+|triton)==", text, re.MULTILINE)
+    pinned = re.findall(r"^[a-z0-9][a-z0-9._-]*==", text, re.MULTILINE)
+    assert len(pinned) <= text.count("--hash=sha256:")
+
+
+def test_each_release_of_a_direct_dependency_is_locked() -> None:
+    text = (ROOT / "requirements-dev.lock").read_text("utf-8")
+    locked = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==", text, re.MULTILINE))
+    assert direct_dependencies() - locked == set()
