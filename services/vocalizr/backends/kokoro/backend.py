@@ -1,0 +1,128 @@
+"""The backend: voices, accents, and a text spoken clause by clause."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chatacter.chassis.errors import Cancelled, InvalidInput, Misconfigured
+from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
+from chatacter.models.store import ModelStore
+from vocalizr.backend import NOTHING_TO_SAY, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backends.kokoro.english import English
+from vocalizr.backends.kokoro.joins import joined
+from vocalizr.backends.kokoro.model import MAX_SYMBOLS, SAMPLE_RATE, KokoroModel, Styles, styles_of
+from vocalizr.backends.kokoro.unknown import UnknownWords
+from vocalizr.clauses import clauses
+from vocalizr.settings import VocalizrSettings
+
+KOKORO: Final = "kokoro-82m"
+G2P: Final = "english-g2p"
+
+# The first letter of a voice is its language. The voices of other languages are not listed: there is no phonemizer
+# for them here that is free of the GPL.
+LANGUAGES: Final[Mapping[str, str]] = {"a": "en-US", "b": "en-GB"}
+BRITISH: Final = "en-GB"
+LEXICONS: Final[Mapping[str, tuple[str, str]]] = {
+    "en-US": ("us_silver.json", "us_gold.json"),
+    "en-GB": ("gb_silver.json", "gb_gold.json"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load` takes."""
+
+    model: KokoroModel
+    accents: Mapping[str, English]
+    styles: Mapping[str, Styles]
+
+
+class KokoroSpeech:
+    """Kokoro-82M, int8, on the CPU."""
+
+    capabilities = SpeechCapabilities(
+        languages=frozenset(LANGUAGES.values()),
+        sample_rate=SAMPLE_RATE,
+        cloning=False,
+        instructions=False,
+        timings=True,
+        speed=(0.5, 2.0),
+        max_characters=MAX_INPUT_CHARACTERS,
+    )
+
+    def __init__(self, store: ModelStore, *, threads: int, name: str = "kokoro") -> None:
+        self._store = store
+        self._threads = threads
+        self._name = name
+        self._loaded: Loaded | None = None
+
+    def load(self) -> None:
+        """Load the network, the lexicons and the English voices: about two seconds, 500 MB."""
+        model = KokoroModel.load(
+            self._store.file(KOKORO, "model.onnx"), self._store.file(KOKORO, "vocab.json"), self._threads
+        )
+        unknown = UnknownWords.load(self._store.file(G2P, "checkpoint20.npz"))
+        accents = {
+            tag: English.load(
+                [self._store.file(G2P, name) for name in names], unknown, model.symbols, british=tag == BRITISH
+            )
+            for tag, names in LEXICONS.items()
+        }
+        paths = sorted((self._store.directory(KOKORO) / "voices").glob("*.bin"))
+        styles = {path.stem: styles_of(path) for path in paths if path.stem[0] in LANGUAGES}
+        if not styles:
+            raise Misconfigured(f"{KOKORO} has no English voice; run `chatacter models install {KOKORO}`.")
+        self._loaded = Loaded(model, accents, styles)
+
+    def voices(self) -> Sequence[Voice]:
+        """List the English voices."""
+        return [
+            Voice(id=name, name=name.partition("_")[2].capitalize(), model=self._name, language=LANGUAGES[name[0]])
+            for name in self._ready().styles
+        ]
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        """Speak clause by clause."""
+        loaded = self._ready()
+        styles = loaded.styles[utterance.voice]
+        accent = loaded.accents[utterance.language or LANGUAGES[utterance.voice[0]]]
+        pieces = pronounced(accent, utterance.text)
+        if not pieces:
+            raise InvalidInput(NOTHING_TO_SAY, param="input")
+        clock = 0.0
+        for number, symbols in enumerate(pieces, start=1):
+            if cancelled.is_set():
+                return
+            try:
+                spoken = loaded.model.speak(symbols, styles, utterance.speed, cancelled)
+            except Cancelled:
+                return
+            chunk = joined(spoken, symbols, clock, last=number == len(pieces))
+            clock += chunk.samples.size / SAMPLE_RATE
+            yield chunk
+
+    def close(self) -> None:
+        """Free the model."""
+        self._loaded = None
+
+    def _ready(self) -> Loaded:
+        if self._loaded is None:
+            raise RuntimeError("load() comes first")
+        return self._loaded
+
+
+def pronounced(accent: English, text: str) -> list[str]:
+    """Return the symbols of each clause, each short enough for the model; clauses without a sound are left out."""
+    pieces: list[str] = []
+    for clause in clauses(accent.words(text)):
+        symbols = accent.phonemes(clause)
+        if accent.sayable(symbols):
+            pieces.extend(symbols[begin : begin + MAX_SYMBOLS] for begin in range(0, len(symbols), MAX_SYMBOLS))
+    return pieces
+
+
+def create(settings: VocalizrSettings) -> KokoroSpeech:
+    """Make the backend that `VOCALIZR_MODEL=kokoro` asks for."""
+    store = ModelStore(settings.models_dir)
+    return KokoroSpeech(store, threads=settings.vocalizr_threads, name=settings.served_name)

@@ -1,0 +1,160 @@
+"""Speech from another server with OpenAI's speech API: OpenAI itself, another Vocalizr, any that speaks it."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import httpx
+import numpy as np
+
+from chatacter.chassis.errors import (
+    Busy,
+    ChatacterError,
+    InvalidInput,
+    Misconfigured,
+    Unavailable,
+    UpstreamFailed,
+)
+from chatacter.chassis.telemetry import outgoing_headers
+from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
+from vocalizr.backend import NOTHING_TO_SAY, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.settings import VocalizrSettings
+
+CONNECT: Final = 5.0
+# A tenth of a second of 16-bit samples at 24 kHz: often enough to be heard early, seldom enough to encode well.
+PIECE: Final = 4800
+BYTES: Final = 2
+
+
+class RemoteSpeech:
+    """Asks the other server for raw PCM and hands it on as it comes. It has no phoneme timings."""
+
+    def __init__(self, settings: VocalizrSettings, transport: httpx.BaseTransport | None = None) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._client: httpx.Client | None = None
+        self._voices: Sequence[Voice] = ()
+
+    @property
+    def capabilities(self) -> SpeechCapabilities:
+        """What the settings say of the other server."""
+        return SpeechCapabilities(
+            languages=frozenset(self._settings.vocalizr_remote_languages),
+            sample_rate=self._settings.vocalizr_remote_sample_rate,
+            cloning=False,
+            instructions=self._settings.vocalizr_remote_instructions,
+            timings=False,
+            speed=(0.25, 4.0),
+            max_characters=MAX_INPUT_CHARACTERS,
+        )
+
+    def load(self) -> None:
+        """Open the connection pool and learn the voices. Raises `Misconfigured` if the server will not tell them."""
+        settings = self._settings
+        key = settings.vocalizr_remote_api_key or settings.service_token
+        self._client = httpx.Client(
+            base_url=str(settings.vocalizr_remote_url).rstrip("/") + "/",
+            headers={"authorization": f"Bearer {key.get_secret_value()}"} if key else {},
+            timeout=httpx.Timeout(settings.vocalizr_remote_timeout, connect=CONNECT),
+            transport=self._transport,
+        )
+        names = settings.vocalizr_remote_voices
+        language = settings.vocalizr_remote_languages[0] if settings.vocalizr_remote_languages else "und"
+        self._voices = (
+            [Voice(id=name, name=name, model=settings.served_name, language=language) for name in names]
+            if names
+            else self._asked(self._client)
+        )
+
+    def voices(self) -> Sequence[Voice]:
+        """List the voices that were set, or that the server told."""
+        return self._voices
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        """Pass on what the other server says. Raises `Unavailable`, `UpstreamFailed`, or its refusal as our own."""
+        if not any(letter.isalnum() for letter in utterance.text):
+            raise InvalidInput(NOTHING_TO_SAY, param="input")
+        if self._client is None:
+            raise RuntimeError("load() comes first")
+        try:
+            with self._client.stream(
+                "POST", "audio/speech", json=self._body(utterance), headers=outgoing_headers()
+            ) as r:
+                if r.status_code != httpx.codes.OK:
+                    raise refusal(r)
+                yield from pieces(r, cancelled)
+        except httpx.TransportError as error:
+            raise Unavailable("The speech server that VOCALIZR_REMOTE_URL names does not answer.") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    def _asked(self, client: httpx.Client) -> Sequence[Voice]:
+        try:
+            response = client.get("audio/voices", headers=outgoing_headers())
+            response.raise_for_status()
+            told = response.json()["data"]
+            return [self._named(voice) for voice in told]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise Misconfigured(
+                "The server at VOCALIZR_REMOTE_URL does not list its voices; set VOCALIZR_REMOTE_VOICES."
+            ) from error
+
+    def _named(self, voice: dict[str, Any]) -> Voice:
+        settings = self._settings
+        language = voice.get("language") or settings.vocalizr_remote_languages[0]
+        return Voice(
+            id=voice["id"], name=voice.get("name") or voice["id"], model=settings.served_name, language=language
+        )
+
+    def _body(self, utterance: Utterance) -> dict[str, Any]:
+        body = {
+            "model": self._settings.vocalizr_remote_model,
+            "input": utterance.text,
+            "voice": utterance.voice,
+            "speed": utterance.speed,
+            "response_format": "pcm",
+            "instructions": utterance.instructions,
+            "language": utterance.language,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+
+def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+    """Turn PCM bytes into chunks; a sample whose bytes come apart waits for its other half."""
+    rest = b""
+    for content in response.iter_bytes(PIECE):
+        if cancelled.is_set():
+            return
+        content = rest + content
+        whole = len(content) - len(content) % BYTES
+        rest = content[whole:]
+        if whole:
+            yield SpeechChunk(np.frombuffer(content[:whole], dtype="<i2").astype(np.float32) / 32768.0)
+
+
+def refusal(response: httpx.Response) -> ChatacterError:
+    """Say in our words why the other server refused; its own may quote what the user wrote."""
+    status = response.status_code
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return Busy("The speech server behind this one is busy.", retry_after=retry_after(response))
+    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+        return Misconfigured("The speech server refuses the key in VOCALIZR_REMOTE_API_KEY.")
+    if status == httpx.codes.SERVICE_UNAVAILABLE:
+        return Unavailable("The speech server behind this one is not ready.", retry_after=retry_after(response))
+    if httpx.codes.is_client_error(status):
+        return InvalidInput(f"The speech server behind this one refused the request with status {status}.")
+    return UpstreamFailed(f"The speech server behind this one failed with status {status}.")
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Read `Retry-After` where it is a number of seconds."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isdigit() else None
+
+
+def create(settings: VocalizrSettings) -> RemoteSpeech:
+    """Make the backend that `VOCALIZR_MODEL=remote` asks for."""
+    return RemoteSpeech(settings)
