@@ -72,8 +72,8 @@ redis.call('ZREM', KEYS[1], record)
 redis.call('ZADD', KEYS[2], text(now + tonumber(ARGV[1])), record)
 redis.call('HINCRBY', record, 'attempts', 1)
 redis.call('HINCRBY', record, 'fence', 1)
-redis.call('HSETNX', record, 'started', text(now))
-redis.call('HSET', record, 'status', 'running', 'phase', 'starting', 'progress', '0', 'worker', ARGV[2])
+redis.call('HSET', record, 'status', 'running', 'phase', 'starting', 'progress', '0', 'worker', ARGV[2],
+  'started', text(now))
 return redis.call('HGETALL', record)
 """
 )

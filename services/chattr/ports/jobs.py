@@ -49,7 +49,9 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands. `progress` is 0…1; `result` is JSON, there once it is completed."""
+    """A job as it stands. `progress` is 0…1; `result` is JSON, there once it is completed; `started_at` is when its
+    latest attempt began.
+    """
 
     id: str
     owner: Owner

@@ -120,7 +120,7 @@ class FakeJobs:
             progress=0.0,
             attempts=entry.job.attempts + 1,
             fence=entry.job.fence + 1,
-            started_at=entry.job.started_at or now,
+            started_at=now,
         )
         return Lease(entry.job, entry.job.fence, seconds)
 

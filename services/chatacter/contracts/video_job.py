@@ -1,0 +1,94 @@
+"""The public doors of video: what a client orders at `POST /v1/videos`, and the lists and receipts it gets.
+
+Source: OpenAI API reference, "Videos". `character` and the fields that vLLM-Omni added are taken beside OpenAI's.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from chatacter.contracts.base import Open, Strict
+from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, DataUrl, Video, VideoFormat
+
+TALKING_MODEL = "portrait"
+
+
+class ImageReference(Open):
+    """An image named by an object, as OpenAI clients send it in JSON."""
+
+    image_url: str | None = None
+    file_id: str | None = None
+
+
+class VideoOrder(Open):
+    """What a client wants filmed. With a character, or with `portrait`, `prompt` is what the character says."""
+
+    prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    model: str = TALKING_MODEL
+    character: str | None = Field(default=None, description="Who speaks; the default character when absent")
+    input_reference: ImageReference | None = None
+    image_reference: DataUrl | None = None
+    audio_reference: DataUrl | None = Field(default=None, description="What is heard, instead of the spoken prompt")
+    size: Annotated[str, StringConstraints(pattern=r"^\d{2,4}x\d{2,4}$")] | None = None
+    seconds: str | int | None = None
+    fps: Annotated[int, Field(ge=1, le=60)] | None = None
+    seed: int | None = None
+    output_format: VideoFormat = "webm"
+
+
+class VideoList(Strict):
+    """A page of videos."""
+
+    object: Literal["list"] = "list"
+    data: list[Video]
+    first_id: str | None = None
+    last_id: str | None = None
+    has_more: bool = False
+
+
+class VideoDeleted(Strict):
+    """The receipt of a deletion."""
+
+    id: str
+    object: Literal["video.deleted"] = "video.deleted"
+    deleted: bool = True
+
+
+class JobView(Strict):
+    """A job of any kind, as `/api/v1/jobs` shows it. Times are seconds since 1970."""
+
+    id: str
+    object: Literal["job"] = "job"
+    modality: Literal["speech", "video"]
+    model: str
+    status: Literal["queued", "running", "completed", "failed", "cancelled"]
+    phase: str
+    progress: Annotated[float, Field(ge=0, le=1)]
+    attempts: int
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    error: dict[str, str] | None = None
+
+
+class JobList(Strict):
+    """A page of jobs."""
+
+    object: Literal["list"] = "list"
+    data: list[JobView]
+    has_more: bool = False
+
+
+class ModelDemand(Strict):
+    """Work for one model: queued and running together."""
+
+    modality: Literal["speech", "video"]
+    model: str
+    outstanding: int
+
+
+class DemandReport(Strict):
+    """What an autoscaler reads: `outstanding` is the sum of what was asked about."""
+
+    outstanding: int
+    models: list[ModelDemand]

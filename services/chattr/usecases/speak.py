@@ -1,0 +1,77 @@
+"""Speech: a request's voice may be a character; what runs is counted as demand."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import NotFound, Unsupported
+from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, Voice
+from chattr.domain.identity import Owner
+from chattr.ports.casting import Casting
+from chattr.ports.demand import Demand
+from chattr.ports.media import Speaker
+
+SWITCHED_OFF: Final = "Voice generation is switched off here (ENABLE_VOICE_GENERATION=false)."
+LISTING_SECONDS: Final = 5.0
+
+
+class Speak:
+    """Says what it is given. Without a speaker voice generation is switched off."""
+
+    def __init__(
+        self, speaker: Speaker | None, casting: Casting, demand: Demand, *, model: str, seconds: float
+    ) -> None:
+        self._speaker = speaker
+        self._casting = casting
+        self._demand = demand
+        self._model = model
+        self._seconds = seconds
+
+    @property
+    def model(self) -> str:
+        """The speech model that characters speak with where nobody names one."""
+        return self._model
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a voice at all."""
+        return self._speaker is not None
+
+    async def speak(self, owner: Owner, request: SpeechRequest) -> AsyncGenerator[bytes]:
+        """Yield encoded sound as it is made. Raises `NotFound` for an unknown model or voice before the first."""
+        speaker = self._on()
+        asked = await self._resolved(owner, request)
+        async with (
+            self._demand.holding("speech", asked.model),
+            aclosing(speaker.speak(asked, Deadline.after(self._seconds))) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
+    async def events(self, owner: Owner, request: SpeechRequest) -> AsyncGenerator[SpeechDelta | SpeechDone]:
+        """Yield sound with the timings of its phonemes."""
+        speaker = self._on()
+        asked = await self._resolved(owner, request)
+        async with (
+            self._demand.holding("speech", asked.model),
+            aclosing(speaker.speech_events(asked, Deadline.after(self._seconds))) as events,
+        ):
+            async for event in events:
+                yield event
+
+    async def voices(self) -> Sequence[Voice]:
+        """Return the voices that can be asked for."""
+        return await self._on().voices(Deadline.after(LISTING_SECONDS))
+
+    async def _resolved(self, owner: Owner, request: SpeechRequest) -> SpeechRequest:
+        if not request.model:
+            served = await self._on().models(Deadline.after(LISTING_SECONDS))
+            raise NotFound(f"`model` is empty. Speech models here: {', '.join(served)}.", param="model")
+        actor = await self._casting.actor(owner, request.voice_id)
+        return request.model_copy(update={"voice": actor.voice if actor else request.voice_id})
+
+    def _on(self) -> Speaker:
+        if self._speaker is None:
+            raise Unsupported(SWITCHED_OFF)
+        return self._speaker
