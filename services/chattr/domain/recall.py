@@ -107,10 +107,9 @@ def share(value: float, best: float) -> float:
 
 
 def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: int = MAX_RECALLED) -> list[Recalled]:
-    """Choose what the prompt gets, in the order in which it was said.
+    """Choose what the prompt gets, of `recalled` and in its order, the best first.
 
-    `recalled` has the best first. Left out: what says the same as a better one or only repeats the question, and
-    what is noise beside the best.
+    Left out: what says the same as a better one or only repeats the question, and what is noise beside the best.
     """
     said = {key_of(question, stem)}
     kept: list[Recalled] = []
@@ -121,7 +120,7 @@ def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: in
         if key not in said:
             said.add(key)
             kept.append(one)
-    return sorted(kept, key=lambda one: (one.memory.created_at, one.memory.id))
+    return kept
 
 
 def key_of(text: str, stem: Stem) -> frozenset[str]:
@@ -129,16 +128,11 @@ def key_of(text: str, stem: Stem) -> frozenset[str]:
     return frozenset(words(text, stem))
 
 
-def written(recalled: Sequence[Recalled], character_name: str) -> str:
-    """Write recalled turns as the prompt takes them, a line each, with the day on which they were said."""
-    return "\n".join(line(one.memory, character_name) for one in recalled)
-
-
-def line(memory: Memory, character_name: str) -> str:
-    """Write one recalled turn."""
+def line(memory: Memory) -> str:
+    """Write a recalled turn as the prompt takes it, with its day; to the character, who reads it, it was "you"."""
     day = datetime.fromtimestamp(memory.created_at, UTC).date().isoformat()
-    speaker = "They" if memory.role == "user" else character_name
-    return f"- {day}, {speaker}: {shortened(memory.text)}"
+    speaker = "user" if memory.role == "user" else "you"
+    return f'{day}, {speaker}: "{shortened(memory.text)}"'
 
 
 def shortened(text: str) -> str:

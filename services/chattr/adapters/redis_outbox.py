@@ -1,0 +1,116 @@
+"""What waits for long-term memory, as one Redis stream with one consumer group for all replicas.
+
+A stream keeps what a reader took until it says that it is done; what a crashed reader held goes to the next one after
+the lease. What somebody had forgotten is kept beside it for good, in a hash of that person's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from chattr.adapters.redis_connection import PREFIX, key, told
+from chattr.domain.identity import Owner
+from chattr.domain.memory import Memory, Selection
+from chattr.ports.outbox import Entry
+
+STREAM: Final = f"{PREFIX}:{{outbox}}:memories"
+# Every replica reads under the same name: who holds an entry does not matter, only for how long.
+GROUP: Final = "indexers"
+CONSUMER: Final = "indexer"
+LEASE_MS: Final = 30_000
+BLOCK_MS: Final = 1_000
+# Asked before every read, so that an emptied Redis needs no restart of ours. An existing group is left as it is.
+OPEN: Final = """
+redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+return redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], '0-0', 'COUNT', ARGV[4])
+"""
+# The later of two moments stands.
+FORGET: Final = """
+local before = redis.call('HGET', KEYS[1], ARGV[1])
+if not before or tonumber(before) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+"""
+
+
+class RedisOutbox:
+    """The stream and the hashes."""
+
+    def __init__(self, redis: Redis, *, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS) -> None:
+        self._redis = redis
+        self._lease_ms = lease_ms
+        self._block_ms = block_ms
+        self._open = redis.register_script(OPEN)
+        self._forget = redis.register_script(FORGET)
+
+    async def remember(self, owner: Owner, memories: Sequence[Memory]) -> None:
+        """Put memories down, all or none."""
+        with told():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for memory in memories:
+                    pipe.xadd(STREAM, fields(owner, memory))
+                await pipe.execute()
+
+    async def forget(self, owner: Owner, what: Selection) -> None:
+        """Keep what is forgotten first, so that a crash in between hides too much rather than too little."""
+        if what.until is None:
+            raise ValueError("forgetting needs a moment up to which it reaches")
+        selector = orjson.dumps(replace(what, until=None).record(), option=orjson.OPT_SORT_KEYS)
+        with told():
+            await self._forget(keys=[key(owner, "forgotten")], args=[selector, repr(what.until)])
+            await self._redis.xadd(STREAM, fields(owner, what))
+
+    async def forgotten(self, owner: Owner) -> Sequence[Selection]:
+        """Return all that this person had forgotten."""
+        with told():
+            stored = await self._redis.hgetall(key(owner, "forgotten"))
+        return [
+            replace(Selection.of_record(orjson.loads(selector)), until=float(until))
+            for selector, until in stored.items()
+        ]
+
+    async def take(self, limit: int) -> Sequence[Entry]:
+        """Lease entries whose lease ran out, else new ones."""
+        with told():
+            claimed = await self._open(keys=[STREAM], args=[GROUP, CONSUMER, self._lease_ms, limit])
+            items = [(entry_id, paired(flat)) for entry_id, flat in filter(None, claimed[1]) if flat]
+            if not items:
+                answer: Any = await self._redis.xreadgroup(
+                    GROUP, CONSUMER, {STREAM: ">"}, count=limit, block=min(self._block_ms, self._lease_ms)
+                )
+                items = [item for _, entries in answer or () for item in entries]
+        return [entry(entry_id, stored) for entry_id, stored in items]
+
+    async def done(self, entries: Sequence[Entry]) -> None:
+        """Strike entries off."""
+        ids = [one.id for one in entries]
+        with told():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.xack(STREAM, GROUP, *ids)
+                pipe.xdel(STREAM, *ids)
+                await pipe.execute()
+
+    async def waiting(self) -> int:
+        """Count the entries not yet done."""
+        with told():
+            return int(await self._redis.xlen(STREAM))
+
+
+def fields(owner: Owner, work: Memory | Selection) -> dict[Any, Any]:
+    """Write an entry."""
+    kind = "remember" if isinstance(work, Memory) else "forget"
+    return {"tenant": owner.tenant, "person": owner.person, "kind": kind, "work": orjson.dumps(work.record())}
+
+
+def entry(entry_id: bytes, stored: dict[bytes, bytes]) -> Entry:
+    """Read what `fields` wrote."""
+    owner = Owner(stored[b"tenant"].decode(), stored[b"person"].decode())
+    record = orjson.loads(stored[b"work"])
+    work = Memory.of_record(record) if stored[b"kind"] == b"remember" else Selection.of_record(record)
+    return Entry(entry_id.decode(), owner, work)
+
+
+def paired(flat: Sequence[Any]) -> dict[bytes, bytes]:
+    """Read the fields of an entry out of a script's answer: names and values by turns."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))

@@ -1,0 +1,144 @@
+"""The outbox: one suite over the fake and a real Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from tests.redis_server import started
+
+from chatacter.chassis.errors import Unavailable
+from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_outbox import RedisOutbox
+from chattr.domain.conversation import Message
+from chattr.domain.identity import Owner
+from chattr.domain.memory import Memory, Selection, memory_of
+from chattr.ports.outbox import Entry, Outbox
+
+pytestmark = pytest.mark.contract
+
+ANN = Owner("acme", "ann")
+BOB = Owner("acme", "bob")
+Make = Callable[[int], AbstractAsyncContextManager[Outbox]]
+
+
+@pytest.fixture(params=["fake", "redis"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Opens the same outbox with a lease of so many milliseconds."""
+    if request.param == "fake":
+        return lambda lease_ms: given(FakeOutbox(lease_ms=lease_ms, block_ms=20))
+    url = request.getfixturevalue("redis_url")
+
+    @asynccontextmanager
+    async def over_redis(lease_ms: int) -> AsyncIterator[Outbox]:
+        async with connected(url) as redis:
+            yield RedisOutbox(redis, lease_ms=lease_ms, block_ms=20)
+
+    return over_redis
+
+
+@pytest.fixture
+async def outbox(make: Make) -> AsyncIterator[Outbox]:
+    async with make(60_000) as made:
+        yield made
+
+
+@asynccontextmanager
+async def given(outbox: Outbox) -> AsyncIterator[Outbox]:
+    yield outbox
+
+
+def said(owner: Owner, number: int) -> Memory:
+    return memory_of(owner, "ada", "c1", Message(f"m{number}", None, "user", f"text {number}", float(number)))
+
+
+async def test_hands_out_what_was_put_down_with_its_owner_in_order(outbox: Outbox) -> None:
+    await outbox.remember(ANN, [said(ANN, 1), said(ANN, 2)])
+    await outbox.remember(BOB, [said(BOB, 3)])
+    assert await outbox.waiting() == 3
+    taken = [*await outbox.take(2), *await outbox.take(2)]
+    assert [(one.owner, one.work) for one in taken] == [
+        (ANN, said(ANN, 1)),
+        (ANN, said(ANN, 2)),
+        (BOB, said(BOB, 3)),
+    ]
+    assert await outbox.take(2) == []
+
+
+async def test_what_is_done_is_gone(outbox: Outbox) -> None:
+    await outbox.remember(ANN, [said(ANN, 1)])
+    await outbox.done(await outbox.take(10))
+    assert await outbox.waiting() == 0
+
+
+async def test_what_is_taken_and_not_done_comes_back_once_the_lease_is_over(make: Make) -> None:
+    async with make(50) as outbox:
+        await outbox.remember(ANN, [said(ANN, 1)])
+        first = await outbox.take(10)
+        again: list[Entry] = []
+        while not again:
+            again.extend(await outbox.take(10))
+        assert again == first
+        assert await outbox.waiting() == 1
+
+
+async def test_two_readers_never_hold_the_same_entry(outbox: Outbox) -> None:
+    await outbox.remember(ANN, [said(ANN, number) for number in range(40)])
+    batches = await asyncio.gather(*(outbox.take(10) for _ in range(5)))
+    ids = [one.id for batch in batches for one in batch]
+    assert len(ids) == len(set(ids)) == 40
+
+
+async def test_forgetting_is_an_entry_and_is_known_for_good(outbox: Outbox) -> None:
+    what = Selection(character_id="ada", until=5.0)
+    await outbox.forget(ANN, what)
+    (entry,) = await outbox.take(10)
+    assert (entry.owner, entry.work) == (ANN, what)
+    await outbox.done([entry])
+    assert await outbox.forgotten(ANN) == [what]
+    assert await outbox.forgotten(BOB) == []
+
+
+async def test_the_later_of_two_forgettings_stands(outbox: Outbox) -> None:
+    for until in (5.25, 1785312000.123456, 3.0):
+        await outbox.forget(ANN, Selection(character_id="ada", until=until))
+    assert await outbox.forgotten(ANN) == [Selection(character_id="ada", until=1785312000.123456)]
+
+
+async def test_forgetting_needs_a_moment(outbox: Outbox) -> None:
+    with pytest.raises(ValueError, match="moment"):
+        await outbox.forget(ANN, Selection())
+
+
+async def test_waits_for_the_first_entry(make: Make) -> None:
+    async with make(60_000) as outbox:
+        taking = asyncio.create_task(outbox.take(1))
+        await outbox.remember(ANN, [said(ANN, 1)])
+        taken = [*await taking, *([] if taking.result() else await outbox.take(1))]
+        assert len(taken) == 1
+
+
+async def test_a_restarted_redis_holds_what_waited_and_what_was_taken() -> None:
+    with started(appendfsync="always") as server:
+        async with connected(server.url) as redis:
+            outbox = RedisOutbox(redis, lease_ms=50, block_ms=20)
+            await outbox.remember(ANN, [said(ANN, 1), said(ANN, 2)])
+            await outbox.take(1)
+            await asyncio.to_thread(server.kill)
+            with pytest.raises(Unavailable):
+                await outbox.take(1)
+            await asyncio.to_thread(server.start)
+            works: set[object] = set()
+            while len(works) < 2:
+                works.update(one.work for one in await outbox.take(10))
+            assert works == {said(ANN, 1), said(ANN, 2)}
+
+
+async def test_an_emptied_redis_needs_no_restart_of_ours(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        outbox = RedisOutbox(redis, block_ms=20)
+        assert await outbox.take(1) == []
+        await redis.flushall()
+        await outbox.remember(ANN, [said(ANN, 1)])
+        assert len(await outbox.take(1)) == 1
