@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -107,3 +108,21 @@ def test_each_release_of_a_direct_dependency_is_locked() -> None:
     text = (ROOT / "requirements-dev.lock").read_text("utf-8")
     locked = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==", text, re.MULTILINE))
     assert direct_dependencies() - locked == set()
+
+
+def test_no_direct_dependency_has_a_strong_copyleft() -> None:
+    """Weak copyleft is argued in docs/dependencies.md; GPL and AGPL would reach our users' code."""
+    strong = re.compile(r"(?<!L)(?<!LESSER )\bA?GPL|GNU (?:AFFERO )?GENERAL PUBLIC", re.IGNORECASE)
+    found = {}
+    for name in direct_dependencies():
+        if find_distribution(name):
+            about = metadata.metadata(name)
+            stated = [about.get("License-Expression") or "", (about.get("License") or "").partition("\n")[0]]
+            stated += [each for each in about.get_all("Classifier") or [] if each.startswith("License")]
+            if any(strong.search(each) for each in stated):
+                found[name] = stated
+    assert found == {}
+
+
+def find_distribution(name: str) -> bool:
+    return any(metadata.distributions(name=name))
