@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from chatacter.contracts.speech import Phoneme
 from chatacter.contracts.video import VideoFormat
-from numpy.typing import NDArray
 
 # Whether a backend does nothing with a part of a request, takes it where it is there, or cannot do without it.
 Use = Literal["unused", "optional", "required"]

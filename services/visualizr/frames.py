@@ -9,12 +9,13 @@ from typing import Final, Self
 import av
 import cv2
 import numpy as np
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
-from chatacter.chassis import provenance
-from chatacter.contracts.video import VideoFormat
 from numpy.typing import NDArray
 
+from chatacter.chassis import provenance
+from chatacter.contracts.video import VideoFormat
 from visualizr.backend import Sound
 
 SOUND_RATE: Final = 48_000
@@ -65,17 +66,21 @@ class Recorder:
         video_codec, sound_codec = CODECS[self._format]
         self._container = av.open(self._file, "w", format=self._format, options=MUXING[self._format])
         self._container.metadata.update(provenance.METADATA)
-        self._video: VideoStream = self._container.add_stream(video_codec, rate=self._fps)
+        video = self._container.add_stream(video_codec, rate=self._fps)
+        assert isinstance(video, VideoStream)
+        self._video = video
         self._video.width, self._video.height = self._width, self._height
         self._video.pix_fmt = "yuv420p"
         self._video.codec_context.time_base = Fraction(1, self._fps)
         self._video.codec_context.gop_size = self._fps * 4
-        self._video.options = video_options(self._format, self._threads)
+        self._video.codec_context.options = video_options(self._format, self._threads)
         self._track: AudioStream | None = None
         if self._sound is not None:
-            self._track = self._container.add_stream(sound_codec, rate=SOUND_RATE)
-            self._track.codec_context.layout = "mono"
-            self._track.bit_rate = SOUND_BITS
+            track = self._container.add_stream(sound_codec, rate=SOUND_RATE)
+            assert isinstance(track, AudioStream)
+            track.codec_context.layout = AudioLayout("mono")
+            track.bit_rate = SOUND_BITS
+            self._track = track
         return self
 
     def __exit__(

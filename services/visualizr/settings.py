@@ -2,8 +2,9 @@
 
 from typing import Annotated, Self
 
-from chatacter.chassis.settings import ServiceSettings
 from pydantic import Field, SecretStr, model_validator
+
+from chatacter.chassis.settings import ServiceSettings
 
 
 class VisualizrSettings(ServiceSettings):
@@ -15,6 +16,8 @@ class VisualizrSettings(ServiceSettings):
     """Seconds that running films get to finish after SIGTERM; at least as long as the longest film takes."""
     visualizr_model: str = "portrait"
     """The backend that films: the name of a `chatacter.video` plugin."""
+    visualizr_served_name: str | None = None
+    """The model id that clients send; the name of the backend when unset."""
     visualizr_threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads with which one film is encoded. The speech model wants the other cores."""
     visualizr_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
@@ -33,8 +36,10 @@ class VisualizrSettings(ServiceSettings):
     """Frames a second of a film whose request names none."""
     visualizr_max_image_pixels: Annotated[int, Field(ge=4096)] = 24_000_000
     """Most pixels that a photo may have; a larger one is refused before it is decoded."""
+    visualizr_portrait_cache: Annotated[int, Field(ge=0, le=256)] = 8
+    """Prepared portraits kept in memory, about 12 MB each at 512 x 512: a character's next film starts faster."""
     visualizr_remote_url: str | None = None
-    """With `VISUALIZR_MODEL=remote`: base URL of the Visualizr that films instead of this one."""
+    """With `VISUALIZR_MODEL=remote`: base URL, `/v1` included, of the Visualizr that films instead of this one."""
     visualizr_remote_model: str = "portrait"
     """With `VISUALIZR_MODEL=remote`: the model to ask for there."""
     visualizr_remote_api_key: SecretStr | None = None
@@ -43,7 +48,14 @@ class VisualizrSettings(ServiceSettings):
     """With `VISUALIZR_MODEL=remote`: seconds without any sign of life after which the other one counts as gone."""
 
     @model_validator(mode="after")
-    def _default_fits(self) -> Self:
+    def _fits_together(self) -> Self:
         if self.visualizr_size > self.visualizr_max_side:
             raise ValueError("VISUALIZR_SIZE is larger than VISUALIZR_MAX_SIDE")
+        if self.visualizr_model == "remote" and not self.visualizr_remote_url:
+            raise ValueError("VISUALIZR_MODEL=remote needs VISUALIZR_REMOTE_URL, e.g. http://visualizr.example:8002/v1")
         return self
+
+    @property
+    def served_name(self) -> str:
+        """The model id that clients send."""
+        return self.visualizr_served_name or self.visualizr_model

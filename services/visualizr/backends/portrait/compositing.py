@@ -49,8 +49,8 @@ class Box(NamedTuple):
 def premultiplied(straight: Layer) -> Layer:
     """Turn straight alpha, as PNG has it, into premultiplied."""
     alpha = straight[..., 3]
-    out: Layer = cv2.multiply(straight, cv2.merge([alpha, alpha, alpha, np.full_like(alpha, 255)]), scale=1 / 255)
-    return out
+    weights = cv2.merge([alpha, alpha, alpha, np.full_like(alpha, 255)])
+    return cv2.multiply(straight, weights, scale=1 / 255).astype(np.uint8, copy=False)
 
 
 def covered(layer: Layer) -> Box | None:
@@ -80,19 +80,17 @@ def over_at(target: Layer, source: Layer, left: int, top: int) -> None:
 
 def faded(layer: Layer, opacity: float) -> Layer:
     """Make a layer more transparent."""
-    out: Layer = cv2.convertScaleAbs(layer, alpha=opacity)
-    return out
+    return cv2.convertScaleAbs(layer, alpha=opacity).astype(np.uint8, copy=False)
 
 
 def within(layer: Layer, mask: Layer) -> Layer:
     """Keep of a layer only what lies on the visible part of another."""
     alpha = cv2.extractChannel(mask, 3)
-    out: Layer = cv2.multiply(layer, cv2.merge([alpha, alpha, alpha, alpha]), scale=1 / 255)
-    return out
+    return cv2.multiply(layer, cv2.merge([alpha, alpha, alpha, alpha]), scale=1 / 255).astype(np.uint8, copy=False)
 
 
 def shifted(layer: Layer, x: float, y: float) -> Layer:
     """Move a layer by fractions of a pixel."""
     height, width = layer.shape[:2]
-    out: Layer = cv2.warpAffine(layer, np.array([[1, 0, x], [0, 1, y]], np.float64), (width, height))
-    return out
+    matrix = np.array([[1, 0, x], [0, 1, y]], np.float64)
+    return cv2.warpAffine(layer, matrix, (width, height)).astype(np.uint8, copy=False)

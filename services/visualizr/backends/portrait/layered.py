@@ -7,9 +7,9 @@ from typing import Final
 import cv2
 import numpy as np
 import resvg_py
-from chatacter.chassis.errors import Cancelled, InvalidInput
 from numpy.typing import NDArray
 
+from chatacter.chassis.errors import Cancelled, InvalidInput
 from visualizr.backends.portrait.compositing import (
     Box,
     Layer,
@@ -21,8 +21,8 @@ from visualizr.backends.portrait.compositing import (
     shifted,
     within,
 )
-from visualizr.backends.portrait.mouth import UPPER_SHARE, MouthPainter
 from visualizr.backends.portrait.motion import Motion
+from visualizr.backends.portrait.mouth import UPPER_SHARE, MouthPainter
 from visualizr.backends.portrait.stage import Frame, Performance
 from visualizr.backends.portrait.svg import LAYERS, PARAM, Artwork
 
@@ -61,11 +61,13 @@ def drawn(document: str) -> Layer:
     try:
         png = resvg_py.svg_to_bytes(svg_string=document, skip_system_fonts=True)
     except ValueError as error:
-        raise InvalidInput("The layered portrait cannot be drawn; open it in a browser to see why.", param=PARAM) from error
+        raise InvalidInput(
+            "The layered portrait cannot be drawn; open it in a browser to see why.", param=PARAM
+        ) from error
     straight = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     if straight is None or straight.ndim != 3 or straight.shape[2] != 4:
         raise InvalidInput("The layered portrait cannot be drawn; open it in a browser to see why.", param=PARAM)
-    return premultiplied(straight.astype(np.uint8))
+    return premultiplied(straight.astype(np.uint8, copy=False))
 
 
 class LayeredStage:
@@ -131,14 +133,16 @@ class LayeredStage:
         alpha = float(background[..., 3].mean()) or 1.0
         mean = background.reshape(-1, 4).mean(axis=0) / alpha * 255
         base = np.empty_like(background)
-        base[:] = np.clip(mean, 0, 255).astype(np.uint8)
+        base[:] = np.clip(mean, 0, 255).astype(np.uint8, copy=False)
         base[..., 3] = 255
         over(base, background)
         return base
 
     def _find_head(self) -> Box:
         """Return where the moving head can be: its layers, the dropped jaw and some way to go."""
-        boxes = [box for name in ("head", "front", *FACE) if name in self._layers and (box := covered(self._layers[name]))]
+        boxes = [
+            box for name in ("head", "front", *FACE) if name in self._layers and (box := covered(self._layers[name]))
+        ]
         if not boxes:
             raise InvalidInput("The layered portrait's head is empty.", param=PARAM)
         whole = boxes[0]
@@ -159,19 +163,22 @@ class LayeredStage:
     def _jaw_field(self) -> tuple[Box, Map]:
         """Return how far each pixel of the lower face goes down, as a part of the jaw's drop, and where that is."""
         mouth, chin = self._rig.mouth, self._pixel(0, self._rig.chin_y)[1]
-        reach = 1.9 * mouth.width * self._scale
+        tall = max(chin - self._mouth_y, 1.0)
+        reach = 2.4 * mouth.width * self._scale
         box = Box(
             max(self._head_box.left, int(self._mouth_x - reach)),
-            max(self._head_box.top, int(self._mouth_y)),
+            max(self._head_box.top, int(self._mouth_y - 0.5 * tall)),
             min(self._head_box.right, int(self._mouth_x + reach)),
             self._head_box.bottom,
         )
-        x = np.arange(box.left, box.right, dtype=np.float32)
-        y = np.arange(box.top, box.bottom, dtype=np.float32)
-        across = np.cos(np.clip((x - self._mouth_x) / reach, -1, 1) * np.pi / 2) ** 1.5
-        lips = max(chin - self._mouth_y, 1.0) * 0.55
-        down = np.clip((y - self._mouth_y) / lips, 0, 1)
-        field: Map = ((down * down * (3 - 2 * down))[:, None] * across[None, :]).astype(np.float32)
+        away = np.abs(np.arange(box.left, box.right, dtype=np.float32) - self._mouth_x) / reach
+        y = np.arange(box.top, box.bottom, dtype=np.float32)[:, None]
+        # Under the lips the skin follows at once; towards the jaw's corners it stretches over a longer way.
+        side = np.clip((away - 0.17) / 0.30, 0, 1)[None, :]
+        begin = self._mouth_y - 0.45 * tall * side
+        down = np.clip((y - begin) / (tall * (0.55 + 0.80 * side)), 0, 1)
+        across = np.clip((1 - away) / 0.35, 0, 1)[None, :]
+        field: Map = (down * down * (3 - 2 * down) * across * across * (3 - 2 * across)).astype(np.float32)
         return box, field
 
     def _turn_field(self) -> Map:
@@ -206,8 +213,8 @@ class LayeredStage:
         if "pupils" in face:
             pupils = shifted(face["pupils"], float(motion.gaze_x[index]) * tall, float(motion.gaze_y[index]) * tall)
             over(patch, within(pupils, face["eyes"]))
-        if "lashes" in face and blink < 0.98:
-            over(patch, face["lashes"] if blink < 0.02 else faded(face["lashes"], 1 - blink))
+        if "lashes" in face and blink < 0.58:
+            over(patch, face["lashes"] if blink < 0.02 else faded(face["lashes"], 1 - 1.7 * blink))
         if blink > 0.02:
             over(patch, self._lids(blink))
         if "brows" in face:
@@ -222,7 +229,9 @@ class LayeredStage:
         source = y + (1 - np.float32(blink)) * self._lid_drop[None, :]
         hidden = y < self._lid_top[None, :]
         source[hidden] = -10.0
-        out: Layer = cv2.remap(lids, x, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(np.uint8)
+        out: Layer = cv2.remap(lids, x, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(
+            np.uint8, copy=False
+        )
         return out
 
     def _lay_mouth(self, head: Layer, aperture: float, width: float) -> None:
@@ -239,7 +248,9 @@ class LayeredStage:
         turn_x, turn_y = (np.float32(part[index] * self._tall) for part in (motion.turn_x, motion.turn_y))
         map_x = inverse[0, 0] * grid_x + inverse[0, 1] * grid_y + inverse[0, 2] - turn_x * self._turn
         map_y = inverse[1, 0] * grid_x + inverse[1, 1] * grid_y + inverse[1, 2] - turn_y * self._turn
-        out: Layer = cv2.remap(head, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(np.uint8)
+        out: Layer = cv2.remap(head, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(
+            np.uint8, copy=False
+        )
         return out
 
     def _motion_matrix(self, motion: Motion, index: int, share: float) -> NDArray[np.float64]:
@@ -255,7 +266,7 @@ class LayeredStage:
         """Let the hair behind the body swing with the head."""
         matrix = self._motion_matrix(motion, index, HAIR_FOLLOWS)
         hair = cv2.warpAffine(self._layers["hair-back"], matrix, (self._width, self._height))
-        over(canvas, hair.astype(np.uint8))
+        over(canvas, hair.astype(np.uint8, copy=False))
 
     def _breathe(self, canvas: Layer, breath: float) -> None:
         """Let the body rise, from the bottom edge upwards."""
@@ -267,14 +278,20 @@ class LayeredStage:
         matrix[0, 2] -= box.left
         matrix[1, 2] -= box.top
         body = cv2.warpAffine(self._layers["body"], matrix, box.size, borderMode=cv2.BORDER_REPLICATE)
-        over_at(canvas, body.astype(np.uint8), box.left, box.top)
+        over_at(canvas, body.astype(np.uint8, copy=False), box.left, box.top)
 
 
 def lid_columns(lids: Layer) -> tuple[Map, Map]:
-    """Return, for each column, the lids' upper edge and how far they come down; 0 where there are none."""
+    """Return, for each column, the lids' upper edge and how far they come down; 0 where there are none.
+
+    Both are smoothed along the lid, so that single lashes do not tear it.
+    """
     visible = lids[..., 3] > 96
-    some = visible.any(axis=0)
+    some = visible.any(axis=0).astype(np.float32)
     top = np.where(some, visible.argmax(axis=0), 0).astype(np.float32)
     bottom = np.where(some, visible.shape[0] - visible[::-1].argmax(axis=0), 0).astype(np.float32)
-    drop = np.where(some, bottom - top + 1, 0.0).astype(np.float32)
-    return top - 1, drop
+    sigma = max(1.0, 0.02 * lids.shape[1])
+    rows = cv2.GaussianBlur(np.stack([some, top * some, bottom * some])[:, None, :].transpose(1, 2, 0), (0, 0), sigma)
+    weight, top, bottom = rows.reshape(-1, 3).T.astype(np.float32)
+    top, bottom = top / (weight + 1e-6), bottom / (weight + 1e-6)
+    return top - 1, np.where(some > 0, bottom - top + 2, 0.0).astype(np.float32)

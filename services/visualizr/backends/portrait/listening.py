@@ -34,7 +34,7 @@ def loudness(sound: Sound) -> Floats:
 
 
 def timbre(sound: Sound) -> tuple[Floats, Floats]:
-    """Tell hissing sounds (share of power above `HISS_HZ`) and where the formants lie (Hz), `TRACK_HZ` rows a second."""
+    """Return the share of power above `HISS_HZ` and where the formants lie (Hz), `TRACK_HZ` values a second."""
     size = round(WINDOW_SECONDS * sound.rate)
     count = max(1, round(sound.seconds * TRACK_HZ))
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(sound.samples, (size // 2, size)), size)

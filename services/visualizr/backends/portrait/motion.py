@@ -112,4 +112,3 @@ def glances(random: np.random.Generator, times: Floats) -> tuple[Floats, Floats]
         here = there
         at += float(random.uniform(0.35, 0.8) if away else random.uniform(0.7, 2.2))
     return x, y
-

@@ -63,8 +63,8 @@ def contours(rig: MouthRig, aperture: float, width: float) -> Contours:
 class MouthPainter:
     """Paints one portrait's mouth onto a patch of its own, in pixels of `scale` a unit.
 
-    A patch is premultiplied BGRA uint8 of `width` x `height`; its middle (`middle_x`, `middle_y`) is the mouth's middle,
-    to which `shift` in [0, 1) pixels is added, so that the patch can be laid down at whole pixels.
+    A patch is premultiplied BGRA uint8 of `width` x `height`. The mouth's middle lies at (`middle_x`, `middle_y`) plus
+    `shift`, which is in [0, 1) pixels so that the patch can be laid down at whole ones.
     """
 
     def __init__(self, rig: MouthRig, scale: float) -> None:
@@ -104,7 +104,7 @@ class MouthPainter:
         self._fill(patch, x, top, curves.lower_inner, rig.tongue_colour, shift)
         teeth = rig.open * 0.21 * np.clip(1 - (u / 0.86) ** 4, 0, 1) * min(1.0, aperture * 2.2)
         bottom = np.clip(curves.upper_inner + teeth, curves.upper_inner, curves.lower_inner)
-        shade = tuple(int(part * 0.80) for part in rig.teeth_colour)
+        shade = tuple(int(part * 0.90) for part in rig.teeth_colour)
         self._fill(patch, x, curves.upper_inner, bottom, (shade[0], shade[1], shade[2]), shift)
         inner = slice(POINTS // 5, POINTS - POINTS // 5)
         self._fill(patch, x[inner], curves.upper_inner[inner], bottom[inner], rig.teeth_colour, shift)
@@ -121,7 +121,9 @@ class MouthPainter:
         blurred = cv2.GaussianBlur(light, (0, 0), max(0.8, 0.12 * thick * self._scale * FINE))
         covered = cv2.min(blurred, patch[..., 3])
         for channel in range(3):
-            patch[..., channel] = cv2.add(patch[..., channel], cv2.multiply(covered, 255 - patch[..., channel], scale=1 / 255))
+            patch[..., channel] = cv2.add(
+                patch[..., channel], cv2.multiply(covered, 255 - patch[..., channel], scale=1 / 255)
+            )
 
     def _line(self, patch: Layer, curves: Contours, aperture: float, shift: tuple[float, float]) -> None:
         """Draw the line between closed lips; as they part it withdraws to the corners."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from chatacter.contracts.speech import Phoneme
 from numpy.typing import NDArray
 
+from chatacter.contracts.speech import Phoneme
 from visualizr.backend import Sound
 from visualizr.backends.portrait import listening, visemes
 from visualizr.backends.portrait.motion import Motion, motion

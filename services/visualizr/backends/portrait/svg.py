@@ -1,7 +1,8 @@
 """Reading a layered portrait. The SVG comes from anybody: only what is listed here gets through, rewritten by us.
 
 Nothing that loads, runs, repeats or writes text is on the list: no images, fonts, links, styles, scripts, animation,
-`use`, masks and patterns (they can nest or repeat themselves without end). Sizes and counts are bounded before anything is drawn.
+`use`, masks and patterns (they can nest or repeat themselves without end). Sizes and counts are bounded before
+anything is drawn.
 """
 
 import math
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
 
-from chatacter.chassis.errors import InvalidInput, TooLarge
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from chatacter.chassis.errors import InvalidInput, TooLarge
 from visualizr.backends.portrait.rig import Rig, read_rig
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
@@ -48,17 +49,35 @@ PAINTS: Final = frozenset({"linearGradient", "radialGradient", "stop", "clipPath
 ELEMENTS: Final = SHAPES | PAINTS | {"svg", "g", "defs", "title", "desc"}
 # Told by name when they are refused; other names are not repeated.
 KNOWN_REFUSED: Final = frozenset(
-    {"animate", "a", "feImage", "foreignObject", "image", "mask", "pattern", "script", "style", "switch", "symbol", "text", "use"}
+    {
+        "animate",
+        "a",
+        "feImage",
+        "foreignObject",
+        "image",
+        "mask",
+        "pattern",
+        "script",
+        "style",
+        "switch",
+        "symbol",
+        "text",
+        "use",
+    }
 )
-ATTRIBUTES: Final = frozenset(
-    """
-    id d points x y x1 y1 x2 y2 cx cy r rx ry fx fy width height viewBox transform display
-    fill fill-opacity fill-rule stroke stroke-opacity stroke-width stroke-linecap stroke-linejoin stroke-miterlimit
-    opacity clip-path clip-rule filter offset stop-color stop-opacity stdDeviation in result
-    gradientUnits gradientTransform spreadMethod clipPathUnits filterUnits primitiveUnits
-    color-interpolation-filters
-    """.split()
+GEOMETRY: Final = frozenset(
+    {"d", "points", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "width", "height", "transform"}
 )
+PAINTING: Final = frozenset(
+    {"display", "fill", "fill-opacity", "fill-rule", "stroke", "stroke-opacity", "stroke-width", "stroke-linecap"}
+    | {"stroke-linejoin", "stroke-miterlimit", "opacity", "clip-path", "clip-rule", "filter"}
+)
+DEFINING: Final = frozenset(
+    {"id", "fx", "fy", "offset", "stop-color", "stop-opacity", "stdDeviation", "in", "result", "gradientUnits"}
+    | {"gradientTransform", "spreadMethod", "clipPathUnits", "filterUnits", "primitiveUnits"}
+    | {"color-interpolation-filters"}
+)
+ATTRIBUTES: Final = GEOMETRY | PAINTING | DEFINING
 POINTING: Final = frozenset({"fill", "stroke", "clip-path", "filter"})
 LOCAL: Final = re.compile(r"url\(#[A-Za-z][\w.-]*\)")
 NUMBER: Final = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -142,7 +161,9 @@ def view_of(root: Element) -> tuple[float, float, float, float]:
     if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
         raise InvalidInput("A layered portrait's root needs a viewBox of four numbers.", param=PARAM)
     x, y, width, height = numbers
-    if not (16 <= width <= 8192 and 16 <= height <= 8192 and 0.5 <= width / height <= 2 and max(abs(x), abs(y)) <= 8192):
+    if not (
+        16 <= width <= 8192 and 16 <= height <= 8192 and 0.5 <= width / height <= 2 and max(abs(x), abs(y)) <= 8192
+    ):
         raise InvalidInput("A layered portrait's viewBox is 16 to 8192 wide and high, at most 2:1.", param=PARAM)
     return x, y, width, height
 
@@ -154,8 +175,6 @@ def cleaned(root: Element) -> Element:
     while waiting:
         source, copy = waiting.pop()
         for child in source:
-            if not isinstance(child.tag, str):
-                continue
             name = child.tag.removeprefix(SVG)
             if name not in ELEMENTS or name == "svg":
                 told = f"<{name}>" if name in KNOWN_REFUSED else "an element that is not listed in docs/portraits.md"
@@ -175,7 +194,9 @@ def allowed(attributes: Mapping[str, str]) -> dict[str, str]:
         if name not in ATTRIBUTES:
             continue
         if "url(" in value.lower() and not (name in POINTING and LOCAL.fullmatch(value.strip())):
-            raise InvalidInput("A layered portrait may refer only to its own gradients, clips and filters.", param=PARAM)
+            raise InvalidInput(
+                "A layered portrait may refer only to its own gradients, clips and filters.", param=PARAM
+            )
         if name == "stdDeviation":
             check_blur(value)
         kept[name] = value

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from chatacter.contracts.speech import Phoneme
 
+from chatacter.contracts.speech import Phoneme
 from visualizr.backends.portrait.easing import Floats, eased
 
 
@@ -101,7 +101,10 @@ def raw_targets(phonemes: Sequence[Phoneme], seconds: float) -> tuple[Floats, Fl
         if ends is None or end <= begin:
             continue
         glide = np.linspace(0.0, 1.0, end - begin)
-        for track, first, last in ((aperture, ends[0].aperture, ends[1].aperture), (width, ends[0].width, ends[1].width)):
+        for track, first, last in (
+            (aperture, ends[0].aperture, ends[1].aperture),
+            (width, ends[0].width, ends[1].width),
+        ):
             track[begin:end] = first + (last - first) * glide
     return aperture, width
 

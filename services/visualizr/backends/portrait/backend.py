@@ -1,0 +1,106 @@
+"""The portrait as a backend: it takes a sound and a picture, and films the picture saying it."""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final
+
+import cv2
+
+from chatacter.chassis.errors import InvalidInput
+from chatacter.contracts.video import VIDEO_MEDIA_TYPES
+from chatacter.models.store import ModelStore
+from visualizr.backend import Film, Picture, Progress, Shot, VideoCapabilities
+from visualizr.backends.portrait.face import PARAM, FaceFinder
+from visualizr.backends.portrait.layered import LayeredStage, rasterised
+from visualizr.backends.portrait.photo import photo_stage
+from visualizr.backends.portrait.stage import Stage, rehearse
+from visualizr.backends.portrait.svg import read_artwork
+from visualizr.frames import Recorder
+from visualizr.references import AUDIO, SVG
+from visualizr.settings import VisualizrSettings
+
+CAPABILITIES: Final = VideoCapabilities(
+    prompt="optional",
+    image="required",
+    sound="required",
+    image_types=frozenset({SVG, "image/png", "image/jpeg", "image/webp"}),
+    formats=frozenset(VIDEO_MEDIA_TYPES),
+)
+# Preparing the picture counts as so much of the work, encoding the last frames as the rest.
+PREPARED: Final = 0.05
+PROGRESS_SECONDS: Final = 0.25
+
+
+def create(settings: VisualizrSettings) -> "PortraitBackend":
+    """Build the backend that the settings describe; nothing is loaded."""
+    return PortraitBackend(settings)
+
+
+class PortraitBackend:
+    """Films photos and layered drawings. Portraits that it has prepared lately are kept."""
+
+    def __init__(self, settings: VisualizrSettings) -> None:
+        self._threads = settings.visualizr_threads
+        self._kept = settings.visualizr_portrait_cache
+        self._faces = FaceFinder(ModelStore(settings.models_dir))
+        self._stages: OrderedDict[tuple[bytes, int, int], Stage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def capabilities(self) -> VideoCapabilities:
+        """What it can do."""
+        return CAPABILITIES
+
+    def load(self) -> None:
+        """Read the face networks. Raises `Misconfigured` when they are not installed."""
+        cv2.setNumThreads(self._threads)
+        self._faces.load()
+
+    def film(self, shot: Shot, cancelled: threading.Event) -> Iterator[Progress | Film]:
+        """Film one portrait. Raises `InvalidInput` before the first piece when the picture cannot be filmed."""
+        if shot.image is None or shot.sound is None:
+            raise InvalidInput(f"{PARAM}, {AUDIO}: a portrait needs both.", param=PARAM)
+        stage = self._stage(shot.image, shot.width, shot.height, cancelled)
+        performance = rehearse(shot.sound, shot.phonemes, shot.fps, shot.seed)
+        yield Progress(PREPARED)
+        told = time.monotonic()
+        with Recorder(shot.output_format, (shot.width, shot.height), shot.fps, shot.sound, self._threads) as recorder:
+            for index in range(len(performance)):
+                if cancelled.is_set():
+                    return
+                recorder.add(stage.frame(performance, index))
+                if time.monotonic() - told >= PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    yield Progress(PREPARED + (1 - PREPARED) * (index + 1) / (len(performance) + 1))
+            data, seconds = recorder.finish()
+        media_type = VIDEO_MEDIA_TYPES[shot.output_format]
+        yield Film(data, media_type, seconds, shot.width, shot.height, shot.fps)
+
+    def close(self) -> None:
+        """Let go of the networks and the kept portraits."""
+        self._faces.close()
+        with self._lock:
+            self._stages.clear()
+
+    def _stage(self, image: Picture, width: int, height: int, cancelled: threading.Event) -> Stage:
+        """Prepare a portrait, or take the one that was prepared before."""
+        key = (hashlib.sha256(image.media_type.encode() + b"\0" + image.data).digest(), width, height)
+        with self._lock:
+            if key in self._stages:
+                self._stages.move_to_end(key)
+                return self._stages[key]
+        stage = self._prepared(image, width, height, cancelled)
+        with self._lock:
+            self._stages[key] = stage
+            while len(self._stages) > self._kept:
+                self._stages.popitem(last=False)
+        return stage
+
+    def _prepared(self, image: Picture, width: int, height: int, cancelled: threading.Event) -> Stage:
+        if image.media_type == SVG:
+            artwork = read_artwork(image.data)
+            return LayeredStage(artwork, rasterised(artwork, width, height, cancelled))
+        return photo_stage(image.data, self._faces, width, height)

@@ -1,0 +1,160 @@
+"""From a request to a film: checked before anything opens, filmed behind the gate, never silent for long."""
+
+import asyncio
+import math
+import threading
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Final, Literal
+
+from opentelemetry.trace import Tracer
+
+from chatacter.chassis.errors import InvalidInput, NotFound, TooLarge, Unsupported
+from chatacter.contracts.speech import Phoneme
+from chatacter.contracts.video import VideoGenerationRequest
+from chatacter.serving.gate import Gate
+from chatacter.serving.loading import Loading
+from chatacter.serving.work import streamed
+from visualizr import references
+from visualizr.backend import Film, Progress, Shot, Sound, Use, VideoBackend
+from visualizr.settings import VisualizrSettings
+
+OPERATION: Final = "generate_video"
+HEARTBEAT_SECONDS: Final = 0.8
+MAX_PHONEMES: Final = 20_000
+# Timings may end a little after the sound does: codecs and rounding.
+LATE_SECONDS: Final = 0.5
+
+Piece = Progress | Film
+
+
+class Renderer:
+    """One video model and everything that stands before it."""
+
+    def __init__(
+        self, backend: VideoBackend, loading: Loading, gate: Gate, tracer: Tracer, settings: VisualizrSettings
+    ) -> None:
+        self.model = loading.name
+        self.loading = loading
+        self._backend = backend
+        self._gate = gate
+        self._tracer = tracer
+        self._settings = settings
+
+    async def checked(self, request: VideoGenerationRequest) -> Shot:
+        """Check a request against what the model can do, and decode it. Raises the error that says what to change."""
+        if request.model != self.model:
+            raise NotFound(f"model: there is no such model here. Served: {self.model}.", param="model")
+        await self.loading.obtain()
+        return await asyncio.to_thread(self._decoded, request)
+
+    def _decoded(self, request: VideoGenerationRequest) -> Shot:
+        capable, limits = self._backend.capabilities, self._settings
+        used("prompt", capable.prompt, given=bool(request.prompt.strip()))
+        used(references.IMAGE, capable.image, given=request.image_reference is not None)
+        used(references.AUDIO, capable.sound, given=request.audio_reference is not None)
+        if request.output_format not in capable.formats:
+            raise Unsupported(f"output_format: this model makes {', '.join(sorted(capable.formats))}.")
+        width, height = request.width or limits.visualizr_size, request.height or limits.visualizr_size
+        if max(width, height) > limits.visualizr_max_side:
+            raise TooLarge(f"width, height: at most {limits.visualizr_max_side} pixels.", param="width")
+        image = sound = None
+        if request.image_reference is not None and capable.image != "unused":
+            image = references.picture(request.image_reference, capable.image_types, limits.visualizr_max_image_pixels)
+        if request.audio_reference is not None and capable.sound != "unused":
+            sound = references.sound(request.audio_reference, limits.visualizr_max_seconds)
+        return Shot(
+            prompt=request.prompt,
+            image=image,
+            sound=sound,
+            phonemes=timed(request.phonemes or (), sound),
+            width=width,
+            height=height,
+            fps=request.fps or limits.visualizr_fps,
+            seed=request.seed or 0,
+            output_format=request.output_format,
+        )
+
+    async def film(self, shot: Shot) -> AsyncGenerator[Piece]:
+        """Film. A piece comes at least each second, from the queue on; the film is the last one.
+
+        What is wrong with the picture itself is raised before the first piece, unless it had to wait for its turn.
+        Closing the generator stops the model; its place is free once it has really stopped. Raises `Busy`.
+        """
+        stage = Stage()
+        async with aclosing(beating(self._queued(shot, stage), stage)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _queued(self, shot: Shot, stage: "Stage") -> AsyncGenerator[Piece]:
+        async with self._gate.place():
+            stage.now = "starting"
+            async with aclosing(streamed(partial(self._work, shot))) as pieces:
+                async for piece in pieces:
+                    stage.now = "filming"
+                    yield piece
+
+    def _work(self, shot: Shot, cancelled: threading.Event) -> Iterator[Piece]:
+        attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
+        with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
+            for piece in self._backend.film(shot, cancelled):
+                yield piece
+                if isinstance(piece, Film):
+                    span.set_attribute("chatacter.video.seconds", piece.seconds)
+
+
+class Stage:
+    """How far one film is: in the queue, begun without a word from the model yet, or growing."""
+
+    def __init__(self) -> None:
+        self.now: Literal["waiting", "starting", "filming"] = "waiting"
+
+
+async def beating(source: AsyncGenerator[Piece], stage: Stage) -> AsyncGenerator[Piece]:
+    """Pass pieces on; where none comes for a while, repeat the last progress, so that nobody takes us for dead.
+
+    While a film is starting nothing is repeated: an answer that has not begun can still be a plain error.
+    """
+    last = Progress(0.0)
+    coming: asyncio.Task[Piece] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(source))
+            while not (await asyncio.wait({coming}, timeout=HEARTBEAT_SECONDS))[0]:
+                if stage.now != "starting":
+                    yield last
+            try:
+                piece = coming.result()
+            except StopAsyncIteration:
+                return
+            last = piece if isinstance(piece, Progress) else last
+            yield piece
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait({coming})
+        await source.aclose()
+
+
+def used(param: str, use: Use, *, given: bool) -> None:
+    """Check one part of a request. Raises `InvalidInput` where it is missing, `Unsupported` where it has no use."""
+    if use == "required" and not given:
+        raise InvalidInput(f"{param}: this model needs one.", param=param)
+    if use == "unused" and given:
+        raise Unsupported(f"{param}: this model has no use for one; leave it out.", param=param)
+
+
+def timed(phonemes: Sequence[Phoneme], sound: Sound | None) -> tuple[Phoneme, ...]:
+    """Check timings against the sound that they belong to. Raises `InvalidInput`."""
+    if not phonemes:
+        return ()
+    if sound is None:
+        raise InvalidInput("phonemes: these are timings of audio_reference; send it too.", param="phonemes")
+    if len(phonemes) > MAX_PHONEMES:
+        raise TooLarge(f"phonemes: at most {MAX_PHONEMES}.", param="phonemes")
+    end = sound.seconds + LATE_SECONDS
+    for phoneme in phonemes:
+        if not (math.isfinite(phoneme.start) and 0 <= phoneme.start <= phoneme.end <= end):
+            raise InvalidInput("phonemes: start and end must lie within the sound, in order.", param="phonemes")
+    return tuple(phonemes)

@@ -1,0 +1,75 @@
+"""The streaming verb of video: server-sent events from the queue to the finished film."""
+
+import base64
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatacter.chassis.auth import scope
+from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.provenance import HEADERS
+from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse
+from chatacter.contracts.video import VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
+from chatacter.serving.hangup import unless_gone
+from visualizr.backend import Film
+from visualizr.render import Piece, Renderer
+
+FILM_RESPONSE = {
+    200: {"description": "Server-sent events: progress at least each second, then the film", "content": {SSE: {}}}
+}
+
+
+def video_router(renderer: Renderer) -> APIRouter:
+    """Make the routes of one video model."""
+    router = APIRouter(tags=["video"])
+
+    @router.post(
+        "/v1/video/generations",
+        dependencies=[Depends(scope("videos"))],
+        response_class=Response,
+        responses=FILM_RESPONSE,  # type: ignore[arg-type]
+    )
+    async def generations(request: VideoGenerationRequest, raw: Request) -> Response:
+        return await unless_gone(raw, answered(renderer, request))
+
+    return router
+
+
+async def answered(renderer: Renderer, request: VideoGenerationRequest) -> ClosingStream:
+    """Check the request, wait for the first progress, then open the stream."""
+    shot = await renderer.checked(request)
+    return await opened(events(renderer.film(shot)), SSE, HEADERS)
+
+
+async def events(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
+    """Yield `VideoEvent`s. What fails after the first one is told in an event of its own."""
+    begun = False
+    async with aclosing(pieces):
+        try:
+            async for piece in pieces:
+                begun = True
+                yield event(completed(piece) if isinstance(piece, Film) else VideoProgress(progress=piece.done))
+        except ChatacterError as error:
+            if not begun:
+                raise
+            yield event(VideoFailed(code=error.code, message=error.message, retryable=error.retryable))
+
+
+def completed(film: Film) -> VideoCompleted:
+    """Write a film as the last event."""
+    return VideoCompleted(
+        video=base64.b64encode(film.data).decode(),
+        media_type=film.media_type,
+        seconds=film.seconds,
+        width=film.width,
+        height=film.height,
+        fps=film.fps,
+    )
+
+
+def event(content: VideoProgress | VideoCompleted | VideoFailed) -> bytes:
+    """Write one server-sent event."""
+    return sse(content.model_dump_json().encode())
