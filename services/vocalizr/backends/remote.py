@@ -125,10 +125,10 @@ class RemoteSpeech:
 def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[SpeechChunk]:
     """Turn PCM bytes into chunks; a sample whose bytes come apart waits for its other half."""
     rest = b""
-    for content in response.iter_bytes(PIECE):
+    for received in response.iter_bytes(PIECE):
         if cancelled.is_set():
             return
-        content = rest + content
+        content = rest + received
         whole = len(content) - len(content) % BYTES
         rest = content[whole:]
         if whole:

@@ -67,16 +67,17 @@ class English:
             parts = [self._word(piece, "", "", phrase_end=False) for piece in bare.split("-") if piece]
             sound = " ".join(parts)
         if sound is None:
-            sound = self._guess(plain_letters(bare))
+            sound = self._guess(bare)
         return sound.replace("ɾ", "T").replace("ʔ", "t")
 
     def _guess(self, word: str) -> str:
-        if not word:
-            return ""
-        known = self._lexicon.sound(word)
+        plain = plain_letters(word)
+        known = self._lexicon.sound(plain) if plain and plain != word else None
         if known is not None:
             return known
-        letters = word.replace("'", "")
+        letters = plain.replace("'", "").replace("-", "")
+        if not letters:
+            return ""
         if letters.isupper() and (len(letters) <= 4 or not VOWEL_LETTER.search(letters)):
             return self._spelled(letters)
         if not VOWEL_LETTER.search(letters) and len(letters) <= 4:

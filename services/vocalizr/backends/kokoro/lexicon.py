@@ -44,7 +44,7 @@ class Lexicon:
             if entry is not None:
                 sound = entry.get(part)
                 if part == "NOUN" and word.isupper() and "NOUN" in entry and not sound:
-                    continue  # an abbreviation that is spelled out as a noun, e.g. IT
+                    return None  # an abbreviation that is spelled out as a noun, e.g. IT
                 return sound or entry.get("DEFAULT")
         return None
 

@@ -1,0 +1,57 @@
+"""Cutting a text where a speaker breathes."""
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vocalizr.clauses import clauses
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Hello.", ["Hello."]),
+        ("", []),
+        ("  \n ", []),
+        ("One sentence here. Another one here!", ["One sentence here.", "Another one here!"]),
+        ("Yes. No. Maybe so, my friend.", ["Yes. No. Maybe so, my friend."]),
+        ("A line without a mark\nThe next line", ["A line without a mark", "The next line"]),
+        (
+            "The storm rolled in from the western sea, and every lantern on the airship began to sway.",
+            ["The storm rolled in from the western sea,", "and every lantern on the airship began to sway."],
+        ),
+        (
+            "I walked all the way to the harbour because the old captain had asked me to come at dawn.",
+            ["I walked all the way to the harbour", "because the old captain had asked me to come at dawn."],
+        ),
+        ('"Are you sure?" she asked me then.', ['"Are you sure?"', "she asked me then."]),
+        ("It costs 3.14 in total, or so.", ["It costs 3.14 in total, or so."]),
+    ],
+)
+def test_pieces(text: str, pieces: list[str]) -> None:
+    assert clauses(text) == pieces
+
+
+def test_the_first_piece_is_short_and_the_others_are_sentences() -> None:
+    text = "Well now, " + "this goes on and on without an end in sight for quite a while, " * 3 + "and ends. Then this."
+    pieces = clauses(text)
+    assert len(pieces[0]) <= 60
+    assert pieces[-1] == "Then this."
+
+
+def test_a_text_without_spaces_is_cut_all_the_same() -> None:
+    assert [len(piece) for piece in clauses("x" * 500)] == [220, 220, 60]
+
+
+@given(st.text(st.sampled_from("ab ,.!?\n;—\"'é")) | st.text())
+@example("a. " * 1000)
+@example("\u2028.\x85, \x1c")
+def test_no_letter_is_lost_and_no_piece_is_long(text: str) -> None:
+    pieces = clauses(text)
+    assert re.sub(r"\s", "", "".join(pieces)) == re.sub(r"\s", "", text)
+    assert all(0 < len(piece) <= 220 for piece in pieces)
+    assert all(piece == piece.strip() for piece in pieces)
