@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from num2words import num2words
 
 LONGEST: Final = 15
+DIGITS: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 MONTHS: Final = (
     "January", "February", "March", "April", "May", "June",
@@ -92,7 +93,7 @@ def ordinal(digits: str) -> str:
 
 def one_by_one(digits: str) -> str:
     """Say each digit."""
-    return " ".join(num2words(int(digit)) for digit in digits)
+    return " ".join(DIGITS[int(digit)] for digit in digits)
 
 
 def words(said: str) -> str:
