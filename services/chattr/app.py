@@ -12,7 +12,7 @@ from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import compose
-from chattr.routes import admin, characters, conversations, inference, live, media, memories, openai, videos
+from chattr.routes import admin, characters, conversations, live, openai
 from chattr.settings import ChattrSettings
 
 ROUTERS = (
@@ -20,10 +20,6 @@ ROUTERS = (
     characters.router,
     conversations.router,
     live.router,
-    memories.router,
-    media.router,
-    videos.router,
-    inference.router,
     admin.router,
 )
 
@@ -48,10 +44,7 @@ def create_app(settings: ChattrSettings | None = None) -> FastAPI:
         routers=[*ROUTERS, *product_routers()],
         telemetry=telemetry,
     )
-    app = build(service, settings)
-    if settings.enable_ui:
-        mount_page(app, settings)
-    return app
+    return build(service, settings)
 
 
 def product_routers() -> list[APIRouter]:

@@ -12,7 +12,7 @@ class ModelSettings(Section):
     """The language model: any OpenAI-compatible provider, or the embedded one when no URL is set."""
 
     url: str | None = None
-    """Base URL of an OpenAI-compatible API, e.g. `https://api.groq.com/openai/v1`. Unset: the embedded model answers."""
+    """Base URL of an OpenAI-compatible API, e.g. `https://api.openai.com/v1`. Unset: the embedded model answers."""
     name: str | None = None
     """The provider's model name, e.g. `gpt-4o-mini`; for the embedded model, which installed model to load."""
     api_key: SecretStr | None = None
@@ -81,6 +81,8 @@ class VocalizrSettings(PredictorSettings):
     """Base URL of Vocalizr."""
     model: str = "kokoro"
     """Speech model that characters speak with unless a request names another."""
+    voice: str = "af_heart"
+    """Voice of characters that name none."""
 
 
 class VisualizrSettings(PredictorSettings):

@@ -19,8 +19,9 @@ from chattr.domain.prompt import Budget
 from chattr.ports.language import ChatRequest, Chunk
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED, Event
 from chattr.usecases.characters import Cast
+from chattr.usecases.draft import Heard
 from chattr.usecases.live import Live
-from chattr.usecases.reply import Ask, Heard, Reply
+from chattr.usecases.reply import Ask, Reply, Surroundings
 
 pytestmark = pytest.mark.unit
 
@@ -70,13 +71,16 @@ class Stage:
     timeout: float = 5.0
 
     def reply(self) -> Reply:
-        return Reply(
+        around = Surroundings(
             cast=Cast({"ada": ADA, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
             language=self.talker,
             remember=None,
             conversations=self.conversations,
             short_term=self.short_term,
             log=self.log,
+        )
+        return Reply(
+            around,
             live=self.live,
             budget=Budget(context_tokens=1024, max_tokens=64),
             timeout=self.timeout,
@@ -93,14 +97,14 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def all_of(heard: AsyncGenerator[Heard]) -> list[Event]:
-    return [item.event async for item in heard]
+    return [item.event async for item in heard if item.event is not None]
 
 
 async def test_a_reply_is_heard_logged_and_stored(stage: Stage) -> None:
     running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
     heard = await all_of(running.heard())
     logged = [event async for event in stage.log.follow(ANN, running.reply_id)]
-    assert [event.type for event in heard] == [CREATED, DELTA, DELTA, DELTA, DELTA, COMPLETED]
+    assert [event.type for event in heard] == [CREATED, DELTA, DELTA, DELTA, COMPLETED]
     assert logged == heard
     messages = await stage.conversations.messages(ANN, "c")
     assert [(message.role, message.content) for message in messages] == [("user", "Hello"), ("assistant", "Good day!")]
@@ -137,7 +141,7 @@ async def test_leaving_an_attached_reply_stops_the_model_and_keeps_what_was_said
     running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=False)
     async with aclosing(running.heard()) as heard:
         async for item in heard:
-            if item.event.type == DELTA:
+            if item.event and item.event.type == DELTA:
                 break
     assert stage.talker.closed == 1
     messages = await stage.conversations.messages(ANN, "c")
@@ -161,8 +165,8 @@ async def test_a_cancel_by_message_ends_the_reply(stage: Stage) -> None:
     events: list[Event] = []
     async with asyncio.timeout(5), aclosing(running.heard()) as heard:
         async for item in heard:
-            events.append(item.event)
-            if item.event.type == DELTA:
+            events += [item.event] if item.event else []
+            if item.event and item.event.type == DELTA:
                 await stage.log.cancel(ANN, running.reply_id)
     assert [event.type for event in events] == [CREATED, DELTA, CANCELLED]
     assert stage.talker.closed == 1

@@ -25,6 +25,12 @@ def built_in() -> dict[str, Character]:
     return read(found_in(resources.files("chattr") / "characters"))
 
 
+def portraits() -> dict[str, bytes]:
+    """Read the layered portraits (SVG) that come with Chattr, by name. Blocks."""
+    folder = resources.files("chattr") / "characters" / "portraits"
+    return {file.name.removesuffix(".svg"): file.read_bytes() for file in folder.iterdir() if file.name.endswith(".svg")}
+
+
 def from_path(path: Path) -> dict[str, Character]:
     """Read a file, or every file directly in a folder, by id. Blocks. Raises `Misconfigured` with every mistake."""
     if path.is_file():

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import InvalidInput, NotFound, UpstreamFailed
+from chatacter.chassis.errors import NotFound, UpstreamFailed
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.base import Strict
 from chattr.dependencies import CastDep, ConversationsDep, OwnerDep, ReplyDep, SessionLogDep, ShortTermDep
@@ -19,7 +19,8 @@ from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import new_id
 from chattr.ports.sessions import DELTA, FAILED, Event
 from chattr.routes.idempotency import IdempotentRoute
-from chattr.usecases.reply import Ask, Running
+from chattr.usecases.draft import Running
+from chattr.usecases.reply import Ask
 
 router = APIRouter(
     prefix="/api/v1", tags=["Conversations"], dependencies=[Depends(scope("chat"))], route_class=IdempotentRoute
@@ -48,7 +49,8 @@ class ChatMessageRequest(Strict):
     @property
     def sampling(self) -> dict[str, Any]:
         """What was set of the model's sampling."""
-        return {"temperature": self.temperature, "max_tokens": self.max_tokens} | {}
+        named = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {name: value for name, value in named.items() if value is not None}
 
 
 class NewConversation(Strict):
@@ -68,8 +70,7 @@ async def chat_message(
     if character is None:
         known = await conversations.get(owner, session_id) if body.session_id else None
         character = known.character_id if known else cast.default_id
-    sampling = {name: value for name, value in body.sampling.items() if value is not None}
-    ask = Ask(character_id=character, text=body.message, conversation_id=session_id, sampling=sampling)
+    ask = Ask(character_id=character, text=body.message, conversation_id=session_id, sampling=body.sampling)
     running = await reply.start(owner, ask, detached=True)
     if body.stream:
         return await opened(streamed(running), SSE)
@@ -80,7 +81,8 @@ async def streamed(running: Running) -> AsyncGenerator[bytes]:
     """Write a reply's events, numbered as its log numbers them."""
     async with aclosing(running.heard()) as heard:
         async for item in heard:
-            yield line(item.event)
+            if item.event is not None:
+                yield line(item.event)
 
 
 async def whole(running: Running, session_id: str, character: str) -> dict[str, Any]:
@@ -89,6 +91,8 @@ async def whole(running: Running, session_id: str, character: str) -> dict[str, 
     ending: dict[str, Any] = {}
     async with aclosing(running.heard()) as heard:
         async for item in heard:
+            if item.event is None:
+                continue
             if item.event.type == DELTA:
                 text.append(item.event.data["text"])
             elif item.event.type == FAILED:

@@ -123,7 +123,8 @@ class Session:
         async def events() -> AsyncGenerator[Event]:
             async with aclosing(running.heard()) as heard:
                 async for item in heard:
-                    yield item.event
+                    if item.event is not None:
+                        yield item.event
 
         await self._send(running.reply_id, events())
 

@@ -18,9 +18,10 @@ from chatacter.contracts.problem import OpenAIError, OpenAIErrorBody
 from chattr.dependencies import CastDep, OwnerDep, ReplyDep, owner_of
 from chattr.domain.character import Character
 from chattr.domain.prompt import Turn
-from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED
+from chattr.ports.sessions import CANCELLED, DELTA, FAILED, Event
 from chattr.routes.idempotency import IdempotentRoute
-from chattr.usecases.reply import Ask, Heard, Running
+from chattr.usecases.draft import Running
+from chattr.usecases.reply import Ask
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], dependencies=[Depends(scope("chat"))], route_class=IdempotentRoute)
 
@@ -67,23 +68,21 @@ class Completion:
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """Yield server-sent chunks. A failure after the first text is told in the stream."""
-        began = False
+        role_told = False
         async with aclosing(self._running.heard()) as heard:
             async for item in heard:
-                if item.event.type == FAILED:
-                    yield failed_in_stream(item.event.data)
-                elif item.event.type == CREATED:
-                    continue
-                elif item.event.type == DELTA and item.chunk is not None:
-                    if not began and not (item.chunk.get("choices") or [{}])[0].get("delta", {}).get("role"):
-                        yield self._line([choice(0, {"role": "assistant", "content": ""})])
-                    began = True
-                    yield self._line(item.chunk.get("choices") or [], item)
-                else:
-                    yield self._ending(item)
+                if item.chunk is not None:
+                    choices = item.chunk.get("choices") or []
+                    if choices and not role_told:
+                        role_told = True
+                        choices[0]["delta"] = {"role": "assistant", "content": "", **choices[0].get("delta", {})}
+                    if choices:
+                        yield self._line(choices)
+                elif item.last and item.event is not None:
+                    yield self._ending(item.event)
         yield DONE
 
-    def _line(self, choices: list[dict[str, Any]], item: Heard | None = None, **more: Any) -> bytes:
+    def _line(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         chunk = {
             "id": self._id,
             "object": "chat.completion.chunk",
@@ -94,13 +93,16 @@ class Completion:
         }
         return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
-    def _ending(self, item: Heard) -> bytes:
-        told = item.event.data.get("told")
+    def _ending(self, event: Event) -> bytes:
+        if event.type == FAILED:
+            return failed_in_stream(event.data)
+        told = event.data["told"]
         extra = {"chatacter": {"told": told}} if told else {}
-        if self._usage and item.event.type == COMPLETED:
-            return self._line([], usage=item.event.data["usage"], **extra)
-        if item.event.type == CANCELLED:
-            return self._line([choice(0, {}, "stop")], chatacter={"cancelled": True, "told": told})
+        if event.type == CANCELLED:
+            stopped = {"index": 0, "delta": {}, "finish_reason": "stop"}
+            return self._line([stopped], chatacter={"cancelled": True, "told": told})
+        if self._usage:
+            return self._line([], usage=event.data["usage"], **extra)
         return self._line([], **extra) if extra else b""
 
     async def whole(self) -> dict[str, Any]:
@@ -109,6 +111,8 @@ class Completion:
         ending: dict[str, Any] = {}
         async with aclosing(self._running.heard()) as heard:
             async for item in heard:
+                if item.event is None:
+                    continue
                 if item.event.type == DELTA:
                     text.append(item.event.data["text"])
                 elif item.event.type == FAILED:
@@ -131,11 +135,6 @@ class Completion:
             "usage": ending.get("usage"),
         }
         return {**whole, "chatacter": {"told": ending["told"]}} if ending.get("told") else whole
-
-
-def choice(index: int, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
-    """Write one choice of a chunk."""
-    return {"index": index, "delta": delta, "finish_reason": finish_reason}
 
 
 def ask_of(body: ChatCompletionRequest) -> Ask:

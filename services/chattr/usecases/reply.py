@@ -6,7 +6,7 @@ elsewhere. Inside it a delta is a parsed chunk of the provider, never a model ob
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,14 +22,16 @@ from chattr.domain.character import Character
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, branch
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.prompt import Budget, Prompt, Turn, assemble
-from chattr.ports.language import ChatRequest, Chunk, LanguageModel, finish_reason_of, text_of
+from chattr.ports.language import ChatRequest, LanguageModel
 from chattr.ports.records import Conversations
-from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED, TERMINAL, Event, SessionLog, ShortTerm
+from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, Event, SessionLog, ShortTerm
 from chattr.usecases.characters import Cast
+from chattr.usecases.draft import Draft, Outcome, Running
 from chattr.usecases.live import Live, LogWriter
 from chattr.usecases.remember import Recollection, Remember
 
 RECALL_SECONDS: Final = 2.0
+WITH_USAGE: Final = {"include_usage": True}
 BAD_ID: Final = "A conversation id has 1 to 128 letters, digits, `_`, `.` or `-`."
 NOT_STORED: Final = "This exchange could not be stored; the character will not know of it."
 LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for now."
@@ -45,14 +47,6 @@ class Ask:
     history: Sequence[Turn] = ()
     instructions: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """An event as the listener on this process gets it; `chunk` is the provider's own, for a delta."""
-
-    event: Event
-    chunk: Chunk | None = None
 
 
 @dataclass(slots=True)
@@ -75,39 +69,16 @@ class Scene:
         return [Turn(message.role, message.content) for message in self.history]
 
 
-class Running:
-    """A reply that is being written. Closing `heard` stops it, unless it was started `detached`."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a reply needs of the world. Without `remember` there is no long-term memory."""
 
-    def __init__(self, reply_id: str, *, detached: bool) -> None:
-        self.reply_id = reply_id
-        self.scope = anyio.CancelScope()
-        self._detached = detached
-        self._queue: asyncio.Queue[Heard | ChatacterError] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self, task: asyncio.Task[None]) -> None:
-        """Say which task writes."""
-        self._task = task
-
-    def put(self, item: Heard | ChatacterError) -> None:
-        """Hand an event, or the error that ends it all, to the listener."""
-        self._queue.put_nowait(item)
-
-    async def heard(self) -> AsyncGenerator[Heard]:
-        """Yield the events to the terminal one. Raises the error of a reply that failed before its first text."""
-        try:
-            while True:
-                item = await self._queue.get()
-                if isinstance(item, ChatacterError):
-                    raise item
-                yield item
-                if item.event.type in TERMINAL:
-                    return
-        finally:
-            if not self._detached and self._task is not None and not self._task.done():
-                self.scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await asyncio.wait([self._task])
+    cast: Cast
+    language: LanguageModel
+    remember: Remember | None
+    conversations: Conversations
+    short_term: ShortTerm
+    log: SessionLog
 
 
 class Reply:
@@ -115,13 +86,8 @@ class Reply:
 
     def __init__(
         self,
+        around: Surroundings,
         *,
-        cast: Cast,
-        language: LanguageModel,
-        remember: Remember | None,
-        conversations: Conversations,
-        short_term: ShortTerm,
-        log: SessionLog,
         live: Live,
         budget: Budget,
         timeout: float,
@@ -129,12 +95,12 @@ class Reply:
         meter: Meter,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._cast = cast
-        self._language = language
-        self._remember = remember
-        self._conversations = conversations
-        self._short_term = short_term
-        self._log = log
+        self._cast = around.cast
+        self._language = around.language
+        self._remember = around.remember
+        self._conversations = around.conversations
+        self._short_term = around.short_term
+        self._log = around.log
         self._live = live
         self._budget = budget
         self._timeout = timeout
@@ -145,7 +111,7 @@ class Reply:
         )
 
     async def start(self, owner: Owner, ask: Ask, *, detached: bool) -> Running:
-        """Begin a reply. What was asked is stored before the model is. Raises `NotFound`, `InvalidInput`, `Unavailable`.
+        """Begin a reply. What was said is stored first. Raises `NotFound`, `InvalidInput`, `Conflict`, `Unavailable`.
 
         `detached`: the reply goes on when its listener leaves.
         """
@@ -194,56 +160,39 @@ class Reply:
 
     async def _write(self, scene: Scene, running: Running) -> None:
         writer = LogWriter(self._log, scene.owner, scene.reply_id, running.scope)
-        text: list[str] = []
-        opening = writer.event(CREATED, created(scene, self._clock()))
+        draft = Draft(running, writer, writer.event(CREATED, created(scene, self._clock())))
         await writer.flush()
         async with writer.running():
-            started = False
-
-            def hear(item: Heard) -> None:
-                nonlocal started
-                if not started:
-                    running.put(Heard(opening))
-                    started = True
-                running.put(item)
-
             try:
-                ending = await self._generated(scene, running, writer, text, hear)
+                ending = await self._generated(scene, draft)
             except ChatacterError as error:
-                ending = writer.event(FAILED, failure(error))
-                if not started:
-                    running.put(error)
+                draft.fail(error)
             except Exception:
-                writer.event(FAILED, failure(ChatacterError(INTERNAL)))
-                running.put(ChatacterError(INTERNAL))
+                draft.fail(ChatacterError(INTERNAL))
                 raise
+            else:
+                draft.hear(ending)
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._settle(scene)
-            hear(Heard(ending))
 
-    async def _generated(
-        self, scene: Scene, running: Running, writer: LogWriter, text: list[str], hear: Callable[[Heard], None]
-    ) -> Event:
-        began = time.perf_counter()
-        outcome = Outcome()
-        with running.scope:
+    async def _generated(self, scene: Scene, draft: Draft) -> Event:
+        scope = draft.running.scope
+        with scope:
             try:
                 async with asyncio.timeout(self._timeout):
-                    prompt = await self._prompt(scene)
-                    await self._stream(scene, prompt, outcome, writer, text, hear, began)
+                    await self._stream(scene, await self._prompt(scene), draft)
             except TimeoutError as error:
-                if not text:
+                if not draft.text:
                     raise DeadlineExceeded(f"The model did not answer within {self._timeout:g} s.") from error
-                outcome.finish_reason = "length"
-        stopped = running.scope.cancel_called
+                draft.outcome.finish_reason = "length"
         with anyio.CancelScope(shield=True):
-            await self._store(scene, "".join(text), cancelled=stopped)
-        if writer.away:
+            await self._store(scene, "".join(draft.text), cancelled=scope.cancel_called)
+        if draft.writer.away:
             scene.told.append(LOG_AWAY)
-        if stopped:
-            return writer.event(CANCELLED, {"message_id": scene.message_id, "told": scene.told})
-        return writer.event(COMPLETED, completed(scene, outcome))
+        if scope.cancel_called:
+            return draft.writer.event(CANCELLED, {"message_id": scene.message_id, "told": scene.told})
+        return draft.writer.event(COMPLETED, completed(scene, draft.outcome))
 
     async def _prompt(self, scene: Scene) -> Prompt:
         recalled = await self._recalled(scene)
@@ -265,19 +214,10 @@ class Reply:
         deadline = Deadline.after(RECALL_SECONDS)
         return await self._remember.recall(scene.owner, scene.character.id, scene.ask.text, exclude, deadline)
 
-    async def _stream(
-        self,
-        scene: Scene,
-        prompt: Prompt,
-        outcome: "Outcome",
-        writer: LogWriter,
-        text: list[str],
-        hear: Callable[[Heard], None],
-        began: float,
-    ) -> None:
+    async def _stream(self, scene: Scene, prompt: Prompt, draft: Draft) -> None:
         request = ChatRequest(
             messages=prompt.messages,
-            sampling={**prompt.sampling, **scene.ask.sampling},
+            sampling={"stream_options": WITH_USAGE, **prompt.sampling, **scene.ask.sampling},
             conversation=scene.ask.conversation_id or scene.character.id,
         )
         attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._language.name}
@@ -287,16 +227,13 @@ class Reply:
             try:
                 async with aclosing(self._language.stream(request, Deadline.after(self._timeout))) as chunks:
                     async for chunk in chunks:
-                        piece = outcome.take(chunk)
-                        if piece and not text:
-                            self._first_text.record(time.perf_counter() - began, attributes)
-                        text.append(piece)
-                        hear(Heard(writer.event(DELTA, {"text": piece}), chunk))
+                        if draft.take(chunk):
+                            self._first_text.record(time.perf_counter() - draft.began, attributes)
             except ChatacterError as error:
                 span.set_status(Status(StatusCode.ERROR))
-                span.set_attribute("error.type", type(error).__name__)
+                span.set_attribute("error.type", error.code)
                 raise
-            span.set_attributes(outcome.attributes())
+            span.set_attributes(draft.outcome.attributes())
 
     async def _store(self, scene: Scene, text: str, *, cancelled: bool) -> None:
         """Add the answer to the conversation and to memory. What cannot be stored now is told, not hidden."""
@@ -323,31 +260,6 @@ class Reply:
                 scene.told.append(NOT_STORED)
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What the provider said besides the text."""
-
-    finish_reason: str = "stop"
-    usage: dict[str, Any] | None = None
-    model: str | None = None
-
-    def take(self, chunk: Chunk) -> str:
-        """Note what a chunk tells and return its text, which may be empty."""
-        if chunk.get("usage"):
-            self.usage = chunk["usage"]
-        self.finish_reason = finish_reason_of(chunk) or self.finish_reason
-        return text_of(chunk)
-
-    def attributes(self) -> dict[str, Any]:
-        """Describe it in OpenTelemetry's GenAI conventions."""
-        usage = self.usage or {}
-        return {
-            "gen_ai.response.finish_reasons": [self.finish_reason],
-            "gen_ai.usage.input_tokens": usage.get("prompt_tokens", 0),
-            "gen_ai.usage.output_tokens": usage.get("completion_tokens", 0),
-        }
-
-
 def created(scene: Scene, now: float) -> dict[str, Any]:
     """Describe a reply that begins."""
     return {
@@ -368,8 +280,3 @@ def completed(scene: Scene, outcome: Outcome) -> dict[str, Any]:
         "usage": outcome.usage,
         "told": scene.told,
     }
-
-
-def failure(error: ChatacterError) -> dict[str, Any]:
-    """Describe why a reply failed."""
-    return {"code": error.code, "message": error.message, "retryable": error.retryable}

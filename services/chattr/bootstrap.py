@@ -1,0 +1,312 @@
+"""Chattr's composition root: the only place that knows which adapter stands behind which port."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, fields
+from typing import Any, Final
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from chatacter.chassis.health import Health
+from chatacter.chassis.telemetry import Telemetry
+from chatacter.models.store import ModelStore
+from chattr.adapters import character_files
+from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.minilm_embedder import MiniLmEmbedder
+from chattr.adapters.openai_llm import OpenAILanguageModel
+from chattr.adapters.redis_cache import RedisIdempotency
+from chattr.adapters.redis_connection import connected, reachable
+from chattr.adapters.redis_demand import RedisDemand
+from chattr.adapters.redis_durability import require_durable
+from chattr.adapters.redis_jobs import RedisJobs
+from chattr.adapters.redis_outbox import RedisOutbox
+from chattr.adapters.redis_records import RedisCharacters, RedisConversations
+from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
+from chattr.adapters.snowball_stemmer import english_stemmer
+from chattr.adapters.visualizr_http import VisualizrHttp
+from chattr.adapters.vocalizr_http import VocalizrHttp
+from chattr.dispatcher import Dispatcher, Pace
+from chattr.domain.prompt import Budget
+from chattr.ports.assets import Assets
+from chattr.ports.cache import IdempotencyStore
+from chattr.ports.demand import Demand
+from chattr.ports.embedder import Embedder
+from chattr.ports.jobs import Jobs
+from chattr.ports.language import LanguageModel
+from chattr.ports.media import Filmer, Speaker
+from chattr.ports.memory import MemoryIndex
+from chattr.ports.records import Conversations
+from chattr.ports.sessions import SessionLog, ShortTerm
+from chattr.settings import ChattrSettings
+from chattr.usecases.casting import Actors
+from chattr.usecases.characters import Cast
+from chattr.usecases.film import Film
+from chattr.usecases.filming import FilmWork
+from chattr.usecases.live import Live
+from chattr.usecases.remember import Indexer, Remember
+from chattr.usecases.reply import Reply, Surroundings
+from chattr.usecases.speak import Speak
+
+EMBEDDED_CONTEXT: Final = 1536
+EMBEDDED_ANSWER: Final = 60
+PROVIDER_CONTEXT: Final = 8192
+PROVIDER_ANSWER: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What Redis keeps, by its four ports and what belongs beside them."""
+
+    characters: RedisCharacters
+    conversations: RedisConversations
+    outbox: RedisOutbox
+    short_term: RedisShortTerm
+    session_log: RedisSessionLog
+    jobs: RedisJobs
+    demand: RedisDemand
+    idempotency: RedisIdempotency
+
+
+@dataclass(frozen=True, slots=True)
+class Chattr:
+    """Everything that routes may ask for."""
+
+    health: Health
+    reply: Reply
+    remember: Remember | None
+    speak: Speak
+    film: Film
+    characters: Cast
+    actors: Actors
+    conversations: Conversations
+    short_term: ShortTerm
+    session_log: SessionLog
+    jobs: Jobs
+    assets: Assets
+    demand: Demand
+    idempotency: IdempotencyStore
+    speaker: Speaker | None
+    filmer: Filmer | None
+
+    def state(self) -> Mapping[str, Any]:
+        """Return it as the lifespan's state."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@asynccontextmanager
+async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health) -> AsyncIterator[Chattr]:
+    """Open everything, in the order in which it is needed; close it in the other. Raises `Misconfigured`."""
+    async with AsyncExitStack() as stack:
+        stores = await open_stores(stack, settings, health)
+        assets = FsspecAssets(settings.assets_root)
+        await assets.open()
+        cast, actors = await open_cast(settings, stores, assets)
+        budget = budget_of(settings)
+        remember = await open_memory(stack, settings, stores, telemetry, health)
+        language = await open_language(stack, settings, cast, budget, health)
+        speaker, filmer = await open_predictors(stack, settings, health)
+        live = Live(grace=settings.shutdown_grace)
+        stack.push_async_callback(live.close)
+        if filmer is not None and settings.run_dispatcher:
+            await open_dispatcher(stack, settings, stores, assets, speaker, filmer, telemetry)
+        timeout = settings.vocalizr.timeout
+        yield Chattr(
+            health=health,
+            reply=Reply(
+                Surroundings(
+                    cast=cast,
+                    language=language,
+                    remember=remember,
+                    conversations=stores.conversations,
+                    short_term=stores.short_term,
+                    log=stores.session_log,
+                ),
+                live=live,
+                budget=budget,
+                timeout=settings.model.timeout,
+                tracer=telemetry.tracer,
+                meter=telemetry.meter,
+            ),
+            remember=remember,
+            speak=Speak(speaker, actors, stores.demand, model=settings.vocalizr.model, seconds=timeout),
+            film=Film(filmer, stores.jobs, assets, actors, speech_model=settings.vocalizr.model if speaker else None),
+            characters=cast,
+            actors=actors,
+            conversations=stores.conversations,
+            short_term=stores.short_term,
+            session_log=stores.session_log,
+            jobs=stores.jobs,
+            assets=assets,
+            demand=stores.demand,
+            idempotency=stores.idempotency,
+            speaker=speaker,
+            filmer=filmer,
+        )
+
+
+async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> Stores:
+    """Connect to each Redis once, though several ports may share it."""
+    clients: dict[str, Redis] = {}
+
+    async def client(name: str, url: str) -> Redis:
+        if url not in clients:
+            clients[url] = await stack.enter_async_context(connected(url))
+            redis = clients[url]
+            health.require(name, lambda: reachable(redis))
+        return clients[url]
+
+    records = await client("records", settings.records.url.get_secret_value())
+    sessions = await client("short_term_memory", settings.redis_url(settings.short_term_memory))
+    jobs = await client("jobs", settings.redis_url(settings.jobs))
+    cache = await client("cache", settings.redis_url(settings.cache))
+    await require_durable(records, "RECORDS__URL")
+    await require_durable(jobs, "JOBS__URL")
+    short = settings.short_term_memory
+    return Stores(
+        characters=RedisCharacters(records),
+        conversations=RedisConversations(records),
+        outbox=RedisOutbox(records),
+        short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
+        session_log=RedisSessionLog(sessions, ttl=short.ttl),
+        jobs=RedisJobs(jobs),
+        demand=RedisDemand(jobs),
+        idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),
+    )
+
+
+async def open_cast(settings: ChattrSettings, stores: Stores, assets: Assets) -> tuple[Cast, Actors]:
+    """Read the characters that come with Chattr and the operator's own."""
+    built_in = await asyncio.to_thread(character_files.built_in)
+    path = settings.character_config_path
+    files = await asyncio.to_thread(character_files.from_path, path) if path else {}
+    portraits = await asyncio.to_thread(character_files.portraits)
+    cast = Cast(built_in, files, stores.characters, default=settings.default_character)
+    return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice)
+
+
+def budget_of(settings: ChattrSettings) -> Budget:
+    """Say what the language model can take: little for the embedded one, which reads slowly."""
+    embedded = settings.embedded_model
+    return Budget(
+        context_tokens=settings.model.context_tokens or (EMBEDDED_CONTEXT if embedded else PROVIDER_CONTEXT),
+        max_tokens=settings.model.max_tokens or (EMBEDDED_ANSWER if embedded else PROVIDER_ANSWER),
+        temperature=settings.model.temperature,
+        disclosure=not embedded,
+    )
+
+
+async def open_language(
+    stack: AsyncExitStack, settings: ChattrSettings, cast: Cast, budget: Budget, health: Health
+) -> LanguageModel:
+    """Connect to the provider, or load the model that answers in this process."""
+    model = settings.model
+    if model.url and model.name:
+        provider = OpenAILanguageModel(name=model.name, url=model.url, api_key=model.api_key)
+        health.tell("model", provider.check)
+        return await stack.enter_async_context(provider)
+    raise NotImplementedError
+
+
+async def open_memory(
+    stack: AsyncExitStack, settings: ChattrSettings, stores: Stores, telemetry: Telemetry, health: Health
+) -> Remember | None:
+    """Open long-term memory and begin to carry to it what waits; None where it is switched off."""
+    if not settings.enable_long_term_memory:
+        return None
+    store = ModelStore(settings.models_dir)
+    weights = store.file("all-minilm-l6-v2", "model.safetensors")
+    tokenizer = store.file("all-minilm-l6-v2", "tokenizer.json")
+    embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
+    index = await open_index(stack, settings, embedder, health)
+    stem = english_stemmer()
+    indexer = Indexer(memory=index, embedder=embedder, outbox=stores.outbox, stem=stem)
+    await run_beside(stack, indexer.run())
+    return Remember(memory=index, embedder=embedder, outbox=stores.outbox, stem=stem, tracer=telemetry.tracer)
+
+
+async def open_index(
+    stack: AsyncExitStack, settings: ChattrSettings, embedder: Embedder, health: Health
+) -> MemoryIndex:
+    """Connect to Qdrant, or open its engine in this process."""
+    database = settings.vector_database
+    if database.url is None:
+        from chattr.adapters.edge_memory import EdgeMemory  # noqa: PLC0415  # needs the extra `embedded`
+
+        edge = EdgeMemory(settings.chatacter_home / "memory", dimensions=embedder.dimensions)
+        return await stack.enter_async_context(edge)
+    from chattr.adapters import qdrant_memory  # noqa: PLC0415  # not wanted where the engine is in process
+
+    key = database.api_key.get_secret_value() if database.api_key else None
+    client = await stack.enter_async_context(
+        qdrant_memory.connected(database.url, api_key=key, request_timeout=database.timeout)
+    )
+    qdrant = qdrant_memory.QdrantMemory(client, database.collection, dimensions=embedder.dimensions)
+    health.tell("vector_database", qdrant.reachable)
+    return qdrant
+
+
+async def open_predictors(
+    stack: AsyncExitStack, settings: ChattrSettings, health: Health
+) -> tuple[Speaker | None, Filmer | None]:
+    """Make the predictors' clients; what is switched off is never looked for."""
+    speaker: VocalizrHttp | None = None
+    filmer: VisualizrHttp | None = None
+    if settings.enable_voice_generation:
+        speaker = await stack.enter_async_context(VocalizrHttp(settings.vocalizr.url, token=settings.service_token))
+    if settings.enable_video_generation:
+        filmer = await stack.enter_async_context(VisualizrHttp(settings.visualizr.url, token=settings.service_token))
+    return speaker, filmer
+
+
+async def open_dispatcher(
+    stack: AsyncExitStack,
+    settings: ChattrSettings,
+    stores: Stores,
+    assets: Assets,
+    speaker: Speaker | None,
+    filmer: Filmer,
+    telemetry: Telemetry,
+) -> None:
+    """Run the dispatcher inside this process; at the end it stops leasing and hands back what it cannot finish."""
+    dispatcher = dispatcher_of(settings, stores, assets, speaker, filmer, telemetry)
+    stopping = asyncio.Event()
+    task = asyncio.create_task(dispatcher.run(stopping))
+
+    async def stop() -> None:
+        stopping.set()
+        await task
+
+    stack.push_async_callback(stop)
+
+
+def dispatcher_of(
+    settings: ChattrSettings,
+    stores: Stores,
+    assets: Assets,
+    speaker: Speaker | None,
+    filmer: Filmer,
+    telemetry: Telemetry,
+) -> Dispatcher:
+    """Make the dispatcher of video jobs."""
+    return Dispatcher(
+        stores.jobs,
+        FilmWork(speaker, filmer, assets, stores.demand, seconds=settings.visualizr.timeout),
+        worker=f"{socket.gethostname()}-{uuid4().hex[:8]}",
+        tracer=telemetry.tracer,
+        concurrency=settings.dispatcher_concurrency,
+        pace=Pace(grace=settings.shutdown_grace),
+    )
+
+
+async def run_beside(stack: AsyncExitStack, work: Any) -> None:
+    """Run something for as long as the stack is open."""
+    task = asyncio.create_task(work)
+
+    async def stop() -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
