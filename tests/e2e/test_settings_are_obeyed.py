@@ -1,6 +1,11 @@
 """A setting that is accepted and not obeyed is a bug: each one must be read by the running service that has it."""
 
+import base64
+import io
 import json
+import struct
+import wave
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,3 +82,39 @@ def test_vocalizr(recorder: Recorder) -> None:
     with recorder.running("vocalizr", {"VOCALIZR_MODEL": "kokoro", "PRELOAD_MODELS": "false"}):
         pass
     assert unread("vocalizr", recorder) == []
+
+
+def picture() -> str:
+    """A grey PNG of 64 by 64 as a data URL."""
+    rows = b"".join(b"\x00" + b"\x80" * 64 for _ in range(64))
+    head = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    parts = (struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
+
+
+def silence() -> str:
+    """A tenth of a second of silence as a data URL."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(24000)
+        sound.writeframes(bytes(4800))
+    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def test_visualizr(recorder: Recorder) -> None:
+    shot = {"image_reference": picture(), "audio_reference": silence()}
+    with recorder.running("visualizr", {"VISUALIZR_MODEL": "fake"}) as there:
+        remote = {
+            "VISUALIZR_MODEL": "remote",
+            "VISUALIZR_REMOTE_URL": f"{there.url}/v1",
+            "VISUALIZR_REMOTE_MODEL": "fake",
+        }
+        with recorder.running("visualizr", remote) as here:
+            answer = httpx.post(f"{here.url}/v1/video/generations", json={"model": "remote", **shot}, timeout=60)
+            assert "video.completed" in answer.text, answer.text
+    with recorder.running("visualizr", {"VISUALIZR_MODEL": "portrait", "PRELOAD_MODELS": "false"}):
+        pass
+    assert unread("visualizr", recorder) == []
