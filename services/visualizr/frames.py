@@ -23,7 +23,7 @@ SOUND_BLOCK: Final = 960
 """Samples handed over at once: one Opus frame of 20 ms."""
 
 CODECS: Final[Mapping[VideoFormat, tuple[str, str]]] = {"webm": ("libvpx-vp9", "libopus"), "mp4": ("libx264", "aac")}
-MUXING: Final[Mapping[VideoFormat, dict[str, str]]] = {"webm": {}, "mp4": {"movflags": "+faststart+use_metadata_tags"}}
+MUXING: Final[Mapping[VideoFormat, dict[str, str]]] = {"webm": {}, "mp4": {"movflags": "+use_metadata_tags"}}
 SOUND_BITS: Final = 64_000
 
 
