@@ -57,12 +57,14 @@ class OpenAILanguageModel:
         api_key: SecretStr | None = None,
         max_retries: int = 1,
         through_proxy: bool = True,
+        keep_alive: bool = True,
     ) -> None:
         self.name = name
         self._url = url
         self._api_key = api_key.get_secret_value() if api_key else ""
         self._max_retries = max_retries
         self._through_proxy = through_proxy
+        self._headers = {} if keep_alive else {"connection": "close"}
         self._client: AsyncOpenAI | None = None
         self._checked: tuple[float, str | None] = (float("-inf"), None)
 
@@ -127,7 +129,7 @@ class OpenAILanguageModel:
             messages=[],
             stream=True,
             extra_body={**request.sampling, "messages": request.messages},
-            extra_headers=outgoing_headers(),
+            extra_headers=outgoing_headers(self._headers),
         )
 
     async def check(self) -> str | None:

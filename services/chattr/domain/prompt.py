@@ -104,8 +104,8 @@ def assemble(
 ) -> Prompt:
     """Put a prompt together within the budget. What was said last stays; examples go first, then old history.
 
-    `recalled`: what is remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the persona. Raises `TooLarge`
-    when persona and new message alone are more than the model takes.
+    `recalled`: what is remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the
+    persona. Raises `TooLarge` when persona and new message alone are more than the model takes.
     """
     told = merged(history)
     text = unanswered(told, text, budget)

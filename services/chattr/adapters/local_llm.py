@@ -1,0 +1,211 @@
+"""The embedded language model: llama.cpp in a process of its own, spoken to as any other provider.
+
+What makes it quick on two cores is its prompt cache. Each conversation has a slot, so that a turn reads only what is
+new; and what every conversation with a character begins with (`ChatRequest.prefix`) is read once, kept as a file, and
+put into a slot within milliseconds when somebody begins to talk with that character.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from chatacter.chassis import errors
+from chatacter.chassis.deadline import Deadline
+from chatacter.models.store import ModelStore
+from chattr.adapters.llama_server import LlamaServer
+from chattr.adapters.llama_slots import Slot
+from chattr.ports.language import ChatRequest, Chunk
+
+logger = logging.getLogger(__name__)
+
+GGUF: Final = "model.gguf"
+# Beside what is asked for: keeps a very small model from wandering and from repeating itself.
+SAMPLING: Final = {"min_p": 0.05, "top_k": 40, "top_p": 0.95, "repeat_penalty": 1.1, "cache_prompt": True}
+READING_SECONDS: Final = 120.0
+WANTED_PREFIXES: Final = 32
+# Stands for any message, so that the cache ends after the template's "now the user speaks".
+ANY_MESSAGE: Final = {"role": "user", "content": "."}
+
+LOADING: Final = "The embedded language model is loading."
+STOPPED: Final = "The embedded language model stopped, perhaps for want of memory; the next message starts it again."
+LATE: Final = "The embedded language model took longer than it was given."
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+class LocalLanguageModel:
+    """An installed model, run here. An async context manager: entering it begins to load, leaving it ends the process.
+
+    `home` is where cache and log lie. `prefixes` are read in the background while nobody talks. As many `conversations`
+    stay warm at a time, with `slot_tokens` of prompt and answer each. Without `preload` the first request loads.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ModelStore,
+        name: str,
+        home: Path,
+        threads: int = 1,
+        slot_tokens: int = 2048,
+        conversations: int = 4,
+        prefixes: Sequence[Messages] = (),
+        preload: bool = True,
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._home = home
+        self._threads = threads
+        self._slot_tokens = slot_tokens
+        self._conversations = conversations
+        self._wanted = list(prefixes)
+        self._preload = preload
+        self._launch: asyncio.Task[LlamaServer] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._talking = 0
+        self._resources = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Begin to load; does not wait for it."""
+        if self._preload:
+            self._begin()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process, whatever it is doing."""
+        self._talking += 1  # Nothing begins any more.
+        for task in (self._reader, self._launch):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        await self._resources.aclose()
+
+    async def check(self) -> str | None:
+        """Say that it loads, or why it cannot."""
+        if self._launch is None:
+            try:
+                await asyncio.to_thread(self._store.file, self.name, GGUF)
+            except errors.Misconfigured as error:
+                return error.message
+            return None
+        if not self._launch.done():
+            return LOADING
+        failure = None if self._launch.cancelled() else self._launch.exception()
+        if failure is not None:
+            return failure.message if isinstance(failure, errors.ChatacterError) else STOPPED
+        return None if self._launch.result().alive else STOPPED
+
+    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        """Answer in chunks; see the port. Waits while the model loads."""
+        server = await self._loaded(deadline)
+        self._talking += 1
+        if self._reader is not None:
+            self._reader.cancel()
+        try:
+            async with server.slots.place(request.conversation, deadline) as (slot, anew):
+                if anew:
+                    await self._restore(server, slot, request.messages[: request.prefix], deadline)
+                sampling = {**SAMPLING, **request.sampling, "id_slot": slot.number}
+                asked = ChatRequest(request.messages, sampling)
+                async with aclosing(server.provider.stream(asked, deadline)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+        except TimeoutError:
+            raise errors.DeadlineExceeded(LATE) from None
+        except (errors.Unavailable, errors.UpstreamFailed, httpx.HTTPError) as error:
+            if isinstance(error, errors.ChatacterError) and not await server.ended():
+                raise
+            raise errors.Unavailable(STOPPED, retry_after=1) from None
+        finally:
+            self._talking -= 1
+            self._read_on(server)
+
+    async def _loaded(self, deadline: Deadline) -> LlamaServer:
+        """Wait for the running server. One that failed or died is started again."""
+        launch = self._launch
+        if launch is None or (launch.done() and not alive(launch)):
+            launch = self._begin()
+        try:
+            async with deadline.timeout():
+                return await asyncio.shield(launch)
+        except TimeoutError:
+            raise errors.NotReady(LOADING, retry_after=5) from None
+
+    def _begin(self) -> asyncio.Task[LlamaServer]:
+        self._launch = asyncio.create_task(self._start())
+        self._launch.add_done_callback(told)
+        return self._launch
+
+    async def _start(self) -> LlamaServer:
+        await self._resources.aclose()
+        file = await asyncio.to_thread(self._store.file, self.name, GGUF)
+        server = LlamaServer(
+            file=file,
+            name=self.name,
+            cache=self._home / "cache" / "language-model",
+            log=self._home / "logs" / "language-model.log",
+            threads=self._threads,
+            conversations=self._conversations,
+            slot_tokens=self._slot_tokens,
+        )
+        await self._resources.enter_async_context(server)
+        self._read_on(server)
+        return server
+
+    async def _restore(self, server: LlamaServer, slot: Slot, prefix: Messages, deadline: Deadline) -> None:
+        """Put a character's kept prefix into a slot; one that is not kept yet is read when nobody talks."""
+        if not prefix:
+            return
+        name = server.name_of(prefix)
+        if server.keeps(name) and await server.restore(slot.number, name, deadline):
+            return
+        if len(self._wanted) < WANTED_PREFIXES:
+            self._wanted.append(prefix)
+
+    def _read_on(self, server: LlamaServer) -> None:
+        """Go on reading prefixes, unless somebody talks."""
+        if not self._talking and self._wanted and (self._reader is None or self._reader.done()) and server.alive:
+            self._reader = asyncio.create_task(self._read(server))
+            self._reader.add_done_callback(lambda reader: self._read_on(server) if reader.cancelled() else None)
+
+    async def _read(self, server: LlamaServer) -> None:
+        """Read what is wanted, one after the other. Cancelled when somebody talks; what it read stays in its slot."""
+        while self._wanted:
+            prefix = self._wanted[0]
+            name = server.name_of(prefix)
+            if not server.keeps(name):
+                try:
+                    await self._read_one(server, prefix, name)
+                except (errors.ChatacterError, httpx.HTTPError, OSError, TimeoutError) as error:
+                    logger.warning("a character's prompt could not be kept", extra={"error.type": type(error).__name__})
+            self._wanted.remove(prefix)
+
+    async def _read_one(self, server: LlamaServer, prefix: Messages, name: str) -> None:
+        deadline = Deadline.after(READING_SECONDS)
+        async with server.slots.place(None, deadline) as (slot, _):
+            sampling = {"max_tokens": 1, "cache_prompt": True, "id_slot": slot.number}
+            asked = ChatRequest([*prefix, ANY_MESSAGE], sampling)
+            async with aclosing(server.provider.stream(asked, deadline)) as chunks:
+                async for _chunk in chunks:
+                    pass
+            await server.save(slot.number, name)
+
+
+def alive(launch: asyncio.Task[LlamaServer]) -> bool:
+    """Whether a finished launch succeeded, and what it started still runs."""
+    return not launch.cancelled() and launch.exception() is None and launch.result().alive
+
+
+def told(launch: asyncio.Task[LlamaServer]) -> None:
+    """Log a launch that failed, also when nobody waits for it."""
+    if launch.cancelled() or launch.exception() is None:
+        return
+    logger.error("the embedded language model did not start", extra={"error.type": type(launch.exception()).__name__})
