@@ -1,0 +1,173 @@
+"""What holds for every speech backend: the fake, another Vocalizr behind HTTP, and Kokoro."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from tests.served import served
+
+from chatacter.chassis.errors import InvalidInput
+from chatacter.models.store import ModelStore
+from chatacter.serving.work import streamed
+from vocalizr.app import application
+from vocalizr.backend import SpeechBackend, SpeechChunk, Utterance
+from vocalizr.backends.fake import FakeSpeech
+from vocalizr.backends.kokoro.backend import KokoroSpeech
+from vocalizr.backends.remote import RemoteSpeech
+from vocalizr.settings import VocalizrSettings
+
+pytestmark = pytest.mark.contract
+
+TEXT = "Hello there, my old friend. The ship sails at dawn. Will you come along?"
+
+
+@dataclass
+class Case:
+    """A loaded backend."""
+
+    backend: SpeechBackend
+
+    async def speak(self, text: str = TEXT, speed: float = 1.0) -> list[SpeechChunk]:
+        """All chunks of a text in the first voice."""
+        voice = (await asyncio.to_thread(self.backend.voices))[0]
+        utterance = Utterance(text, voice.id, speed, None, None)
+        async with aclosing(streamed(partial(self.backend.speak, utterance))) as chunks:
+            return [chunk async for chunk in chunks]
+
+    async def samples(self, text: str = TEXT, speed: float = 1.0) -> int:
+        """How long a text is."""
+        return sum(chunk.samples.size for chunk in await self.speak(text, speed))
+
+
+@pytest.fixture(scope="module")
+def kokoro(models_home: Path) -> KokoroSpeech:
+    backend = KokoroSpeech(ModelStore(models_home), threads=2)
+    backend.load()
+    return backend
+
+
+@pytest.fixture
+def other_vocalizr() -> FastAPI:
+    """Another Vocalizr, for the remote backend to ask."""
+    return application(VocalizrSettings(vocalizr_model="fake", enable_metrics=False), FakeSpeech())
+
+
+@pytest.fixture(params=["fake", "remote", "kokoro"])
+async def case(request: pytest.FixtureRequest, kokoro: KokoroSpeech, other_vocalizr: FastAPI) -> AsyncIterator[Case]:
+    if request.param == "kokoro":
+        yield Case(kokoro)
+    elif request.param == "fake":
+        yield Case(FakeSpeech())
+    else:
+        async with served(other_vocalizr) as url:
+            backend = await asyncio.to_thread(loaded, url)
+            yield Case(backend)
+            await asyncio.to_thread(backend.close)
+
+
+def loaded(url: str) -> RemoteSpeech:
+    """A remote backend that has learned its voices."""
+    settings = VocalizrSettings(vocalizr_model="remote", vocalizr_remote_url=f"{url}/v1", vocalizr_remote_model="fake")
+    backend = RemoteSpeech(settings)
+    backend.load()
+    return backend
+
+
+async def test_voices_are_named_and_in_a_language_that_it_speaks(case: Case) -> None:
+    voices = await asyncio.to_thread(case.backend.voices)
+    assert len({voice.id for voice in voices}) == len(voices) > 0
+    assert {voice.language for voice in voices} <= case.backend.capabilities.languages
+
+
+async def test_sound_is_mono_within_full_scale_and_comes_in_pieces(case: Case) -> None:
+    chunks = await case.speak()
+    assert len(chunks) > 1
+    for chunk in chunks:
+        assert chunk.samples.dtype == np.float32
+        assert chunk.samples.ndim == 1
+        assert np.isfinite(chunk.samples).all()
+        assert np.abs(chunk.samples).max(initial=0) <= 1
+    rate = case.backend.capabilities.sample_rate
+    assert 2 < sum(chunk.samples.size for chunk in chunks) / rate < 10
+
+
+async def test_timings_are_promised_and_kept_or_neither(case: Case) -> None:
+    chunks = await case.speak()
+    phonemes = [phoneme for chunk in chunks for phoneme in chunk.phonemes]
+    if not case.backend.capabilities.timings:
+        assert phonemes == []
+        return
+    clock = 0.0
+    for chunk in chunks:
+        assert chunk.phonemes[0].start == pytest.approx(clock)
+        clock += chunk.samples.size / case.backend.capabilities.sample_rate
+        assert chunk.phonemes[-1].end == pytest.approx(clock)
+    assert all(one.end == pytest.approx(other.start) for one, other in pairwise(phonemes))
+
+
+async def test_faster_is_shorter(case: Case) -> None:
+    slowest, fastest = case.backend.capabilities.speed
+    assert await case.samples("A short text.", fastest) < await case.samples("A short text.", slowest)
+
+
+@pytest.mark.parametrize("text", ["…", "😀 😀", "- - -"])
+async def test_a_text_without_a_sound_is_refused_before_any_chunk(case: Case, text: str) -> None:
+    with pytest.raises(InvalidInput):
+        await case.speak(text)
+
+
+async def test_cancelled_before_it_begins_nothing_is_said(case: Case) -> None:
+    def speak(cancelled: threading.Event) -> list[SpeechChunk]:
+        voice = case.backend.voices()[0]
+        return list(case.backend.speak(Utterance(TEXT, voice.id, 1.0, None, None), cancelled))
+
+    cancelled = threading.Event()
+    cancelled.set()
+    assert await asyncio.to_thread(speak, cancelled) == []
+
+
+async def test_cancelled_in_the_middle_it_ends(case: Case) -> None:
+    voice = (await asyncio.to_thread(case.backend.voices))[0]
+    whole = len(await case.speak())
+    heard = 0
+    cancelled = threading.Event()
+
+    def speak() -> int:
+        count = 0
+        for _ in case.backend.speak(Utterance(TEXT, voice.id, 1.0, None, None), cancelled):
+            count += 1
+            cancelled.set()
+        return count
+
+    heard = await asyncio.to_thread(speak)
+    assert heard == 1 < whole
+
+
+async def test_two_at_once_are_as_one_after_the_other(case: Case) -> None:
+    alone = await case.samples("The same words.")
+    assert await asyncio.gather(case.samples("The same words."), case.samples("The same words.")) == [alone, alone]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        FakeSpeech,
+        lambda: RemoteSpeech(VocalizrSettings(vocalizr_remote_url="http://127.0.0.1:9/v1")),
+        lambda: KokoroSpeech(ModelStore(Path("nowhere")), threads=1),
+    ],
+    ids=["fake", "remote", "kokoro"],
+)
+def test_what_was_never_loaded_can_be_closed(make: Callable[[], SpeechBackend]) -> None:
+    backend = make()
+    before = backend.capabilities
+    backend.close()
+    backend.close()
+    assert backend.capabilities == before
