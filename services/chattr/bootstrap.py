@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -29,7 +29,7 @@ from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.adapters.visualizr_http import VisualizrHttp
 from chattr.adapters.vocalizr_http import VocalizrHttp
 from chattr.dispatcher import Dispatcher, Pace
-from chattr.domain.prompt import Budget
+from chattr.domain.prompt import Budget, stable_prefix
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
 from chattr.ports.demand import Demand
@@ -50,6 +50,7 @@ from chattr.usecases.remember import Indexer, Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.speak import Speak
 
+EMBEDDED_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
 EMBEDDED_CONTEXT: Final = 1536
 EMBEDDED_ANSWER: Final = 60
 PROVIDER_CONTEXT: Final = 8192
@@ -68,6 +69,14 @@ class Stores:
     jobs: RedisJobs
     demand: RedisDemand
     idempotency: RedisIdempotency
+
+
+@dataclass(frozen=True, slots=True)
+class Predictors:
+    """The predictors' clients; None where a modality is switched off."""
+
+    speaker: Speaker | None
+    filmer: Filmer | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +116,13 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
         budget = budget_of(settings)
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
-        speaker, filmer = await open_predictors(stack, settings, health)
+        predictors = await open_predictors(stack, settings)
         live = Live(grace=settings.shutdown_grace)
         stack.push_async_callback(live.close)
-        if filmer is not None and settings.run_dispatcher:
-            await open_dispatcher(stack, settings, stores, assets, speaker, filmer, telemetry)
-        timeout = settings.vocalizr.timeout
+        if settings.run_dispatcher:
+            run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry))
+        speech = settings.vocalizr
+        speaker = predictors.speaker
         yield Chattr(
             health=health,
             reply=Reply(
@@ -131,8 +141,8 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
                 meter=telemetry.meter,
             ),
             remember=remember,
-            speak=Speak(speaker, actors, stores.demand, model=settings.vocalizr.model, seconds=timeout),
-            film=Film(filmer, stores.jobs, assets, actors, speech_model=settings.vocalizr.model if speaker else None),
+            speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
+            film=Film(predictors.filmer, stores.jobs, assets, actors, speech_model=speech.model if speaker else None),
             characters=cast,
             actors=actors,
             conversations=stores.conversations,
@@ -143,7 +153,7 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
             demand=stores.demand,
             idempotency=stores.idempotency,
             speaker=speaker,
-            filmer=filmer,
+            filmer=predictors.filmer,
         )
 
 
@@ -207,7 +217,19 @@ async def open_language(
         provider = OpenAILanguageModel(name=model.name, url=model.url, api_key=model.api_key)
         health.tell("model", provider.check)
         return await stack.enter_async_context(provider)
-    raise NotImplementedError
+    from chattr.adapters.local_llm import LocalLanguageModel  # noqa: PLC0415  # needs the extra `embedded`
+
+    local = LocalLanguageModel(
+        store=ModelStore(settings.models_dir),
+        name=model.name or EMBEDDED_MODEL,
+        home=settings.chatacter_home,
+        threads=model.threads,
+        slot_tokens=budget.context_tokens + budget.max_tokens,
+        prefixes=[stable_prefix(character, budget) for character in cast.shared],
+        preload=settings.preload_models,
+    )
+    health.require("model", local.check)
+    return await stack.enter_async_context(local)
 
 
 async def open_memory(
@@ -223,7 +245,7 @@ async def open_memory(
     index = await open_index(stack, settings, embedder, health)
     stem = english_stemmer()
     indexer = Indexer(memory=index, embedder=embedder, outbox=stores.outbox, stem=stem)
-    await run_beside(stack, indexer.run())
+    run_beside(stack, indexer.run())
     return Remember(memory=index, embedder=embedder, outbox=stores.outbox, stem=stem, tracer=telemetry.tracer)
 
 
@@ -248,60 +270,50 @@ async def open_index(
     return qdrant
 
 
-async def open_predictors(
-    stack: AsyncExitStack, settings: ChattrSettings, health: Health
-) -> tuple[Speaker | None, Filmer | None]:
+async def open_predictors(stack: AsyncExitStack, settings: ChattrSettings) -> Predictors:
     """Make the predictors' clients; what is switched off is never looked for."""
-    speaker: VocalizrHttp | None = None
-    filmer: VisualizrHttp | None = None
+    token = settings.service_token
+    speaker: Speaker | None = None
+    filmer: Filmer | None = None
     if settings.enable_voice_generation:
-        speaker = await stack.enter_async_context(VocalizrHttp(settings.vocalizr.url, token=settings.service_token))
+        speaker = await stack.enter_async_context(VocalizrHttp(settings.vocalizr.url, token=token))
     if settings.enable_video_generation:
-        filmer = await stack.enter_async_context(VisualizrHttp(settings.visualizr.url, token=settings.service_token))
-    return speaker, filmer
+        filmer = await stack.enter_async_context(VisualizrHttp(settings.visualizr.url, token=token))
+    return Predictors(speaker, filmer)
 
 
-async def open_dispatcher(
-    stack: AsyncExitStack,
-    settings: ChattrSettings,
-    stores: Stores,
-    assets: Assets,
-    speaker: Speaker | None,
-    filmer: Filmer,
-    telemetry: Telemetry,
-) -> None:
-    """Run the dispatcher inside this process; at the end it stops leasing and hands back what it cannot finish."""
-    dispatcher = dispatcher_of(settings, stores, assets, speaker, filmer, telemetry)
+def dispatchers(
+    settings: ChattrSettings, stores: Stores, assets: Assets, predictors: Predictors, telemetry: Telemetry
+) -> list[Dispatcher]:
+    """Make the dispatcher of each modality that has jobs and is switched on."""
+    if predictors.filmer is None:
+        return []
+    work = FilmWork(predictors.speaker, predictors.filmer, assets, stores.demand, seconds=settings.visualizr.timeout)
+    return [
+        Dispatcher(
+            stores.jobs,
+            work,
+            worker=f"{socket.gethostname()}-{uuid4().hex[:8]}",
+            tracer=telemetry.tracer,
+            concurrency=settings.dispatcher_concurrency,
+            pace=Pace(grace=settings.shutdown_grace),
+        )
+    ]
+
+
+def run_dispatcher(stack: AsyncExitStack, made: list[Dispatcher]) -> None:
+    """Run dispatchers inside this process; at the end they stop leasing and hand back what they cannot finish."""
     stopping = asyncio.Event()
-    task = asyncio.create_task(dispatcher.run(stopping))
+    tasks = [asyncio.create_task(dispatcher.run(stopping)) for dispatcher in made]
 
     async def stop() -> None:
         stopping.set()
-        await task
+        await asyncio.gather(*tasks)
 
     stack.push_async_callback(stop)
 
 
-def dispatcher_of(
-    settings: ChattrSettings,
-    stores: Stores,
-    assets: Assets,
-    speaker: Speaker | None,
-    filmer: Filmer,
-    telemetry: Telemetry,
-) -> Dispatcher:
-    """Make the dispatcher of video jobs."""
-    return Dispatcher(
-        stores.jobs,
-        FilmWork(speaker, filmer, assets, stores.demand, seconds=settings.visualizr.timeout),
-        worker=f"{socket.gethostname()}-{uuid4().hex[:8]}",
-        tracer=telemetry.tracer,
-        concurrency=settings.dispatcher_concurrency,
-        pace=Pace(grace=settings.shutdown_grace),
-    )
-
-
-async def run_beside(stack: AsyncExitStack, work: Any) -> None:
+def run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     """Run something for as long as the stack is open."""
     task = asyncio.create_task(work)
 

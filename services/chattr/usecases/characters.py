@@ -1,6 +1,6 @@
 """Who can be talked with: built-in characters, those from files, and a tenant's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound
 from chattr.domain.character import Character, Origin
@@ -23,6 +23,11 @@ class Cast:
     def default_id(self) -> str:
         """Who answers where a request names nobody."""
         return self._default
+
+    @property
+    def shared(self) -> Sequence[Character]:
+        """The characters that everybody sees."""
+        return tuple(self._shared.values())
 
     def origin(self, character_id: str) -> Origin:
         """Say where a character comes from."""

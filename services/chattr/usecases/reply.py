@@ -219,6 +219,7 @@ class Reply:
             messages=prompt.messages,
             sampling={"stream_options": WITH_USAGE, **prompt.sampling, **scene.ask.sampling},
             conversation=scene.ask.conversation_id or scene.character.id,
+            prefix=prompt.prefix,
         )
         attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._language.name}
         with self._tracer.start_as_current_span(
