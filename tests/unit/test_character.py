@@ -1,0 +1,75 @@
+"""What a character may be, and the sentences for what it may not."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from chattr.domain.character import (
+    BAD_ASSET,
+    BAD_ID,
+    BAD_LANGUAGE,
+    BAD_NAME,
+    BAD_TAGS,
+    NOBODY,
+    Character,
+    CharacterCreate,
+    CharacterRead,
+)
+
+pytestmark = pytest.mark.unit
+
+FAQ = {
+    "id": "my_character",
+    "name": "My Character",
+    "personality": "Friendly and helpful",
+    "system_prompt": "You are a friendly assistant...",
+}
+
+
+def test_the_body_of_the_faq_is_enough() -> None:
+    made = Character.made(CharacterCreate.model_validate(FAQ))
+    assert made.schema_version == 1
+    assert made.greeting is None
+    assert CharacterRead.shown(made, "own").model_dump() == {
+        **made.model_dump(),
+        "object": "character",
+        "origin": "own",
+    }
+
+
+def test_a_stored_character_is_read_back() -> None:
+    made = Character.model_validate({**FAQ, "examples": [{"user": "a", "assistant": "b"}], "greetings": ["Hi", "Ho"]})
+    assert Character.model_validate_json(made.model_dump_json()) == made
+    assert made.greeting == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"id": "Ada Lovelace"}, BAD_ID),
+        ({"id": ""}, BAD_ID),
+        ({"id": "a" * 65}, BAD_ID),
+        ({"id": "../etc"}, BAD_ID),
+        ({"id": "ada\n"}, BAD_ID),
+        ({"name": "  "}, BAD_NAME),
+        ({"name": "A\nB"}, BAD_NAME),
+        ({"portrait": "http://elsewhere/a.svg"}, BAD_ASSET),
+        ({"language": "English, please"}, BAD_LANGUAGE),
+        ({"tags": ["ok", " "]}, BAD_TAGS),
+        ({"personality": " ", "system_prompt": ""}, NOBODY),
+        ({"temperature": 3}, "less than or equal to 2"),
+        ({"max_tokens": 0}, "greater than or equal to 1"),
+        ({"greetings": [""]}, "at least 1 character"),
+        ({"examples": [{"user": "a"}]}, "Field required"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_mistakes_are_sentences(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        CharacterCreate.model_validate({**FAQ, **change})
+    assert sentence in caught.value.errors()[0]["msg"]
+
+
+def test_tags_are_trimmed_and_said_once() -> None:
+    assert CharacterCreate.model_validate({**FAQ, "tags": [" a", "b", "a "]}).tags == ("a", "b")
