@@ -65,6 +65,8 @@ class OpenAILanguageModel:
         self._max_retries = max_retries
         self._through_proxy = through_proxy
         self._headers = {} if keep_alive else {"connection": "close"}
+        # The client wants a missing key to be meant, with each request; a default header does not count.
+        self._keyless: dict[str, str | Omit] = {} if self._api_key else {"Authorization": Omit()}
         self._client: AsyncOpenAI | None = None
         self._checked: tuple[float, str | None] = (float("-inf"), None)
 
@@ -72,14 +74,13 @@ class OpenAILanguageModel:
         """Make the client; the first request connects."""
         # Unset, these would be read from OPENAI_* in the environment, and sent to whatever provider is configured.
         never_ambient: Any = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-        keyless: Any = {} if self._api_key else {"Authorization": Omit()}
         self._client = AsyncOpenAI(
             base_url=self._url,
             api_key=self._api_key,
             admin_api_key="",
             max_retries=self._max_retries,
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            default_headers=never_ambient | keyless,
+            default_headers=never_ambient,
             http_client=DefaultAioHttpClient(trust_env=self._through_proxy),
         )
         return self
@@ -129,7 +130,7 @@ class OpenAILanguageModel:
             messages=[],
             stream=True,
             extra_body={**request.sampling, "messages": request.messages},
-            extra_headers=outgoing_headers(self._headers),
+            extra_headers={**outgoing_headers(self._headers), **self._keyless},
         )
 
     async def check(self) -> str | None:
@@ -144,7 +145,7 @@ class OpenAILanguageModel:
     async def _probed(self) -> str | None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                await self._open.models.with_raw_response.list()
+                await self._open.models.with_raw_response.list(extra_headers=self._keyless)
         except (TimeoutError, APIConnectionError):
             return UNREACHABLE
         except APIStatusError as error:
