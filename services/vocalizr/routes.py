@@ -4,6 +4,7 @@ import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+import orjson
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
@@ -87,7 +88,7 @@ async def events(sounds: AsyncGenerator[Sound], utterance: Utterance, *, timings
         except ChatacterError as error:
             if not begun:
                 raise
-            yield event(openai_body(error).model_copy(update={"type": "error"}).model_dump_json())
+            yield sse(orjson.dumps({"type": "error", **openai_body(error).model_dump()}))
             return
     usage = SpeechUsage(input_characters=len(utterance.text), audio_milliseconds=round(seconds * 1000))
     yield event(SpeechDone(usage=usage).model_dump_json())
