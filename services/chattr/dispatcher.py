@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Quote the job's id when you report it."
 POLL_SECONDS: Final = 1.0
 HAND_BACK_SECONDS: Final = 5.0
-FIRST_RETRY: Final = 2.0
+CANCEL_AGAIN_SECONDS: Final = 2.0
 LONGEST_RETRY: Final = 60.0
 
 
@@ -42,11 +42,14 @@ class Work(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Times in seconds. A job waits for an absent predictor no longer than `give_up` from when it was asked for."""
+    """Times in seconds. `retry` is the wait before a second attempt, doubled for each further one. A job waits for an
+    absent predictor no longer than `give_up` from when it was asked for.
+    """
 
     lease: float = 15.0
     heartbeat: float = 1.0
     grace: float = 30.0
+    retry: float = 2.0
     give_up: float = 24 * 3600.0
 
 
@@ -57,6 +60,7 @@ class Running:
     lease: Lease
     report: Report = field(default_factory=Report)
     lost: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     work: asyncio.Task[Mapping[str, Any]] | None = None
 
     def stop(self) -> None:
@@ -163,11 +167,11 @@ class Dispatcher:
             work = running.work = asyncio.create_task(self._perform(running))
             beat = asyncio.create_task(self._beat(running))
             try:
-                await asyncio.wait({work})
+                await asyncio.wait({work, beat}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                work.cancel()
-                beat.cancel()
-                await asyncio.gather(work, beat, return_exceptions=True)
+                running.over.set()
+                await stopped(work)
+                await asyncio.gather(beat, return_exceptions=True)
             error = None if work.cancelled() else work.exception()
             if error is not None:
                 span.set_attribute("error.type", type(error).__name__)
@@ -178,18 +182,21 @@ class Dispatcher:
         return await self._work.perform(running.lease, running.report)
 
     async def _beat(self, running: Running) -> None:
-        """Keep the lease. A store that is away is asked again: the fence stands whatever happens meanwhile."""
-        while True:
+        """Keep the lease until the work is over; ends before it when the lease is lost.
+
+        A store that is away is asked again: the fence stands whatever happens meanwhile. Nothing is cancelled here:
+        redis-py under Python 3.11 can swallow a cancellation.
+        """
+        while not running.over.is_set():
             report = running.report
             try:
                 await self._jobs.heartbeat(running.lease, progress=report.progress, phase=report.phase)
             except LeaseLost:
                 running.lost = True
-                running.stop()
                 return
             except Unavailable:
                 logger.warning("a job's heartbeat could not be told: the store is away")
-            await asyncio.sleep(self._pace.heartbeat)
+            await within(running.over, self._pace.heartbeat)
 
     async def _settle(
         self, running: Running, work: asyncio.Task[Mapping[str, Any]], error: BaseException | None
@@ -228,14 +235,14 @@ class Dispatcher:
 
     async def _failed(self, lease: Lease, error: BaseException) -> None:
         job = lease.job
-        retry = min(FIRST_RETRY * 2 ** (job.attempts - 1), LONGEST_RETRY)
+        retry = min(self._pace.retry * 2 ** (job.attempts - 1), LONGEST_RETRY)
         if not isinstance(error, ChatacterError):
             logger.error("a job's work failed unexpectedly", exc_info=error)
             await self._jobs.fail(lease, JobError("internal", INTERNAL), retry_after=retry)
             return
         told = JobError(error.code, error.message)
         if isinstance(error, Unavailable) and not self._too_old(lease):
-            await self._jobs.hand_back(lease, phase=WAITING, delay=error.retry_after or FIRST_RETRY)
+            await self._jobs.hand_back(lease, phase=WAITING, delay=error.retry_after or self._pace.retry)
         elif error.retryable and not isinstance(error, Unavailable):
             await self._jobs.fail(lease, told, retry_after=retry)
         else:
@@ -250,6 +257,22 @@ class Dispatcher:
             await self._work.discard(lease)
         except ChatacterError:
             logger.warning("a file of a job that came to nothing could not be removed")
+
+
+async def within(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+async def stopped(work: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; again where a library swallowed the first cancellation."""
+    while not work.done():
+        work.cancel()
+        await asyncio.wait({work}, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def until_signalled(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

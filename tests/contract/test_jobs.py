@@ -65,7 +65,8 @@ async def test_a_job_is_stored_as_it_was_asked_for(jobs: Jobs) -> None:
 
 
 async def test_an_id_is_taken_once(jobs: Jobs) -> None:
-    await jobs.enqueue(ANNA, new())
+    once = await jobs.enqueue(ANNA, new())
+    assert await jobs.enqueue(ANNA, new()) == once  # as after an answer that was lost
     with pytest.raises(Conflict):
         await jobs.enqueue(ANNA, new(model="svd"))
     assert (await stored(jobs)).model == "portrait"

@@ -57,16 +57,15 @@ class RedisDemand:
     @asynccontextmanager
     async def holding(self, modality: Modality, model: str) -> AsyncIterator[None]:
         """Count one request for the length of the block."""
-        kind, ticket = f"{modality}/{model}", uuid4().hex
+        kind, ticket, over = f"{modality}/{model}", uuid4().hex, asyncio.Event()
         await self._renew(kind, ticket)
-        renewing = asyncio.create_task(self._keep(kind, ticket))
+        keeping = asyncio.create_task(self._keep(kind, ticket, over))
         try:
             yield
         finally:
-            renewing.cancel()
+            over.set()
             with anyio.CancelScope(shield=True):
-                await asyncio.gather(renewing, return_exceptions=True)
-                await self._drop(kind, ticket)
+                await keeping
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count the requests that are held."""
@@ -78,10 +77,15 @@ class RedisDemand:
             for (modality, _, model), count in zip(kinds, flat[1::2], strict=True)
         }
 
-    async def _keep(self, kind: str, ticket: str) -> None:
-        while True:
-            await asyncio.sleep(self._ttl / 3)
-            await self._renew(kind, ticket)
+    async def _keep(self, kind: str, ticket: str, over: asyncio.Event) -> None:
+        """Renew the ticket until the request is over. Not cancelled: redis-py under Python 3.11 can swallow that."""
+        while not over.is_set():
+            try:
+                async with asyncio.timeout(self._ttl / 3):
+                    await over.wait()
+            except TimeoutError:
+                await self._renew(kind, ticket)
+        await self._drop(kind, ticket)
 
     async def _renew(self, kind: str, ticket: str) -> None:
         try:

@@ -34,12 +34,15 @@ local function held(record, fence)
 end
 """
 
-# KEYS record index queued slot slots bell; ARGV id spec kind max_attempts
+# KEYS record index queued slot slots bell; ARGV id spec kind max_attempts. Said again after a lost answer it is the
+# same job.
 ENQUEUE: Final = (
     NOW
     + END
     + """
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+local there = redis.call('HGET', KEYS[1], 'spec')
+if there == ARGV[2] then return redis.call('HGETALL', KEYS[1]) end
+if there then return false end
 redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'status', 'queued', 'phase', 'queued', 'progress', '0', 'attempts', 0,
   'max_attempts', ARGV[4], 'fence', 0, 'created', text(now), 'slot', KEYS[4])
 redis.call('ZADD', KEYS[2], text(now), ARGV[1])

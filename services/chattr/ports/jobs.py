@@ -85,7 +85,7 @@ class Jobs(Protocol):
     """The store of jobs, and their queue: one a modality, oldest first."""
 
     async def enqueue(self, owner: Owner, job: NewJob) -> Job:
-        """Store a job and put it into its queue. Raises `Conflict` when the id is taken."""
+        """Store a job and put it into its queue; the same one twice is one. Raises `Conflict` when the id is taken."""
         ...
 
     async def get(self, owner: Owner, job_id: str) -> Job | None:

@@ -28,8 +28,9 @@ LOST = "This job was deleted, cancelled, or taken up by another worker."
 
 @dataclass(slots=True)
 class Entry:
-    """A job, when it may run, and when its lease runs out."""
+    """A job as it was asked for and as it stands, when it may run, and when its lease runs out."""
 
+    asked: NewJob
     job: Job
     ready_at: float
     leased_until: float | None = None
@@ -47,6 +48,9 @@ class FakeJobs:
         """Store a job."""
         place = (owner.tenant, job.id)
         if place in self._entries:
+            there = self._entries[place]
+            if there.asked == job:
+                return there.job
             raise Conflict("There is a job with this id already.", param="id")
         now = time.time()
         new = Job(
@@ -64,7 +68,7 @@ class FakeJobs:
             fence=0,
             created_at=now,
         )
-        self._entries[place] = Entry(new, now)
+        self._entries[place] = Entry(job, new, now)
         self._kinds.add((job.modality, job.model))
         self._bell.set()
         return new

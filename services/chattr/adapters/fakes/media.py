@@ -18,13 +18,14 @@ SOUND = (b"RIFF", b"\xff\xff\xff\xffWAVE", b"sound")
 class Scripted:
     """What both fakes share. `refusals` are raised one a call, before the first item; then it works.
 
-    `hold_at` names the item before which a call waits until it is closed; `lost_at` the one before which it fails.
+    `hold_at` names the item before which a call waits for `released`; `lost_at` the one before which it fails.
     """
 
     def __init__(self, served: Sequence[str]) -> None:
         self.served = list(served)
         self.refusals: list[ChatacterError] = []
         self.hold_at: int | None = None
+        self.released = asyncio.Event()
         self.lost_at: tuple[int, ChatacterError] | None = None
         self.requests: list[Any] = []
         self.started = 0
@@ -51,7 +52,7 @@ class Scripted:
         if self.lost_at is not None and self.lost_at[0] == number:
             raise self.lost_at[1]
         if self.hold_at == number:
-            await asyncio.Event().wait()
+            await self.released.wait()
 
 
 class FakeSpeaker(Scripted):

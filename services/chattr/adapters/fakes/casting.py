@@ -1,0 +1,20 @@
+"""A cast of two: one with a portrait, one without."""
+
+from chattr.domain.identity import Owner
+from chattr.ports.casting import Actor, Picture
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>'
+
+
+class FakeCasting:
+    """Knows `ada`, who is the default, and `voice_only`."""
+
+    default_id = "ada"
+
+    async def actor(self, owner: Owner, character_id: str) -> Actor | None:
+        """Return a character's actor."""
+        if character_id == "ada":
+            return Actor("ada", "af_heart", Picture(SVG, "image/svg+xml"))
+        if character_id == "voice_only":
+            return Actor("voice_only", "bm_george")
+        return None
