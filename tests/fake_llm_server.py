@@ -88,6 +88,12 @@ class State:
             self.requests.clear()
             self.counts.clear()
 
+    def refused(self, request: Request) -> Response | None:
+        key = self.script.api_key
+        if key is None or request.headers.get("authorization") == f"Bearer {key}":
+            return None
+        return Response('{"error": {"message": "bad key"}}', 401, media_type="application/json")
+
     def failing(self) -> bool:
         script = self.script
         return script.status != 200 and (script.failures is None or len(self.requests) <= script.failures)
@@ -179,17 +185,18 @@ def create_app(state: State) -> FastAPI:
     """The provider, and its debug door."""
     app = FastAPI(openapi_url=None)
 
-    @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [{"id": "fake", "object": "model", "created": 1, "owned_by": "tests"}]}
+    @app.get("/v1/models", response_model=None)
+    async def models(request: Request) -> Response | dict[str, Any]:
+        model = {"id": "fake", "object": "model", "created": 1, "owned_by": "tests"}
+        return state.refused(request) or {"object": "list", "data": [model]}
 
     @app.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:
         body = orjson.loads(await request.body())
         state.requests.append(Seen(request.url.path, dict(request.headers), body))
         script = state.script
-        if script.api_key is not None and request.headers.get("authorization") != f"Bearer {script.api_key}":
-            return Response('{"error": {"message": "bad key"}}', 401, media_type="application/json")
+        if (refusal := state.refused(request)) is not None:
+            return refusal
         if state.failing():
             await asyncio.sleep(script.first_delay)
             return Response(script.error_body, script.status, script.headers, "application/json")
@@ -246,7 +253,8 @@ class FakeLLMServer:
 
     def play(self, *deltas: str, **script: Any) -> None:
         """Forget what was seen, and behave so from now on."""
-        self.state.reset(Script(**({"deltas": deltas} if deltas else {}), **script))
+        given = Script(**script)
+        self.state.reset(dataclasses.replace(given, deltas=deltas) if deltas else given)
 
     async def reached(self, what: str, number: int = 1, seconds: float = 5.0) -> bool:
         """Wait until a count is at least so high; False when it is not in time."""

@@ -126,7 +126,7 @@ def test_a_message_that_cannot_fit_is_refused_with_the_numbers() -> None:
 
 
 def test_examples_go_before_the_message_does() -> None:
-    prompt = assemble(ADA, [], "word " * 245, budget=SMALL)
+    prompt = assemble(ADA, [], "word " * 254, budget=SMALL)
     assert part(prompt, "examples") == (0, 2)
     assert roles(prompt) == ["system", "user"]
 

@@ -189,6 +189,11 @@ class LlamaServer:
         self._kept -= await asyncio.to_thread(self._publish, part, name)
         return True
 
+    async def computing(self) -> bool:
+        """Whether any slot is being worked for."""
+        slots = (await self._http.get("/slots")).json()
+        return any(slot["is_processing"] for slot in slots)
+
     async def _slot_action(self, slot: int, action: str, filename: str) -> bool:
         answer = await self._http.post(f"/slots/{slot}", params={"action": action}, json={"filename": filename})
         return answer.is_success

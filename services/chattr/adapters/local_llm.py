@@ -128,6 +128,10 @@ class LocalLanguageModel:
             self._talking -= 1
             self._read_on(server)
 
+    async def computing(self) -> bool:
+        """Whether llama.cpp works for anybody at this moment, its own reading in the background included."""
+        return await (await self._loaded(Deadline.after(READING_SECONDS))).computing()
+
     async def _loaded(self, deadline: Deadline) -> LlamaServer:
         """Wait for the running server. One that failed or died is started again."""
         launch = self._launch

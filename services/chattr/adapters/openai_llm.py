@@ -72,18 +72,25 @@ class OpenAILanguageModel:
 
     async def __aenter__(self) -> Self:
         """Make the client; the first request connects."""
+        self._client = await asyncio.to_thread(self._made)
+        return self
+
+    def _made(self) -> AsyncOpenAI:
+        """Make the client, in a thread: it reads certificates, and files that tell what system this is."""
         # Unset, these would be read from OPENAI_* in the environment, and sent to whatever provider is configured.
         never_ambient: Any = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-        self._client = AsyncOpenAI(
+        keyless: Any = {} if self._api_key else {"Authorization": Omit()}
+        client = AsyncOpenAI(
             base_url=self._url,
             api_key=self._api_key,
             admin_api_key="",
             max_retries=self._max_retries,
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            default_headers=never_ambient,
+            default_headers=never_ambient | keyless,
             http_client=DefaultAioHttpClient(trust_env=self._through_proxy),
         )
-        return self
+        client.platform_headers()
+        return client
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
