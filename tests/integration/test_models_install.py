@@ -216,6 +216,7 @@ def test_without_a_right_source_nothing_is_installed(bench: Bench, publisher: Pu
     publisher.files["f"] = CONTENT + b"more"
     with pytest.raises(UpstreamFailed, match=r"m/f.bin could not be fetched: .*chatacter models install m") as caught:
         bench.install(locked(one_file({"url": publisher.url("f")}, {"url": publisher.url("gone")})))
+    assert "sends more than" in caught.value.message
     assert "answered 404" in caught.value.message
     with pytest.raises(Misconfigured, match="not installed; run `chatacter models install m`"):
         bench.store.file("m", "f.bin")
