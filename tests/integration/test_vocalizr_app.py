@@ -126,9 +126,10 @@ async def test_hanging_up_in_the_middle_stops_the_work() -> None:
     backend = Held(free=1)
     async with vocalizr(backend) as client:
         async with client.stream("POST", "/v1/audio/speech", json={**ASKED, "input": LONG}) as answer:
-            await anext(answer.aiter_bytes())
+            pieces = answer.aiter_bytes()
+            await anext(pieces)
             await until(lambda: backend.reached == 1)
-        await until(lambda: backend.cancelled.is_set())
+        await until(backend.cancelled.is_set)
         backend.may.release(100)
         await until(lambda: backend.ended == 1)
         assert backend.chunks <= 2
@@ -140,7 +141,7 @@ async def test_hanging_up_before_the_first_sound_stops_the_work() -> None:
     async with vocalizr(backend) as client:
         with pytest.raises(httpx.ReadTimeout):
             await client.post("/v1/audio/speech", json={**ASKED, "input": LONG}, timeout=0.2)
-        await until(lambda: backend.cancelled.is_set())
+        await until(backend.cancelled.is_set)
         backend.may.release(100)
         await until(lambda: backend.ended == 1)
         assert backend.chunks == 0
