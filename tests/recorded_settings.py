@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -31,13 +31,16 @@ CLASSES: dict[str, type[ServiceSettings]] = {
 
 
 def fields(kind: type[BaseModel], prefix: str = "") -> set[str]:
-    """Every field of a settings class, those of its sections as `section.field`; a section itself is none."""
+    """Every field that must be obeyed, those of sections as `section.field`.
+
+    A field that takes one value only need not be read: it refuses to start on any other, until that is built.
+    """
     found = set()
     for name, field in kind.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             found |= fields(section, f"{prefix}{name}.")
-        else:
+        elif get_origin(section) is not Literal or len(get_args(section)) > 1:
             found.add(f"{prefix}{name}")
     return found
 

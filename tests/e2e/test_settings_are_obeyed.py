@@ -8,16 +8,20 @@ import wave
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
 from tests.architecture.repository import ROOT
+from tests.fake_llm_server import FakeLLMServer
 from tests.recorded_settings import CLASSES, fields, recorded
-from tests.service_process import ServiceProcess, running
+from tests.redis_server import free_port
+from tests.service_process import ServiceProcess, running, until_ready
 
 from chatacter.chassis.settings import ServiceSettings
+from chatacter.supervise.settings import LauncherSettings
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +38,7 @@ class Recorder:
         (folder / "home" / "models").symlink_to(models, target_is_directory=True)
 
     @contextmanager
-    def running(self, service: str, settings: Mapping[str, str]) -> Iterator[ServiceProcess]:
+    def running(self, service: str, settings: Mapping[str, str], *, wait: bool = True) -> Iterator[ServiceProcess]:
         into = self.folder / f"seen-{uuid4()}.json"
         environment = {
             "PYTHONPATH": str(ROOT),
@@ -43,7 +47,7 @@ class Recorder:
             "SERVICE_TOKEN": TOKEN,
             **settings,
         }
-        with running("tests.recorded_settings", self.folder, environment) as process:  # type: ignore[arg-type]
+        with running("tests.recorded_settings", self.folder, environment, wait=wait) as process:  # type: ignore[arg-type]
             yield process
             process.stop()
         self.read |= set(json.loads(into.read_text()))
@@ -118,3 +122,31 @@ def test_visualizr(recorder: Recorder) -> None:
     with recorder.running("visualizr", {"VISUALIZR_MODEL": "portrait", "PRELOAD_MODELS": "false"}):
         pass
     assert unread("visualizr", recorder) == []
+
+
+def test_chattr(recorder: Recorder, redis_url: str, llm_server: FakeLLMServer) -> None:
+    chat = {"model": "ada", "messages": [{"role": "user", "content": "Good evening."}], "max_tokens": 4}
+    redis = {"RECORDS__URL": redis_url}
+    provider = {"MODEL__URL": llm_server.url, "MODEL__NAME": "fake"}
+    away = {"VECTOR_DATABASE__URL": f"http://127.0.0.1:{free_port()}", "VECTOR_DATABASE__TIMEOUT": "0.5"}
+    with recorder.running("chattr", redis | provider | away) as service:
+        httpx.post(f"{service.url}/v1/chat/completions", json=chat, timeout=60).raise_for_status()
+    with recorder.running("chattr", redis | {"MODEL__NAME": "smollm2-135m-instruct"}) as service:
+        httpx.post(f"{service.url}/v1/chat/completions", json=chat, timeout=120).raise_for_status()
+    assert unread("chattr", recorder) == []
+
+
+def test_the_launcher(recorder: Recorder, redis_url: str) -> None:
+    """Of what every service has, it passes everything on; the rest is its own."""
+    ports = {f"{name}_PORT": str(free_port()) for name in ("CHATTR", "VOCALIZR", "VISUALIZR")}
+    settings = {
+        "MODEL__NAME": "smollm2-135m-instruct",
+        "VOCALIZR_MODEL": "fake",
+        "VISUALIZR_MODEL": "fake",
+        "RECORDS__URL": redis_url,
+        "ENABLE_LONG_TERM_MEMORY": "false",
+    }
+    with recorder.running("launcher", settings | ports, wait=False) as launcher:
+        for port in ports.values():
+            until_ready(replace(launcher, port=int(port)))
+    assert sorted(fields(LauncherSettings) - fields(ServiceSettings) - recorder.read) == []
