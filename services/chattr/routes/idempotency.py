@@ -90,28 +90,28 @@ class Keeping(Response):
         return self._response.headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response; keep it, or give the key back."""
+        """Send the response; keep it before its end is told, so that a repetition finds it. Else give the key back."""
         body: list[bytes] = []
         size = 0
-        whole = False
+        kept = False
 
         async def copying(message: Message) -> None:
-            nonlocal size, whole
+            nonlocal size, kept
             if message["type"] == "http.response.body":
                 part = message.get("body", b"")
                 size += len(part)
                 if size <= LARGEST_ANSWER:
                     body.append(part)
-                whole = not message.get("more_body", False)
+                if not message.get("more_body", False) and size <= LARGEST_ANSWER and self.status_code < 500:
+                    await self._claim.finish(self._answer(b"".join(body)))
+                    kept = True
             await send(message)
 
         try:
             await self._response(scope, receive, copying)
         finally:
-            with anyio.CancelScope(shield=True):
-                if whole and size <= LARGEST_ANSWER and self.status_code < 500:
-                    await self._claim.finish(self._answer(b"".join(body)))
-                else:
+            if not kept:
+                with anyio.CancelScope(shield=True):
                     await self._claim.abandon()
 
     def _answer(self, body: bytes) -> KeptAnswer:

@@ -1,0 +1,200 @@
+"""Two Chattr processes behind a balancer without affinity, one Redis: no client ever needs to meet the same one twice."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tests.fake_llm_server import FakeLLMServer
+from tests.redis_server import RedisServer
+from tests.round_robin import balanced
+from tests.service_process import ServiceProcess, running
+
+pytestmark = pytest.mark.integration
+
+
+def settings(redis: RedisServer, llm: FakeLLMServer, **more: str) -> dict[str, str]:
+    """Chattr without models of its own: the language model is scripted, memory, voice and video are off."""
+    return {
+        "RECORDS__URL": redis.url,
+        "MODEL__URL": llm.url,
+        "MODEL__NAME": "scripted",
+        "ENABLE_LONG_TERM_MEMORY": "false",
+        "ENABLE_VOICE_GENERATION": "false",
+        "ENABLE_VIDEO_GENERATION": "false",
+        "ENABLE_UI": "false",
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    redis_server: RedisServer, llm_server_of_this_run: FakeLLMServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[ServiceProcess]]:
+    folder = tmp_path_factory.mktemp("replicas")
+    given = settings(redis_server, llm_server_of_this_run)
+    with running("chattr", folder, given) as one, running("chattr", folder, given) as two:
+        yield [one, two]
+
+
+@pytest.fixture
+def client(replicas: list[ServiceProcess], redis_url: str, llm_server: FakeLLMServer) -> Iterator[httpx.Client]:
+    with balanced([replica.url for replica in replicas]) as url, httpx.Client(base_url=url, timeout=30) as made:
+        yield made
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """Read server-sent events; each has its number as `id`."""
+    number = 0
+    for line in lines:
+        if line.startswith("id: "):
+            number = int(line[4:])
+        elif line.startswith("data: "):
+            yield {"id": number, **json.loads(line[6:])}
+
+
+def test_a_conversation_goes_on_whichever_replica_answers(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    met = set()
+    for text in ("My dog is called Biscuit.", "And my cat is Marmalade.", "What are they called?"):
+        answer = client.post("/api/v1/chat/message", json={"message": text, "session_id": "pets"})
+        assert answer.status_code == 200, answer.text
+        met.add(answer.headers["x-replica"])
+    assert met == {"0", "1"}
+    prompt = llm_server.requests[-1].prompt
+    assert "Biscuit" in prompt
+    assert "Marmalade" in prompt
+    histories = [client.get("/api/v1/chat/history/pets").json() for _ in range(2)]
+    assert histories[0] == histories[1]
+    assert [message["role"] for message in histories[0]["messages"]] == ["user", "assistant"] * 3
+
+
+def test_a_live_reply_is_resumed_on_the_other_replica(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    words = [f"word{number} " for number in range(30)]
+    llm_server.play(*words, delay=0.03)
+    heard: list[str] = []
+    with client.stream("POST", "/api/v1/chat/message", json={"message": "Go on.", "stream": True}) as stream:
+        writer = stream.headers["x-replica"]
+        for event in events(stream.iter_lines()):
+            if event["type"] == "reply.created":
+                reply_id = event["reply_id"]
+            elif event["type"] == "reply.delta":
+                heard.append(event["text"])
+            if len(heard) == 5:
+                last = event["id"]
+                break
+    address = f"/api/v1/chat/replies/{reply_id}/events"
+    with client.stream("GET", address, headers={"last-event-id": str(last)}) as stream:
+        assert stream.headers["x-replica"] != writer
+        rest = list(events(stream.iter_lines()))
+    assert "".join([*heard, *(event["text"] for event in rest[:-1])]) == "".join(words)
+    assert rest[-1]["type"] == "reply.completed"
+    assert [event["id"] for event in rest] == list(range(last + 1, last + 1 + len(rest)))
+    assert llm_server.counts["disconnected"] == 0
+
+
+def test_a_reply_is_cancelled_from_the_other_replica(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    llm_server.play(*["word "] * 500, delay=0.05)
+    question = {"message": "Go on.", "stream": True, "session_id": "stopped"}
+    with client.stream("POST", "/api/v1/chat/message", json=question) as stream:
+        seen: list[str] = []
+        for event in events(stream.iter_lines()):
+            seen.append(event["type"])
+            if event["type"] == "reply.delta" and seen.count("reply.delta") == 3:
+                answer = client.post(f"/api/v1/chat/replies/{reply_id}/cancel")
+                assert answer.status_code == 202
+                assert answer.headers["x-replica"] != stream.headers["x-replica"]
+            elif event["type"] == "reply.created":
+                reply_id = event["reply_id"]
+    assert seen[-1] == "reply.cancelled"
+    assert seen.count("reply.delta") < 100
+    assert llm_server.counts["disconnected"] == 1
+    messages = client.get("/api/v1/chat/history/stopped").json()["messages"]
+    assert messages[-1]["status"] == "cancelled"
+    assert messages[-1]["content"].startswith("word ")
+
+
+def test_an_openai_client_that_hangs_up_stops_the_model(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    llm_server.play(*["word "] * 500, delay=0.05)
+    openai = OpenAI(base_url=f"{client.base_url}/v1", api_key="any", max_retries=0)
+    with openai.chat.completions.create(
+        model="ada", messages=[{"role": "user", "content": "Go on."}], stream=True
+    ) as stream:
+        next(iter(stream))
+    assert asyncio.run(llm_server.reached("disconnected"))
+
+
+def test_a_post_repeated_with_its_key_is_answered_once(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    question = {"message": "Only once.", "session_id": "once"}
+    answers = [
+        client.post("/api/v1/chat/message", json=question, headers={"idempotency-key": "key-1"}) for _ in range(2)
+    ]
+    assert answers[0].json() == answers[1].json()
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    assert answers[0].headers["x-replica"] != answers[1].headers["x-replica"]
+    assert len(llm_server.requests) == 1
+    other = client.post("/api/v1/chat/message", json={"message": "Else."}, headers={"idempotency-key": "key-1"})
+    assert other.status_code == 422
+    streamed = {**question, "stream": True, "session_id": "once-more"}
+    bodies = [
+        client.post("/api/v1/chat/message", json=streamed, headers={"idempotency-key": "key-2"}).text for _ in range(2)
+    ]
+    assert bodies[0] == bodies[1]
+    assert "reply.completed" in bodies[0]
+
+
+def test_a_character_made_on_one_replica_answers_on_the_other(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    made = client.post(
+        "/api/v1/characters",
+        json={
+            "id": "my_character",
+            "name": "My Character",
+            "personality": "Friendly and helpful",
+            "system_prompt": "You are a friendly assistant...",
+        },
+    )
+    assert made.status_code == 201
+    for _ in range(2):
+        answer = client.post(
+            "/v1/chat/completions",
+            json={"model": "my_character", "messages": [{"role": "user", "content": "Hello"}]},
+        )
+        assert answer.status_code == 200
+    assert "You are a friendly assistant..." in llm_server.requests[-1].prompt
+    assert client.delete("/api/v1/characters/my_character").status_code == 204
+    assert client.get("/v1/models/my_character").status_code == 404
+
+
+def test_a_writer_that_dies_is_told_to_whoever_follows(
+    redis_server: RedisServer, redis_url: str, llm_server: FakeLLMServer, replicas: list[ServiceProcess], tmp_path: Path
+) -> None:
+    llm_server.play(*["word "] * 500, delay=0.05)
+    with running("chattr", tmp_path, settings(redis_server, llm_server)) as doomed:
+        question = {"message": "Go on.", "stream": True}
+        with httpx.stream("POST", f"{doomed.url}/api/v1/chat/message", json=question, timeout=30) as stream:
+            opening = next(events(stream.iter_lines()))
+            doomed.process.kill()
+    address = f"{replicas[0].url}/api/v1/chat/replies/{opening['reply_id']}/events"
+    with httpx.stream("GET", address, timeout=60) as stream:
+        last = list(events(stream.iter_lines()))[-1]
+    assert last["type"] == "reply.failed"
+    assert last["code"] == "writer_lost"
+
+
+def test_a_reply_finishes_when_its_replica_is_asked_to_stop(
+    redis_server: RedisServer, redis_url: str, llm_server: FakeLLMServer, tmp_path: Path
+) -> None:
+    llm_server.play(*["word "] * 20, delay=0.05)
+    with running("chattr", tmp_path, settings(redis_server, llm_server)) as leaving:
+        question = {"message": "Go on.", "stream": True}
+        with httpx.stream("POST", f"{leaving.url}/api/v1/chat/message", json=question, timeout=30) as stream:
+            lines = events(stream.iter_lines())
+            next(lines)
+            leaving.process.terminate()
+            rest = list(lines)
+    assert rest[-1]["type"] == "reply.completed"
+    assert llm_server.counts["finished"] == 1
