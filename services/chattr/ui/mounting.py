@@ -1,0 +1,94 @@
+"""The page on an application that has doors of its own: which addresses are the page's, and what it may load."""
+
+import re
+from typing import Any, Final
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.routing import Match, Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chattr.ui.page import Page
+from chattr.ui.style import CSS, HEAD, theme
+
+# Everything that the page in a browser asks for. Whatever else Gradio would answer (uploads, files, its API, MCP,
+# monitoring) does not exist here, and all other addresses stay the application's own.
+PAGE_PATHS: Final = re.compile(
+    r"/?|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)"
+    r"|/(assets|static|svelte)/.*"
+    r"|/gradio_api/(info|app_id|user|startup-events|queue/(join|data)|heartbeat/[a-z0-9]+|cancel|reset)/?"
+)
+# The page loads nothing from elsewhere, whatever a character writes into its text, and stands in no other site's frame.
+SECURITY: Final = {
+    "content-security-policy": "; ".join(
+        (
+            "default-src 'self'",
+            "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # how Gradio starts itself and its custom components
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "media-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "connect-src 'self'",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        )
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+class PageMount(Mount):
+    """A mount at the root that matches only the page's own addresses."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match what the page asks for; leave the rest, and its errors, to the application."""
+        if scope["type"] != "http" or not PAGE_PATHS.fullmatch(scope["path"]):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+class Secured:
+    """Puts the page's security headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(SECURITY)
+            await send(message)
+
+        await self._app(scope, receive, headed)
+
+
+def mount(app: FastAPI, base_url: str) -> Page:
+    """Serve the page at `/` of an application; it asks the API at `base_url`. Call it after all other routes."""
+    page = Page(base_url)
+    gr.mount_gradio_app(
+        app,
+        page.blocks,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        show_error=False,
+        max_file_size=1,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        theme=theme(),
+        css=CSS,
+        head=HEAD,
+    )
+    mounted: Any = app.router.routes.pop()
+    app.router.routes.append(PageMount(mounted.path, app=Secured(mounted.app), name="page"))
+    return page

@@ -1,0 +1,311 @@
+"""The page's parts, and what happens when somebody uses them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
+
+import gradio as gr
+
+from chatacter.client.errors import Away, ClientError, KeyNeeded
+from chattr.ui import words
+from chattr.ui.seat import Seat
+from chattr.ui.style import static
+
+Changes = dict[Any, Any]
+Memory = dict[str, Any]
+
+TITLE: Final = "Chatacter"
+# What the browser keeps is not secret: which character, and the ids of conversations. It only must outlive a restart.
+STORAGE: Final = "chatacter.page.1"
+HUSH: Final = "() => { window.dispatchEvent(new Event('chatacter:hush')); }"
+LARGEST_MESSAGE: Final = 32_000
+
+HEADER: Final = f"""
+<header class="masthead">
+  <div class="mark"><span aria-hidden="true"></span><h1>{TITLE}</h1></div>
+  <p class="notice" role="note">{words.NOTICE}</p>
+</header>
+"""
+CAST: Final = '<div class="cast" role="group" aria-label="Choose a character"></div>'
+
+
+class Page:
+    """Gradio's blocks, by name, with their listeners."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
+            self.seat = gr.State(lambda: None)
+            self.memory = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
+            gr.HTML(HEADER, js_on_load=None, elem_id="masthead")
+            self.trouble = gr.Markdown(visible=False, elem_id="trouble")
+            self._key()
+            self.cast = gr.HTML(
+                {}, html_template=CAST, js_on_load=static("cast.js"), elem_id="cast", apply_default_css=False
+            )
+            with gr.Row(elem_id="scene", equal_height=False):
+                self._stage()
+                self._talk()
+            self._about()
+        self._listen()
+        self.blocks.queue(default_concurrency_limit=None, api_open=False)
+
+    def _key(self) -> None:
+        with gr.Row(visible=False, elem_id="door", equal_height=True) as self.door:
+            self.key = gr.Textbox(
+                "", label="API key", type="password", max_lines=1, scale=4, elem_id="key", placeholder="chat-…"
+            )
+            self.enter = gr.Button("Enter", variant="primary", scale=1, min_width=120)
+
+    def _stage(self) -> None:
+        with gr.Column(scale=4, min_width=300, elem_id="left"):
+            self.stage = gr.HTML(
+                {},
+                html_template=static("stage.html"),
+                js_on_load=static("stage.js"),
+                elem_id="stage",
+                apply_default_css=False,
+            )
+            self.voice = gr.HTML(
+                {},
+                html_template=static("voice.html"),
+                js_on_load=static("voice.js"),
+                elem_id="voice",
+                apply_default_css=False,
+            )
+            with gr.Row(elem_id="tools"):
+                self.film = gr.Button("Film it", elem_id="film", min_width=90)
+                self.again = gr.Button("New conversation", elem_id="again", min_width=120)
+            self.aloud = gr.Checkbox(value=True, label="Hear replies", elem_id="aloud", container=False)
+
+    def _talk(self) -> None:
+        with gr.Column(scale=7, min_width=300, elem_id="right"):
+            self.talk = gr.Chatbot(
+                label="Conversation",
+                show_label=False,
+                elem_id="talk",
+                height="100%",
+                buttons=[],
+                feedback_options=None,
+                latex_delimiters=[],
+                allow_tags=False,
+                layout="bubble",
+                group_consecutive_messages=False,
+                autoscroll=True,
+            )
+            with gr.Row(elem_id="say", equal_height=False):
+                self.message = gr.Textbox(
+                    "",
+                    label="Message",
+                    show_label=False,
+                    placeholder="Say something",
+                    lines=1,
+                    max_lines=6,
+                    max_length=LARGEST_MESSAGE,
+                    scale=8,
+                    container=False,
+                    autofocus=True,
+                    elem_id="message",
+                )
+                self.send = gr.Button("Send", variant="primary", scale=1, min_width=88, elem_id="send")
+                self.stop = gr.Button("Stop", variant="stop", scale=1, min_width=88, visible=False, elem_id="stop")
+
+    def _about(self) -> None:
+        with gr.Accordion("Who answers here?", open=False, elem_id="about"):
+            self.who = gr.Markdown(words.UNKNOWN)
+            self.provider = gr.HTML(
+                {},
+                html_template=static("provider.html"),
+                js_on_load=static("provider.js"),
+                visible=False,
+                elem_id="provider",
+                apply_default_css=False,
+            )
+
+    def _listen(self) -> None:
+        """Connect the parts. Every listener is private: the page is not another API."""
+        with self.blocks:
+            arriving = [self.seat, self.memory, self.key]
+            everything = [*self._shown(), self.seat]
+            quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True}
+            self.blocks.load(self.arrive, arriving, everything, **quiet)
+            gr.on([self.enter.click, self.key.submit], self.arrive, arriving, everything, **quiet)
+            self.cast.choose(self.choose, [self.seat, self.memory], everything, js=None, **quiet)
+            self.again.click(self.restart, [self.seat, self.memory], everything, **quiet)
+            gr.on(
+                [self.send.click, self.message.submit],
+                self.say,
+                [self.seat, self.memory, self.message, self.aloud],
+                everything,
+                trigger_mode="multiple",
+                **quiet,
+            )
+            self.stop.click(self.hush, [self.seat], everything, **quiet)
+            self.stop.click(None, js=HUSH, api_visibility="private")
+            self.aloud.change(None, js=f"(on) => {{ if (!on) ({HUSH})(); }}", inputs=[self.aloud])
+            self.film.click(self.shoot, [self.seat], everything, **quiet)
+
+    def _shown(self) -> list[Any]:
+        return [
+            self.memory,
+            self.trouble,
+            self.door,
+            self.cast,
+            self.stage,
+            self.voice,
+            self.film,
+            self.aloud,
+            self.talk,
+            self.message,
+            self.send,
+            self.stop,
+            self.who,
+            self.provider,
+        ]
+
+    async def arrive(self, seat: Seat | None, memory: Memory, key: str) -> Changes:
+        """Sit down: find out who is there. Called when the page opens, and again with a key."""
+        if seat is not None:
+            await seat.leave()
+        seat = Seat(self._base_url, key.strip() or None)
+        try:
+            await seat.open(memory.get("character"), memory.get("sessions") or {})
+        except KeyNeeded:
+            told = words.KEY_WRONG if seat.key else words.KEY_WANTED
+            return {self.trouble: note(told), self.door: gr.Row(visible=True), self.seat: seat}
+        except ClientError as error:
+            return {self.trouble: note(told_of(error)), self.seat: seat}
+        health = seat.health
+        return {
+            **self._sat(seat, memory),
+            self.door: gr.Row(visible=False),
+            self.who: "\n\n".join([words.who_answers(health), *(f"- {each}" for each in words.missing(health))]),
+            self.provider: gr.HTML(visible=words.embedded(health)),
+            self.aloud: gr.Checkbox(
+                value=seat.speech_model is not None,
+                interactive=seat.speech_model is not None,
+                label="Hear replies" if seat.speech_model else "No voice here",
+            ),
+        }
+
+    async def choose(self, seat: Seat | None, memory: Memory, event: gr.EventData) -> Changes:
+        """Talk with somebody else."""
+        return await self._face(seat, memory, str(event.id), (memory.get("sessions") or {}).get(str(event.id)))
+
+    async def restart(self, seat: Seat | None, memory: Memory) -> Changes:
+        """Begin a new conversation with the same character."""
+        character = seat.character.id if seat is not None and seat.character is not None else ""
+        sessions = {who: one for who, one in (memory.get("sessions") or {}).items() if who != character}
+        return await self._face(seat, {**memory, "sessions": sessions}, character, None)
+
+    async def _face(self, seat: Seat | None, memory: Memory, character: str, session: str | None) -> Changes:
+        if seat is None or not seat.cast:
+            return {self.trouble: note(words.LEFT_ALONE)}
+        try:
+            await seat.face(character, session)
+        except ClientError as error:
+            return {self.trouble: note(told_of(error))}
+        return self._sat(seat, memory)
+
+    def _sat(self, seat: Seat, memory: Memory) -> Changes:
+        """Show the character that somebody sits before."""
+        who = seat.character
+        assert who is not None
+        sessions = dict(memory.get("sessions") or {})
+        if seat.session is not None:
+            sessions[who.id] = seat.session
+        return {
+            self.seat: seat,
+            self.memory: {"character": who.id, "sessions": sessions},
+            self.trouble: nothing(),
+            self.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
+            self.stage: {"character": who.card(), "film": None},
+            self.voice: {"turn": 0, "clips": []},
+            self.talk: list(seat.messages),
+            self.message: gr.Textbox(placeholder=f"Say something to {who.name}"),
+            **self._ready(speaking=False),
+        }
+
+    async def say(self, seat: Seat | None, memory: Memory, message: str, aloud: bool) -> AsyncGenerator[Changes]:
+        """Say something, and show the reply while it is written and spoken."""
+        if not message.strip():
+            return
+        if seat is None or seat.character is None:
+            yield {self.trouble: note(words.LEFT_ALONE)}
+            return
+        yield {self.message: "", self.trouble: nothing(), **self._ready(speaking=True)}
+        try:
+            async with aclosing(seat.say(message.strip(), aloud=aloud)) as turns:
+                async for turn in turns:
+                    yield {
+                        self.talk: list(seat.messages),
+                        self.voice: {"turn": seat.turns, "clips": list(turn.clips)},
+                        **self._ready(speaking=turn.writing),
+                    }
+        except ClientError as error:
+            yield {self.talk: list(seat.messages), self.trouble: note(told_of(error)), **self._ready(speaking=False)}
+            return
+        yield self._said(seat, memory)
+
+    def _said(self, seat: Seat, memory: Memory) -> Changes:
+        """Show how a turn ended; one that another has replaced changes nothing any more."""
+        turn, who = seat.turn, seat.character
+        if turn is None or who is None or not turn.done:
+            return {}
+        told = [told_of(turn.error)] if turn.error else turn.told
+        sessions = dict(memory.get("sessions") or {}) | ({who.id: seat.session} if seat.session else {})
+        return {
+            self.talk: list(seat.messages),
+            self.memory: {"character": who.id, "sessions": sessions},
+            self.trouble: note("\n\n".join(told)) if told else nothing(),
+            **self._ready(speaking=False),
+        }
+
+    async def hush(self, seat: Seat | None) -> Changes:
+        """Stop the reply, on the server too. What was said so far stays."""
+        if seat is not None:
+            await seat.leave()
+        return self._ready(speaking=False)
+
+    async def shoot(self, seat: Seat | None) -> AsyncGenerator[Changes]:
+        """Film the last reply."""
+        if seat is None or seat.character is None:
+            yield {self.trouble: note(words.LEFT_ALONE)}
+            return
+        who = seat.character.card()
+        try:
+            async with aclosing(seat.film()) as shoots:
+                async for shoot in shoots:
+                    if seat.shoot is not shoot:
+                        return
+                    yield {
+                        self.trouble: nothing(),
+                        self.stage: {"character": who, "film": shoot.shown()},
+                        self.film: gr.Button(interactive=shoot.state == "ready"),
+                    }
+        except ClientError as error:
+            yield {
+                self.trouble: note(told_of(error)),
+                self.stage: {"character": who, "film": None},
+                self.film: gr.Button(interactive=True),
+            }
+
+    def _ready(self, *, speaking: bool) -> Changes:
+        return {self.send: gr.Button(visible=not speaking), self.stop: gr.Button(visible=speaking)}
+
+
+def nothing() -> gr.Markdown:
+    """Take the sentence above everything away."""
+    return gr.Markdown("", visible=False)
+
+
+def note(sentence: str) -> gr.Markdown:
+    """Show a sentence above everything."""
+    return gr.Markdown(sentence, visible=True)
+
+
+def told_of(error: ClientError) -> str:
+    """Say what happened, in the page's words where it has them."""
+    if isinstance(error, Away):
+        return words.AWAY
+    return words.KEY_WRONG if isinstance(error, KeyNeeded) else error.message

@@ -1,0 +1,139 @@
+"""One thing said to a character: the reply's text as it comes, and its sound, sentence by sentence, beside it."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from chatacter.client.api import Api
+from chatacter.client.errors import ClientError
+from chatacter.client.events import CANCELLED, CREATED, FAILED, ReplyEvent
+from chatacter.client.sentences import Sentences
+from chatacter.contracts.speech import MEDIA_TYPES, AudioFormat
+
+Connect = Callable[[], AbstractAsyncContextManager[Api]]
+
+# Browsers without exception play it, and each clip carries its mark as synthetic.
+AUDIO_FORMAT: Final[AudioFormat] = "mp3"
+# The browser redraws no more often than this; deltas in between are one change.
+FRAME_SECONDS: Final = 0.04
+FAILED_ANYHOW: Final = "The reply failed."
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is said, to whom; `speech_model` None: nothing shall be heard."""
+
+    text: str
+    character: str
+    session: str | None
+    speech_model: str | None
+
+
+class Turn:
+    """Runs in the background; `changes` tells whenever there is more to show."""
+
+    def __init__(self, connect: Connect, line: Line) -> None:
+        self._connect = connect
+        self._line = line
+        self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+        self.session = line.session
+        self.reply_id = ""
+        self.text = ""
+        self.clips: list[str] = []
+        self.writing = True
+        self.cancelled = False
+        self.error: ClientError | None = None
+        self.told: list[str] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more comes."""
+        return self._work is not None and self._work.done()
+
+    async def changes(self) -> AsyncGenerator[None]:
+        """Begin, and yield each time there is something new; the last time when all is said and heard."""
+        self._work = asyncio.create_task(self._run())
+        self._work.add_done_callback(lambda _: self._changed.set())
+        while not self.done:
+            await self._changed.wait()
+            self._changed.clear()
+            yield
+            await asyncio.sleep(FRAME_SECONDS)
+        yield
+
+    async def stop(self) -> None:
+        """End it: the reply on the server as well, and the sound that is still being made."""
+        if self._work is None or self._work.done():
+            return
+        if self.writing and self.reply_id:
+            with suppress(ClientError):
+                async with self._connect() as api:
+                    await api.cancel(self.reply_id)
+        self.cancelled = self.cancelled or self.writing
+        self.writing = False
+        self._work.cancel()
+        await asyncio.wait([self._work])
+
+    async def _run(self) -> None:
+        try:
+            async with self._connect() as api, asyncio.TaskGroup() as group:
+                if self._line.speech_model is not None:
+                    group.create_task(self._speak(api, self._line.speech_model))
+                await self._write(api)
+        except* ClientError as errors:
+            self.error = first_of(errors)
+        finally:
+            self.writing = False
+
+    async def _write(self, api: Api) -> None:
+        cutter = Sentences()
+        async with aclosing(api.say(self._line.text, self._line.character, self._line.session)) as events:
+            async for event in events:
+                self._take(event)
+                for sentence in cutter.feed(event.text):
+                    self._sentences.put_nowait(sentence)
+                self._changed.set()
+        for sentence in [] if self.cancelled else cutter.finish():
+            self._sentences.put_nowait(sentence)
+        self._sentences.put_nowait(None)
+        self.writing = False
+
+    def _take(self, event: ReplyEvent) -> None:
+        self.text += event.text
+        if event.type == CREATED:
+            self.reply_id = event.data["reply_id"]
+            self.session = event.data.get("conversation_id") or self.session
+        elif event.type == CANCELLED:
+            self.cancelled = True
+        elif event.type == FAILED:
+            raise ClientError(str(event.data.get("message") or FAILED_ANYHOW))
+        self.told += event.data.get("told") or []
+
+    async def _speak(self, api: Api, model: str) -> None:
+        """Speak what is written; a voice that fails is told, and the text goes on."""
+        try:
+            while (sentence := await self._sentences.get()) is not None:
+                spoken = api.speak(sentence, voice=self._line.character, model=model, audio_format=AUDIO_FORMAT)
+                async with aclosing(spoken) as chunks:
+                    sound = b"".join([chunk async for chunk in chunks])
+                self.clips.append(data_url(sound, MEDIA_TYPES[AUDIO_FORMAT]))
+                self._changed.set()
+        except ClientError as error:
+            self.told.append(f"No sound: {error.message}")
+            self._changed.set()
+
+
+def first_of(errors: BaseExceptionGroup[ClientError]) -> ClientError:
+    """Return an error that says what happened, out of those that happened at once."""
+    found = errors.exceptions[0]
+    return first_of(found) if isinstance(found, BaseExceptionGroup) else found
+
+
+def data_url(data: bytes, media_type: str) -> str:
+    """Write bytes so that a page can show them without asking for them again."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
