@@ -143,14 +143,14 @@ def decoded(data: bytes, demuxer: str, most: int) -> NDArray[np.float32] | None:
     count = 0
     try:
         with av.open(io.BytesIO(data), "r", format=demuxer) as container:
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+            resampler = av.AudioResampler(format="fltp", rate=SOUND_RATE)
             for frame in container.decode(audio=0):
                 for piece in resampler.resample(frame):
-                    blocks.append(piece.to_ndarray()[0])
+                    blocks.append(piece.to_ndarray().mean(axis=0))
                     count += len(blocks[-1])
                 if count > most:
                     return None
-            blocks.extend(piece.to_ndarray()[0] for piece in resampler.resample(None))
+            blocks.extend(piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None))
     except (av.FFmpegError, ValueError, IndexError) as error:
         raise InvalidInput(UNREADABLE_SOUND, param=AUDIO) from error
     if not blocks:
