@@ -1,4 +1,4 @@
-"""Two Chattr processes behind a balancer without affinity, one Redis: no client ever needs to meet the same one twice."""
+"""Two Chattr processes behind a balancer without affinity, one Redis: no client needs to meet the same one twice."""
 
 import asyncio
 import json
@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
-
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
 from tests.round_robin import balanced
@@ -101,15 +100,15 @@ def test_a_reply_is_cancelled_from_the_other_replica(client: httpx.Client, llm_s
     llm_server.play(*["word "] * 500, delay=0.05)
     question = {"message": "Go on.", "stream": True, "session_id": "stopped"}
     with client.stream("POST", "/api/v1/chat/message", json=question) as stream:
+        lines = events(stream.iter_lines())
+        reply_id = next(lines)["reply_id"]
         seen: list[str] = []
-        for event in events(stream.iter_lines()):
+        for event in lines:
             seen.append(event["type"])
-            if event["type"] == "reply.delta" and seen.count("reply.delta") == 3:
+            if len(seen) == 3:
                 answer = client.post(f"/api/v1/chat/replies/{reply_id}/cancel")
                 assert answer.status_code == 202
                 assert answer.headers["x-replica"] != stream.headers["x-replica"]
-            elif event["type"] == "reply.created":
-                reply_id = event["reply_id"]
     assert seen[-1] == "reply.cancelled"
     assert seen.count("reply.delta") < 100
     assert llm_server.counts["disconnected"] == 1
