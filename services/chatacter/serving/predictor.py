@@ -26,7 +26,7 @@ Row = Mapping[str, Any]
 class Tensor:
     """One named value of a row, as a tensor of shape [rows]. A `structured` one is JSON text in a BYTES tensor.
 
-    Raw bytes travel as base64 where the tensor is written as JSON, and as they are in the binary extension.
+    Raw bytes travel as base64, also in the binary extension: KServe's own client reads every BYTES tensor as text.
     """
 
     name: str
@@ -153,16 +153,16 @@ def column(values: np.ndarray, tensor: Tensor) -> list[Any]:
 
 def output(tensor: Tensor, rows: Sequence[Row], *, binary: bool) -> InferOutput:
     """Write one output's values as a tensor of shape [rows]."""
-    values = np.array([written(row[tensor.name], binary=binary) for row in rows], dtype=NUMPY[tensor.datatype])
+    values = np.array([written(row[tensor.name]) for row in rows], dtype=NUMPY[tensor.datatype])
     result = InferOutput(name=tensor.name, shape=[len(rows)], datatype=tensor.datatype)
     result.set_data_from_numpy(values, binary_data=binary)
     return result
 
 
-def written(value: Any, *, binary: bool) -> Any:
+def written(value: Any) -> Any:
     """Write one value of an output; structures become JSON text."""
     if isinstance(value, bytes):
-        return value if binary else base64.b64encode(value).decode()
+        return base64.b64encode(value).decode()
     return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
 
 
