@@ -34,9 +34,9 @@ from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
 from chattr.ports.demand import Demand
 from chattr.ports.embedder import Embedder
-from chattr.ports.jobs import Jobs
+from chattr.ports.jobs import Jobs, Modality
 from chattr.ports.language import LanguageModel
-from chattr.ports.media import Filmer, Speaker
+from chattr.ports.media import Filmer, Inference, Speaker
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
@@ -45,6 +45,7 @@ from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
+from chattr.usecases.infer import Infer
 from chattr.usecases.live import Live
 from chattr.usecases.remember import Indexer, Remember
 from chattr.usecases.reply import Reply, Surroundings
@@ -75,8 +76,8 @@ class Stores:
 class Predictors:
     """The predictors' clients; None where a modality is switched off."""
 
-    speaker: Speaker | None
-    filmer: Filmer | None
+    speaker: VocalizrHttp | None
+    filmer: VisualizrHttp | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Chattr:
     remember: Remember | None
     speak: Speak
     film: Film
+    infer: Infer
     characters: Cast
     actors: Actors
     conversations: Conversations
@@ -143,6 +145,7 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
             remember=remember,
             speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
             film=Film(predictors.filmer, stores.jobs, assets, actors, speech_model=speech.model if speaker else None),
+            infer=infer_of(predictors, stores, settings),
             characters=cast,
             actors=actors,
             conversations=stores.conversations,
@@ -273,13 +276,23 @@ async def open_index(
 async def open_predictors(stack: AsyncExitStack, settings: ChattrSettings) -> Predictors:
     """Make the predictors' clients; what is switched off is never looked for."""
     token = settings.service_token
-    speaker: Speaker | None = None
-    filmer: Filmer | None = None
+    speaker: VocalizrHttp | None = None
+    filmer: VisualizrHttp | None = None
     if settings.enable_voice_generation:
         speaker = await stack.enter_async_context(VocalizrHttp(settings.vocalizr.url, token=token))
     if settings.enable_video_generation:
         filmer = await stack.enter_async_context(VisualizrHttp(settings.visualizr.url, token=token))
     return Predictors(speaker, filmer)
+
+
+def infer_of(predictors: Predictors, stores: Stores, settings: ChattrSettings) -> Infer:
+    """Make what passes KServe's protocols on, to the predictors that are switched on."""
+    found: dict[Modality, Inference] = {}
+    if predictors.speaker is not None:
+        found["speech"] = predictors.speaker
+    if predictors.filmer is not None:
+        found["video"] = predictors.filmer
+    return Infer(found, stores.demand, seconds=max(settings.vocalizr.timeout, settings.visualizr.timeout))
 
 
 def dispatchers(

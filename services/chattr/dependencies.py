@@ -8,11 +8,17 @@ from starlette.requests import HTTPConnection
 from chatacter.chassis.auth import Caller, Principal
 from chatacter.chassis.errors import InvalidInput
 from chattr.domain.identity import PERSON, Owner
+from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
+from chattr.ports.demand import Demand
+from chattr.ports.jobs import Jobs
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
 from chattr.usecases.characters import Cast
+from chattr.usecases.film import Film
+from chattr.usecases.infer import Infer
 from chattr.usecases.reply import Reply
+from chattr.usecases.speak import Speak
 
 PERSON_HEADER: Final = "x-chatacter-person"
 SOMEBODY: Final = "owner"
@@ -67,9 +73,51 @@ def idempotency_store(connection: HTTPConnection) -> IdempotencyStore:
     return found
 
 
+def speak(connection: HTTPConnection) -> Speak:
+    """Return what speaks."""
+    found: Speak = connection.state.speak
+    return found
+
+
+def film(connection: HTTPConnection) -> Film:
+    """Return what films."""
+    found: Film = connection.state.film
+    return found
+
+
+def infer(connection: HTTPConnection) -> Infer:
+    """Return what passes KServe's protocols on."""
+    found: Infer = connection.state.infer
+    return found
+
+
+def jobs(connection: HTTPConnection) -> Jobs:
+    """Return the stored jobs."""
+    found: Jobs = connection.state.jobs
+    return found
+
+
+def assets(connection: HTTPConnection) -> Assets:
+    """Return the stored files."""
+    found: Assets = connection.state.assets
+    return found
+
+
+def demand(connection: HTTPConnection) -> Demand:
+    """Return the counter of requests in flight."""
+    found: Demand = connection.state.demand
+    return found
+
+
 OwnerDep = Annotated[Owner, Depends(owner)]
 ReplyDep = Annotated[Reply, Depends(reply)]
 CastDep = Annotated[Cast, Depends(cast)]
 ConversationsDep = Annotated[Conversations, Depends(conversations)]
 ShortTermDep = Annotated[ShortTerm, Depends(short_term)]
 SessionLogDep = Annotated[SessionLog, Depends(session_log)]
+SpeakDep = Annotated[Speak, Depends(speak)]
+FilmDep = Annotated[Film, Depends(film)]
+InferDep = Annotated[Infer, Depends(infer)]
+JobsDep = Annotated[Jobs, Depends(jobs)]
+AssetsDep = Annotated[Assets, Depends(assets)]
+DemandDep = Annotated[Demand, Depends(demand)]

@@ -1,0 +1,63 @@
+"""KServe's protocols at Chattr's door: authenticated, counted as demand, and passed on to the predictor as they are."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chatacter.chassis.auth import scope
+from chatacter.chassis.streaming import opened
+from chattr.dependencies import InferDep
+from chattr.usecases.infer import Infer
+
+router = APIRouter(tags=["KServe"], dependencies=[Depends(scope("inference"))])
+
+ModelName = Annotated[str, Path(description="A model of Vocalizr or Visualizr; GET /v2/models lists them")]
+PASSED_ON: Final = ("content-type", "accept", "inference-header-content-length")
+ANY_JSON: Final[dict[str, Any]] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+}
+
+
+@router.post("/v1/models/{model_name}:predict", response_class=Response, openapi_extra=ANY_JSON)
+async def predict(model_name: ModelName, request: Request, infer: InferDep) -> Response:
+    """Ask a model by KServe's V1 protocol."""
+    return await passed_on(infer, request, "/v1/models/{model}:predict", model_name)
+
+
+@router.get("/v2")
+async def server() -> dict[str, Any]:
+    """Describe this door."""
+    return {"name": "chatacter", "version": "2", "extensions": ["binary_tensor_data"]}
+
+
+@router.get("/v2/models")
+async def models(infer: InferDep) -> dict[str, list[str]]:
+    """List the models of every predictor that answers."""
+    return {"models": list(await infer.models())}
+
+
+@router.get("/v2/models/{model_name}", response_class=Response)
+async def metadata(model_name: ModelName, request: Request, infer: InferDep) -> Response:
+    """Describe a model."""
+    return await passed_on(infer, request, "/v2/models/{model}", model_name)
+
+
+@router.get("/v2/models/{model_name}/ready", response_class=Response)
+async def ready(model_name: ModelName, request: Request, infer: InferDep) -> Response:
+    """Say whether a model is ready."""
+    return await passed_on(infer, request, "/v2/models/{model}/ready", model_name)
+
+
+@router.post("/v2/models/{model_name}/infer", response_class=Response, openapi_extra=ANY_JSON)
+async def infer_v2(model_name: ModelName, request: Request, infer: InferDep) -> Response:
+    """Ask a model by the Open Inference Protocol, in JSON or with binary tensors."""
+    return await passed_on(infer, request, "/v2/models/{model}/infer", model_name)
+
+
+async def passed_on(infer: Infer, request: Request, path: str, model: str) -> Response:
+    """Let the predictor answer; what it sends streams through."""
+    headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
+    answer = await infer.ask(request.method, path, model, body=await request.body(), headers=headers)
+    return await opened(answer.chunks, answer.media_type, answer.headers)
