@@ -12,7 +12,7 @@ from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import compose
-from chattr.routes import admin, characters, conversations, live, openai
+from chattr.routes import admin, characters, conversations, inference, live, media, openai, videos
 from chattr.settings import ChattrSettings
 
 ROUTERS = (
@@ -20,6 +20,9 @@ ROUTERS = (
     characters.router,
     conversations.router,
     live.router,
+    media.router,
+    videos.router,
+    inference.router,
     admin.router,
 )
 
