@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from pydantic import TypeAdapter
 from tests.film_material import events, film_in, request, sound_url, svg_url, watched
 from tests.served import served
 from tests.waiting import until
 
 from chatacter.chassis.errors import Misconfigured
 from chatacter.contracts.video import VideoEvent
-from pydantic import TypeAdapter
 from visualizr.app import application
 from visualizr.backend import VideoBackend
 from visualizr.backends.fake import FakeBackend
@@ -29,10 +31,17 @@ EVENTS: TypeAdapter[VideoEvent] = TypeAdapter(VideoEvent)
 FILMS = "/v1/video/generations"
 
 
+async def built(backend: VideoBackend, **settings: Any) -> FastAPI:
+    """Build the application as a process does: before there is an event loop."""
+    return await asyncio.to_thread(
+        lambda: application(VisualizrSettings(visualizr_model="fake", **settings), backend)
+    )
+
+
 @asynccontextmanager
 async def visualizr(backend: VideoBackend, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Serve a backend; yields a client of it, once it is ready unless it never will be."""
-    app = application(VisualizrSettings(visualizr_model="fake", **settings), backend)
+    app = await built(backend, **settings)
     async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
         for _ in range(200):
             if "loading" not in (await client.get("/readyz")).json()["checks"].get("fake", ""):
@@ -127,7 +136,8 @@ async def test_hanging_up_in_the_queue_gives_the_place_back() -> None:
     backend = FakeBackend(pause=0.02)
     async with visualizr(backend, visualizr_queue=1) as client:
         async with client.stream("POST", FILMS, json=request(seconds=3.0)) as first:
-            await anext(first.aiter_lines())
+            lines = first.aiter_lines()  # held: when it is collected, the answer is closed
+            await anext(lines)
             waiting = asyncio.create_task(client.post(FILMS, json=request()))
             await until_waiting(client, 1)
             waiting.cancel()
@@ -153,7 +163,8 @@ async def test_a_full_queue() -> None:
     backend = FakeBackend(pause=0.05)
     async with visualizr(backend, visualizr_queue=0) as client:
         async with client.stream("POST", FILMS, json=request(seconds=20.0)) as first:
-            await anext(first.aiter_lines())
+            lines = first.aiter_lines()  # held: when it is collected, the answer is closed
+            await anext(lines)
             answer = await client.post(FILMS, json=request())
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) >= 1
@@ -165,14 +176,15 @@ async def test_a_heartbeat_while_waiting_and_the_mistake_told_in_the_stream() ->
     backend = FakeBackend(pause=0.02)
     async with visualizr(backend, visualizr_queue=1) as client:
         async with client.stream("POST", FILMS, json=request(seconds=2.0)) as first:
-            await anext(first.aiter_lines())
+            lines = first.aiter_lines()  # held: when it is collected, the answer is closed
+            await anext(lines)
             backend._broken = "Use a frontal portrait."
             async with asyncio.timeout(10), client.stream("POST", FILMS, json=request()) as second:
                 began = asyncio.get_running_loop().time()
-                lines = [line async for line in second.aiter_lines() if line]
+                told = [line async for line in second.aiter_lines() if line]
                 assert asyncio.get_running_loop().time() - began < 9
-    assert json.loads(lines[0][5:]) == {"type": "video.progress", "progress": 0.0}
-    assert json.loads(lines[-1][5:]) == {
+    assert json.loads(told[0][5:]) == {"type": "video.progress", "progress": 0.0}
+    assert json.loads(told[-1][5:]) == {
         "type": "video.failed",
         "code": "invalid_input",
         "message": "Use a frontal portrait.",
@@ -204,8 +216,6 @@ class Slow(FakeBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        import threading
-
         self.go = threading.Event()
 
     def load(self) -> None:
@@ -215,7 +225,7 @@ class Slow(FakeBackend):
 
 async def test_readiness_tells_the_truth() -> None:
     backend = Slow()
-    app = application(VisualizrSettings(visualizr_model="fake"), backend)
+    app = await built(backend)
     async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
         assert (await client.get("/livez")).status_code == 200
         assert (await client.get("/readyz")).json()["checks"] == {"fake": "loading"}
