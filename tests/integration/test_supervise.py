@@ -32,7 +32,7 @@ def process(argument):
     return Process(name, (sys.executable, "-c", program), dict(os.environ), folder / f"{name}.log", ready)
 
 stages = [[]]
-for argument in sys.argv[2:]:
+for argument in sys.argv[3:]:
     if argument == "--":
         stages.append([])
     else:
@@ -42,7 +42,7 @@ async def when_ready():
     say("all ready")
 
 async def main():
-    return await Supervisor(stages, say, grace=1.0, patience=5.0).run(when_ready)
+    return await Supervisor(stages, say, grace=float(sys.argv[2]), patience=5.0).run(when_ready)
 
 sys.exit(asyncio.run(main()))
 """
@@ -66,14 +66,24 @@ time.sleep(60)
 """
 
 
+PARENT = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+(here / f"{name}.pid").write_text(str(child.pid))
+(here / f"{name}.ready").touch()
+while not (here / "go").exists(): time.sleep(0.01)
+os._exit(3)
+"""
+
+
 class Launched:
     """A launcher process and what it has said so far."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, grace: float = 1.0) -> None:
         self.folder = folder
         self.said = ""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER, str(folder), *arguments],
+            [sys.executable, "-c", LAUNCHER, str(folder), str(grace), *arguments],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -92,11 +102,12 @@ class Launched:
         return self.process.returncode
 
     def lives(self, name: str) -> bool:
+        """Whether it runs; one that has ended and waits to be collected does not."""
         try:
-            os.kill(int((self.folder / f"{name}.pid").read_text()), 0)
-        except ProcessLookupError:
+            told = Path(f"/proc/{(self.folder / f'{name}.pid').read_text()}/stat").read_text()
+        except FileNotFoundError:
             return False
-        return True
+        return told.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.fixture
@@ -137,6 +148,19 @@ def test_one_that_dies_stops_all_and_is_told_with_its_last_lines(launched: list[
     assert not launcher.lives("chat")
 
 
+def test_what_a_dead_process_had_started_dies_too(launched: list[Launched], tmp_path: Path) -> None:
+    launcher = Launched(tmp_path, f"chat={PARENT}")
+    launched.append(launcher)
+    launcher.until("all ready")
+    assert launcher.lives("chat")
+    (tmp_path / "go").touch()
+    assert launcher.end() == 1
+    deadline = time.monotonic() + 10
+    while launcher.lives("chat") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not launcher.lives("chat")
+
+
 def test_one_that_was_killed_hints_at_memory(launched: list[Launched], tmp_path: Path) -> None:
     launcher = Launched(tmp_path, f"chat={STAYS}")
     launched.append(launcher)
@@ -156,16 +180,20 @@ def test_one_that_will_not_stop_is_killed_with_a_word(launched: list[Launched], 
     assert not launcher.lives("deaf")
 
 
-def test_a_second_signal_ends_the_grace(launched: list[Launched], tmp_path: Path) -> None:
-    launcher = Launched(tmp_path, f"deaf={DEAF}")
+def test_another_signal_ends_the_grace_but_not_the_echo_of_the_first(launched: list[Launched], tmp_path: Path) -> None:
+    launcher = Launched(tmp_path, f"deaf={DEAF}", grace=30.0)
     launched.append(launcher)
     launcher.until("all ready")
-    began = time.monotonic()
     launcher.process.send_signal(signal.SIGINT)
     launcher.until("Stopping")
     launcher.process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        launcher.process.wait(1.2)
+    began = time.monotonic()
+    launcher.process.send_signal(signal.SIGINT)
     assert launcher.end() == 0
-    assert time.monotonic() - began < 0.9, "the grace of this launcher is one second"
+    assert "deaf has not stopped; killing it." in launcher.said
+    assert time.monotonic() - began < 20
 
 
 def test_one_that_never_gets_ready_is_given_up(launched: list[Launched], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from chatacter.supervise.process import Process
 
 ASK_EVERY: Final = 0.25
 REMIND_EVERY: Final = 15.0
+ONE_PRESS: Final = 1.0
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Say = Callable[[str], None]
@@ -72,11 +73,17 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first signal asks; a second one, while children are stopping, ends their grace."""
+        """The first signal asks; another one, a while later, ends the grace. One Ctrl-C may arrive more than once."""
         loop = asyncio.get_running_loop()
+        asked_at = 0.0
 
         def signalled() -> None:
-            (self._hurried if self._asked.is_set() else self._asked).set()
+            nonlocal asked_at
+            if not self._asked.is_set():
+                asked_at = loop.time()
+                self._asked.set()
+            elif loop.time() - asked_at > ONE_PRESS:
+                self._hurried.set()
 
         for number in SIGNALS:
             loop.add_signal_handler(number, signalled)
@@ -135,7 +142,7 @@ class Supervisor:
                 raise Failed(f"{process.name} was not ready in {self._patience:g} s ({waiting}); see {process.log}.")
             if waiting != told or now - told_at > REMIND_EVERY:
                 told, told_at = waiting, now
-                self._say(f"{process.name}: {waiting}…")
+                self._say(f"{process.name}: {waiting.rstrip('.')}…")
             await asyncio.sleep(ASK_EVERY)
         self._say(f"{process.name}: ready after {loop.time() - began:.1f} s.")
 
@@ -145,17 +152,19 @@ class Supervisor:
             await asyncio.gather(*(self._end(child) for child in children))
 
     async def _end(self, child: Child) -> None:
-        """Ask a child to stop; kill it, with all that it started, when its grace is over."""
-        if child.handle.returncode is not None:
-            return
+        """Ask a child to stop, and kill it when its grace is over. What it had started does not outlive it."""
+        if child.handle.returncode is None:
+            await self._ask_to_stop(child)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.handle.pid, signal.SIGKILL)
+        await child.handle.wait()
+
+    async def _ask_to_stop(self, child: Child) -> None:
         child.handle.terminate()
         waits = {asyncio.create_task(child.handle.wait()), asyncio.create_task(self._hurried.wait())}
         await asyncio.wait(waits, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
         if child.handle.returncode is None:
             self._say(f"{child.process.name} has not stopped; killing it.")
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.handle.pid, signal.SIGKILL)
-            await child.handle.wait()
         for task in waits:
             task.cancel()
 
