@@ -7,9 +7,10 @@ import pytest
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, memory_id, memory_of
+from chattr.domain.memory import Memory, Recalled, memory_id, memory_of
 from chattr.domain.recall import (
     MAX_WRITTEN,
+    WORDS_WEIGHT,
     chosen,
     line,
     query_terms,
@@ -71,34 +72,51 @@ def test_a_repeated_word_weighs_more_but_less_than_twice_and_a_long_turn_dilutes
     assert set(query_terms("boats and boats", STEM).values()) == {1.0}
 
 
-def test_ranks_by_the_sum_of_both_shares() -> None:
-    both, near, word, nothing = (said(n, f"text {n}") for n in range(4))
-    order = ranked([Found(nothing, 0.1, None), Found(near, 0.7, None), Found(word, None, 4.0), Found(both, 0.6, 3.0)])
-    assert [one.memory for one in order] == [both, word, near, nothing]
-    assert order[0].score == pytest.approx((0.6 - 0.12) / (0.7 - 0.12) + 0.75)
-    assert order[1].sparse == order[2].dense == 1.0
-    assert order[3].score == 0.0
+def order(found: list[Found], question: str) -> list[Recalled]:
+    return ranked(found, question, STEM)
+
+
+def test_ranks_by_meaning_plus_words() -> None:
+    both, near, word, nothing = said(0, "my dog"), said(1, "my pet"), said(2, "a dog's name"), said(3, "tea")
+    found = [Found(nothing, 0.1, None), Found(near, 0.7, None), Found(word, None, 4.0), Found(both, 0.6, 2.0)]
+    best = order(found, "dog name")
+    assert [one.memory for one in best] == [word, both, near, nothing]
+    assert best[0].score == pytest.approx(WORDS_WEIGHT)
+    assert best[1].score == pytest.approx(0.6 + WORDS_WEIGHT / 2)
+
+
+def test_words_count_less_where_even_the_best_has_few_of_the_questions() -> None:
+    half = order([Found(said(1, "raising dogs"), None, 9.0)], "what is the dog's name")
+    assert half[0].score == pytest.approx(WORDS_WEIGHT / 2)
 
 
 def test_of_equals_the_newer_comes_first() -> None:
     older, newer = said(1, "tea"), said(2, "coffee")
-    assert [one.memory for one in ranked([Found(older, 0.5, 1.0), Found(newer, 0.5, 1.0)])] == [newer, older]
-    assert ranked([]) == []
+    assert [one.memory for one in order([Found(older, 0.5, None), Found(newer, 0.5, None)], "?")] == [newer, older]
+    assert order([], "tea") == []
 
 
 def test_chooses_at_most_five_without_repetitions_the_question_or_noise() -> None:
     texts = ["My dog is Biscuit", "my dog is biscuit!", "What is my dog?", *(f"dog walk number {n}" for n in range(9))]
     found = [Found(said(n, text), 0.9 - n / 100, 5.0 - n / 10) for n, text in enumerate(texts)]
-    found.append(Found(said(99, "unrelated"), 0.14, None))
-    best = chosen(ranked(found), "What's my dog?", STEM)
+    found.append(Found(said(99, "unrelated"), 0.2, None))
+    best = chosen(order(found, "What's my dog?"), "What's my dog?", STEM)
     assert len(best) == 5
     assert [one.memory.text for one in best][:2] == ["My dog is Biscuit", "dog walk number 0"]
-    noise = chosen(ranked([found[0], found[-1]]), "What's my dog?", STEM)
+    noise = chosen(order([found[0], found[-1]], "What's my dog?"), "What's my dog?", STEM)
     assert [one.memory.text for one in noise] == ["My dog is Biscuit"]
 
 
+def test_a_place_is_kept_for_the_best_by_meaning() -> None:
+    found = [Found(said(n, f"raising dogs number {n}"), 0.1, 5.0) for n in range(9)]
+    found.append(Found(said(10, "My retriever is called Biscuit"), 0.5, None))
+    texts = [one.memory.text for one in chosen(order(found, "dog raise"), "dog raise", STEM)]
+    assert len(texts) == 5
+    assert texts[-1] == "My retriever is called Biscuit"
+
+
 def test_nothing_related_recalls_nothing() -> None:
-    assert chosen(ranked([Found(said(1, "tea"), 0.05, None)]), "boats", STEM) == []
+    assert chosen(order([Found(said(1, "tea"), 0.05, None)], "boats"), "boats", STEM) == []
 
 
 def test_writes_a_turn_with_its_day_and_speaker_and_cuts_long_ones() -> None:

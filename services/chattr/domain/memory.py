@@ -38,7 +38,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A memory that answers a question, with the parts that its score is the sum of, each 0 to 1."""
+    """A memory that answers a question. Its score is the sum of two parts: by meaning, 0 to 1, and by words."""
 
     memory: Memory
     dense: float
@@ -46,7 +46,7 @@ class Recalled:
 
     @property
     def score(self) -> float:
-        """How well it answers, 0 to 2."""
+        """How well it answers; comparable within one question."""
         return self.dense + self.sparse
 
 

@@ -101,7 +101,7 @@ class Remember:
             limit=limit,
         )
         found = await self._memory.search(owner, query)
-        return ranked(one for one in found if not covered(one.memory, forgotten))[:limit]
+        return ranked((one for one in found if not covered(one.memory, forgotten)), text, self._stem)[:limit]
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return a person's memories, the newest first. Raises `Unavailable`."""
@@ -150,14 +150,14 @@ class Indexer:
         pause = self._pause
         while True:
             try:
-                await self._carry(await self._outbox.take(BATCH))
+                await self.carry(await self._outbox.take(BATCH))
                 pause = self._pause
             except ChatacterError as error:
                 logger.warning("the outbox is away", extra={"error.type": type(error).__name__})
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _carry(self, entries: Sequence[Entry]) -> None:
+    async def carry(self, entries: Sequence[Entry]) -> None:
         """Do what entries say, again until it is done. One that long-term memory rejects is left, and comes back."""
         pause = self._pause
         while entries:
@@ -169,7 +169,7 @@ class Indexer:
                     logger.exception("long-term memory rejected an entry")
                     return
                 for one in entries:
-                    await self._carry([one])
+                    await self.carry([one])
                 return
             except ChatacterError as error:
                 logger.warning("indexing waits", extra={"error.type": type(error).__name__})
