@@ -40,6 +40,7 @@ AWAY: Final = "The language model's provider is away for now (it answered {statu
 REFUSED: Final = "The language model's provider refused the request (it answered {status})."
 RATE_LIMIT: Final = "The language model's provider takes no more requests for now."
 BROKE_OFF: Final = "The language model's provider broke off in the middle of its answer."
+CLOSED: Final = "The service is shutting down."
 LATE: Final = "The language model took longer than it was given."
 MISCONFIGURED: Final = {401: WRONG_KEY, 403: NOT_ALLOWED, 404: NO_MODEL}
 MISCONFIGURED_KEYLESS: Final = {401: NO_KEY, 403: NO_KEY, 404: NO_MODEL}
@@ -97,8 +98,8 @@ class OpenAILanguageModel:
     ) -> None:
         """Close all connections."""
         if self._client is not None:
-            await self._client.close()
-            self._client = None
+            client, self._client = self._client, None
+            await client.close()
 
     @property
     def _open(self) -> AsyncOpenAI:
@@ -127,6 +128,10 @@ class OpenAILanguageModel:
             raise errors.Unavailable(UNREACHABLE) from None
         except httpx2.HTTPError:
             raise errors.UpstreamFailed(BROKE_OFF) from None
+        except RuntimeError:  # aiohttp's, for reading from a connection that was closed on this side.
+            if self._client is not None:
+                raise
+            raise errors.Unavailable(CLOSED) from None
         if not (complete or events.said_done):
             raise errors.UpstreamFailed(BROKE_OFF)
 
