@@ -17,6 +17,7 @@ Memory = dict[str, Any]
 TITLE: Final = "Chatacter"
 # What the browser keeps is not secret: which character, and the ids of conversations. It only must outlive a restart.
 STORAGE: Final = "chatacter.page.1"
+HEAR: Final = "Voice"
 HUSH: Final = "() => { window.dispatchEvent(new Event('chatacter:hush')); }"
 LARGEST_MESSAGE: Final = 32_000
 
@@ -74,9 +75,9 @@ class Page:
                 apply_default_css=False,
             )
             with gr.Row(elem_id="tools"):
-                self.film = gr.Button("Film it", elem_id="film", min_width=90)
+                self.film = gr.Button("Film it", elem_id="film", min_width=90, interactive=False)
                 self.again = gr.Button("New conversation", elem_id="again", min_width=120)
-            self.aloud = gr.Checkbox(value=True, label="Hear replies", elem_id="aloud", container=False)
+                self.aloud = gr.Checkbox(value=True, label=HEAR, elem_id="aloud", container=False)
 
     def _talk(self) -> None:
         with gr.Column(scale=7, min_width=300, elem_id="right"):
@@ -98,13 +99,12 @@ class Page:
                     "",
                     label="Message",
                     show_label=False,
-                    placeholder="Say something",
+                    placeholder="Say something …",
                     lines=1,
                     max_lines=6,
                     max_length=LARGEST_MESSAGE,
                     scale=8,
                     container=False,
-                    autofocus=True,
                     elem_id="message",
                 )
                 self.send = gr.Button("Send", variant="primary", scale=1, min_width=88, elem_id="send")
@@ -184,7 +184,7 @@ class Page:
             self.aloud: gr.Checkbox(
                 value=seat.speech_model is not None,
                 interactive=seat.speech_model is not None,
-                label="Hear replies" if seat.speech_model else "No voice here",
+                label=HEAR if seat.speech_model else "No voice",
             ),
         }
 
@@ -222,8 +222,7 @@ class Page:
             self.stage: {"character": who.card(), "film": None},
             self.voice: {"turn": 0, "clips": []},
             self.talk: list(seat.messages),
-            self.message: gr.Textbox(placeholder=f"Say something to {who.name}"),
-            **self._ready(speaking=False),
+            **self._ready(seat, speaking=False),
         }
 
     async def say(self, seat: Seat | None, memory: Memory, message: str, aloud: bool) -> AsyncGenerator[Changes]:
@@ -233,17 +232,21 @@ class Page:
         if seat is None or seat.character is None:
             yield {self.trouble: note(words.LEFT_ALONE)}
             return
-        yield {self.message: "", self.trouble: nothing(), **self._ready(speaking=True)}
+        yield {self.message: "", self.trouble: nothing(), **self._ready(seat, speaking=True)}
         try:
             async with aclosing(seat.say(message.strip(), aloud=aloud)) as turns:
                 async for turn in turns:
                     yield {
                         self.talk: list(seat.messages),
                         self.voice: {"turn": seat.turns, "clips": list(turn.clips)},
-                        **self._ready(speaking=turn.writing),
+                        **self._ready(seat, speaking=turn.writing),
                     }
         except ClientError as error:
-            yield {self.talk: list(seat.messages), self.trouble: note(told_of(error)), **self._ready(speaking=False)}
+            yield {
+                self.talk: list(seat.messages),
+                self.trouble: note(told_of(error)),
+                **self._ready(seat, speaking=False),
+            }
             return
         yield self._said(seat, memory)
 
@@ -258,14 +261,15 @@ class Page:
             self.talk: list(seat.messages),
             self.memory: {"character": who.id, "sessions": sessions},
             self.trouble: note("\n\n".join(told)) if told else nothing(),
-            **self._ready(speaking=False),
+            **self._ready(seat, speaking=False),
         }
 
     async def hush(self, seat: Seat | None) -> Changes:
         """Stop the reply, on the server too. What was said so far stays."""
-        if seat is not None:
-            await seat.leave()
-        return self._ready(speaking=False)
+        if seat is None:
+            return {}
+        await seat.leave()
+        return self._ready(seat, speaking=False)
 
     async def shoot(self, seat: Seat | None) -> AsyncGenerator[Changes]:
         """Film the last reply."""
@@ -281,17 +285,22 @@ class Page:
                     yield {
                         self.trouble: nothing(),
                         self.stage: {"character": who, "film": shoot.shown()},
-                        self.film: gr.Button(interactive=shoot.state == "ready"),
+                        self.film: gr.Button(interactive=seat.can_film),
                     }
         except ClientError as error:
             yield {
                 self.trouble: note(told_of(error)),
                 self.stage: {"character": who, "film": None},
-                self.film: gr.Button(interactive=True),
+                self.film: gr.Button(interactive=seat.can_film),
             }
 
-    def _ready(self, *, speaking: bool) -> Changes:
-        return {self.send: gr.Button(visible=not speaking), self.stop: gr.Button(visible=speaking)}
+    def _ready(self, seat: Seat, *, speaking: bool) -> Changes:
+        """Offer what can be done now."""
+        return {
+            self.send: gr.Button(visible=not speaking),
+            self.stop: gr.Button(visible=speaking),
+            self.film: gr.Button(interactive=seat.can_film and not speaking),
+        }
 
 
 def nothing() -> gr.Markdown:

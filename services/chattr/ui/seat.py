@@ -114,6 +114,12 @@ class Seat:
             return ""
         return speakable(self.messages[-1]["content"])
 
+    @property
+    def can_film(self) -> bool:
+        """Whether there is something to film, and no film of it being made."""
+        busy = self.shoot is not None and self.shoot.state == "working"
+        return bool(self.last_reply) and not busy
+
     async def leave(self) -> None:
         """Stop what is being said."""
         if self.turn is not None:
@@ -150,23 +156,26 @@ class Seat:
         character = self.character
         self.shoot = shoot = Shoot("working", words.phase("queued"))
         yield shoot
-        async with self.api() as api:
-            video = await api.film(text, character.id)
-            try:
-                async with aclosing(api.filmed(video)) as states:
-                    async for state in states:
-                        video = state
-                        shoot.told, shoot.percent = words.phase(state.phase), state.progress
-                        yield shoot
-                await self._finish(api, video, shoot, character)
-            finally:
-                if video.status not in {"completed", "failed"}:
-                    await api.forget_film(video.id)
+        try:
+            async with self.api() as api:
+                video = await api.film(text, character.id)
+                try:
+                    async with aclosing(api.filmed(video)) as states:
+                        async for state in states:
+                            video = state
+                            shoot.told, shoot.percent = words.phase(state.phase), state.progress
+                            yield shoot
+                    await self._finish(api, video, shoot, character)
+                finally:
+                    if video.status not in {"completed", "failed"}:
+                        await api.forget_film(video.id)
+        except ClientError:
+            shoot.state = "failed"
+            raise
         yield shoot
 
     async def _finish(self, api: Api, video: Video, shoot: Shoot, character: Someone) -> None:
         if video.error is not None:
-            self.shoot = None
             raise ClientError(video.error.message)
         data = bytearray()
         async with aclosing(api.content(video.id)) as chunks:
