@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
+
 from tests.redis_server import free_port
 
 STARTING_SECONDS = 60.0

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from chattr.domain.character import Character
 
 from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.fakes.records import FakeCharacters, FakeConversations
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_records import RedisCharacters, RedisConversations
+from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import Owner
 from chattr.ports.records import Characters, Conversations

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
+
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
 from tests.round_robin import balanced

@@ -38,7 +38,8 @@ class RedisCharacters:
     """A hash a tenant: id → the character's JSON."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
+        self._redis: Any = redis
 
     async def get(self, owner: Owner, character_id: str) -> Character | None:
         """Return one, or None."""
@@ -69,7 +70,8 @@ class RedisConversations:
     """A sorted set of a person's conversations, and for each a hash (meta), a hash (messages) and a list (order)."""
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
+        self._redis: Any = redis
         self._create = redis.register_script(CREATE)
         self._append = redis.register_script(APPEND)
         self._set_live = redis.register_script(SET_LIVE)

@@ -76,7 +76,8 @@ class RedisSessionLog:
     """A stream a reply."""
 
     def __init__(self, redis: Redis, *, ttl: int, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS) -> None:
-        self._redis = redis
+        # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
+        self._redis: Any = redis
         self._ttl = ttl
         self._lease_ms = lease_ms
         self._block_ms = block_ms

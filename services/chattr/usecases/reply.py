@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import anyio
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import SpanKind, StatusCode, Tracer
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, Conflict, DeadlineExceeded, InvalidInput, NotFound, Unavailable
 from chatacter.chassis.problems import INTERNAL
 from chattr.domain.character import Character
-from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, branch
+from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Status, branch
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.prompt import Budget, Prompt, Turn, assemble
 from chattr.ports.language import ChatRequest, LanguageModel
@@ -231,7 +231,7 @@ class Reply:
                         if draft.take(chunk):
                             self._first_text.record(time.perf_counter() - draft.began, attributes)
             except ChatacterError as error:
-                span.set_status(Status(StatusCode.ERROR))
+                span.set_status(StatusCode.ERROR)
                 span.set_attribute("error.type", error.code)
                 raise
             span.set_attributes(draft.outcome.attributes())
@@ -241,7 +241,7 @@ class Reply:
         conversation_id = scene.ask.conversation_id
         if conversation_id is None or scene.question is None or not text:
             return
-        status = "cancelled" if cancelled else "complete"
+        status: Status = "cancelled" if cancelled else "complete"
         answer = Message(
             scene.message_id, scene.question.id, "assistant", text, self._clock(), scene.character.id, status
         )
