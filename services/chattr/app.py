@@ -3,15 +3,16 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 
 from chatacter.chassis import plugins
 from chatacter.chassis.app import Service, build
+from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import telemetry_of
-from chattr.bootstrap import compose
+from chattr.bootstrap import EMBEDDED_MODEL, compose
 from chattr.routes import admin, characters, conversations, inference, live, media, openai, videos
 from chattr.settings import ChattrSettings
 
@@ -27,6 +28,9 @@ ROUTERS = (
 )
 
 
+NO_GRADIO: Final = "The page needs Gradio: pip install 'chatacter[ui]', or set ENABLE_UI=false."
+
+
 def create_app(settings: ChattrSettings | None = None) -> FastAPI:
     """Build Chattr; what it needs is opened when it starts. Raises `Misconfigured`."""
     settings = settings or ChattrSettings.read()
@@ -36,7 +40,7 @@ def create_app(settings: ChattrSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with compose(settings, telemetry, health) as parts:
-            yield parts.state()
+            yield {**parts.state(), "about": about(settings)}
 
     service = Service(
         name="chattr",
@@ -47,7 +51,31 @@ def create_app(settings: ChattrSettings | None = None) -> FastAPI:
         routers=[*ROUTERS, *product_routers()],
         telemetry=telemetry,
     )
-    return build(service, settings)
+    app = build(service, settings)
+    if settings.enable_ui:
+        show_page(app, settings)
+    return app
+
+
+def about(settings: ChattrSettings) -> Mapping[str, Any]:
+    """Say what answers here and what is switched off, for those who talk with it."""
+    name = settings.model.name or EMBEDDED_MODEL
+    return {
+        "answers": {"kind": "embedded" if settings.embedded_model else "provider", "model": name},
+        "voice": settings.enable_voice_generation,
+        "video": settings.enable_video_generation,
+    }
+
+
+def show_page(app: FastAPI, settings: ChattrSettings) -> None:
+    """Serve the page at `/`. It is a client like any other, so it is told where this process answers."""
+    try:
+        from chattr.ui.mounting import mount  # noqa: PLC0415  # needs the extra `ui`
+    except ModuleNotFoundError as error:
+        raise Misconfigured(NO_GRADIO) from error
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
+    host = everywhere.get(settings.host) or (f"[{settings.host}]" if ":" in settings.host else settings.host)
+    mount(app, f"http://{host}:{settings.port}")
 
 
 def product_routers() -> list[APIRouter]:

@@ -14,6 +14,7 @@ from chattr.ports.demand import Demand
 from chattr.ports.jobs import Jobs
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
+from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
@@ -46,6 +47,12 @@ def reply(connection: HTTPConnection) -> Reply:
 def cast(connection: HTTPConnection) -> Cast:
     """Return the characters."""
     found: Cast = connection.state.characters
+    return found
+
+
+def actors(connection: HTTPConnection) -> Actors:
+    """Return the characters' voices and portraits."""
+    found: Actors = connection.state.actors
     return found
 
 
@@ -111,6 +118,7 @@ def demand(connection: HTTPConnection) -> Demand:
 
 OwnerDep = Annotated[Owner, Depends(owner)]
 ReplyDep = Annotated[Reply, Depends(reply)]
+ActorsDep = Annotated[Actors, Depends(actors)]
 CastDep = Annotated[Cast, Depends(cast)]
 ConversationsDep = Annotated[Conversations, Depends(conversations)]
 ShortTermDep = Annotated[ShortTerm, Depends(short_term)]

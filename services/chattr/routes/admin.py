@@ -16,7 +16,8 @@ async def health(request: Request) -> JSONResponse:
     """Say how every part is: what works, what is away, what is switched off."""
     found: Health = request.state.health
     readiness = await found.ask()
-    return JSONResponse({"status": "ok" if readiness.ready else "degraded", "checks": readiness.checks})
+    status = "ok" if readiness.ready else "degraded"
+    return JSONResponse({"status": status, "checks": readiness.checks, **request.state.about})
 
 
 @router.get("/usage", dependencies=[Depends(scope("admin"))])

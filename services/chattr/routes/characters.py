@@ -6,13 +6,19 @@ from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import NotBuilt
+from chatacter.chassis.errors import NotBuilt, NotFound
 from chatacter.contracts.base import Strict
-from chattr.dependencies import CastDep, OwnerDep
+from chattr.dependencies import ActorsDep, CastDep, OwnerDep
 from chattr.domain.character import Character, CharacterCreate, CharacterRead
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.usecases.characters import Cast
 
+# A picture may be an SVG that somebody sent: opened by itself in a browser, it must not run anything.
+INERT: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "x-content-type-options": "nosniff",
+    "cache-control": "private, max-age=300",
+}
 FIXED: Final = "Characters cannot be changed yet; delete one and create it anew."
 
 
@@ -49,6 +55,15 @@ async def create_character(body: CharacterCreate, owner: OwnerDep, cast: CastDep
 async def get_character(character_id: str, owner: OwnerDep, cast: CastDep) -> CharacterRead:
     """Describe one character."""
     return shown(cast, await cast.get(owner, character_id))
+
+
+@router.get("/{character_id}/portrait", response_class=Response, responses={200: {"content": {"image/*": {}}}})
+async def get_portrait(character_id: str, owner: OwnerDep, cast: CastDep, actors: ActorsDep) -> Response:
+    """Return a character's picture. One without has none to return."""
+    picture = await actors.portrait(owner, await cast.get(owner, character_id))
+    if picture is None:
+        raise NotFound("This character has no portrait.", param="character_id")
+    return Response(picture.data, media_type=picture.media_type, headers=INERT)
 
 
 @router.delete("/{character_id}", status_code=204)
