@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.redis_server import started
 
+from chatacter.chassis.errors import Busy, ChatacterError, NotFound
 from chattr.adapters.fakes.demand import FakeDemand
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_demand import RedisDemand
 from chattr.ports.demand import Demand
 from chattr.ports.jobs import Modality
+from tests.redis_server import started
 
 pytestmark = pytest.mark.contract
 
@@ -50,6 +51,29 @@ async def test_it_falls_also_when_the_request_fails_or_is_cancelled(demand: Dema
     assert not any((await demand.outstanding()).values())
 
 
+@pytest.mark.parametrize(("error", "counts"), [(Busy("Full."), 1), (NotFound("No such voice."), 0)])
+async def test_a_request_that_found_nobody_still_calls_for_a_replica(
+    demand: Demand, error: ChatacterError, counts: int
+) -> None:
+    with pytest.raises(type(error)):
+        async with demand.holding("speech", "kokoro"):
+            raise error
+    assert (await demand.outstanding()).get(KOKORO, 0) == counts
+
+
+async def test_and_stops_calling_after_a_while(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        demand = RedisDemand(redis, linger=0.3)
+        for _ in range(5):  # however often it is asked
+            with pytest.raises(Busy):
+                async with demand.holding("speech", "kokoro"):
+                    raise Busy("Full.")
+        assert await demand.outstanding() == {KOKORO: 1}
+        async with asyncio.timeout(5):
+            while await demand.outstanding():
+                await asyncio.sleep(0.01)
+
+
 async def test_one_truth_for_all_processes(redis_url: str) -> None:
     async with connected(redis_url) as one, connected(redis_url) as other, RedisDemand(one).holding("speech", "kokoro"):
         assert await RedisDemand(other).outstanding() == {KOKORO: 1}
@@ -67,10 +91,10 @@ async def test_a_request_is_counted_as_long_as_it_lasts(redis_url: str) -> None:
 async def test_a_dead_process_is_counted_out(redis_url: str) -> None:
     async with connected(redis_url) as redis:
         demand = RedisDemand(redis, ttl=0.1)
-        await demand._renew("speech/kokoro", "of a process that died")
+        await demand._renew("speech/kokoro", "of a process that died", 0.1)
         assert await demand.outstanding() == {KOKORO: 1}
         async with asyncio.timeout(5):
-            while await demand.outstanding():  # noqa: ASYNC110 - Redis tells nobody when a ticket runs out
+            while await demand.outstanding():
                 await asyncio.sleep(0.01)
 
 

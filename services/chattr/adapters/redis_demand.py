@@ -18,12 +18,13 @@ from chattr.ports.jobs import Modality
 logger = logging.getLogger(__name__)
 
 EVERY_TENANT: Final = Owner("*")
+UNSERVED: Final = "unserved"
 # KEYS tickets models; ARGV ticket ttl kind
 HOLD: Final = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2)
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) * 2 then redis.call('PEXPIRE', KEYS[1], ARGV[2] * 2) end
 redis.call('SADD', KEYS[2], ARGV[3])
 """
 # KEYS models; ARGV prefix. A model that nobody holds is forgotten.
@@ -46,11 +47,16 @@ return counts
 
 
 class RedisDemand:
-    """Tickets that are renewed while a request runs."""
+    """Tickets that are renewed while a request runs.
 
-    def __init__(self, redis: Redis, *, ttl: float = 15.0) -> None:
+    Requests that found nobody to serve them leave one ticket for all, for `linger` seconds: enough to wake a predictor,
+    and no more however often they are repeated.
+    """
+
+    def __init__(self, redis: Redis, *, ttl: float = 15.0, linger: float = 90.0) -> None:
         self._redis: Any = redis
         self._ttl = ttl
+        self._linger = linger
         self._hold = redis.register_script(HOLD)
         self._count = redis.register_script(COUNT)
 
@@ -58,14 +64,21 @@ class RedisDemand:
     async def holding(self, modality: Modality, model: str) -> AsyncIterator[None]:
         """Count one request for the length of the block."""
         kind, ticket, over = f"{modality}/{model}", uuid4().hex, asyncio.Event()
-        await self._renew(kind, ticket)
+        await self._renew(kind, ticket, self._ttl)
         keeping = asyncio.create_task(self._keep(kind, ticket, over))
+        unserved = False
         try:
             yield
+        except Unavailable:
+            unserved = True
+            raise
         finally:
             over.set()
             with anyio.CancelScope(shield=True):
                 await keeping
+                await self._drop(kind, ticket)
+                if unserved:
+                    await self._renew(kind, UNSERVED, self._linger)
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count the requests that are held."""
@@ -84,13 +97,12 @@ class RedisDemand:
                 async with asyncio.timeout(self._ttl / 3):
                     await over.wait()
             except TimeoutError:
-                await self._renew(kind, ticket)
-        await self._drop(kind, ticket)
+                await self._renew(kind, ticket, self._ttl)
 
-    async def _renew(self, kind: str, ticket: str) -> None:
+    async def _renew(self, kind: str, ticket: str, seconds: float) -> None:
         try:
             with told():
-                await self._hold(keys=[tickets_key(kind), models_key()], args=[ticket, round(self._ttl * 1000), kind])
+                await self._hold(keys=[tickets_key(kind), models_key()], args=[ticket, round(seconds * 1000), kind])
         except Unavailable:
             logger.warning("a request is not counted as demand")
 

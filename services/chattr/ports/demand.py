@@ -16,6 +16,8 @@ class Demand(Protocol):
     def holding(self, modality: Modality, model: str) -> AbstractAsyncContextManager[None]:
         """Count one request for the length of the block. A process that dies is counted out within seconds.
 
+        A request that ends in `Unavailable` counts for a while longer: it is what should wake a sleeping predictor.
+
         A store that is away does not stop the request; it is not counted then.
         """
         ...

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from chatacter.chassis.errors import Unavailable
 from chattr.ports.jobs import Modality
 
 
 class FakeDemand:
-    """A counter."""
+    """A counter. What found nobody to serve it stays counted."""
 
     def __init__(self) -> None:
         self._held: Counter[tuple[Modality, str]] = Counter()
@@ -17,10 +18,14 @@ class FakeDemand:
     async def holding(self, modality: Modality, model: str) -> AsyncIterator[None]:
         """Count one request for the length of the block."""
         self._held[modality, model] += 1
+        unserved = False
         try:
             yield
+        except Unavailable:
+            unserved = True
+            raise
         finally:
-            self._held[modality, model] -= 1
+            self._held[modality, model] -= not unserved
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count the requests that are held."""
