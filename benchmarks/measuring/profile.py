@@ -122,10 +122,12 @@ def number(text: str, field: str) -> int:
 def name_of(words: list[str]) -> str:
     """What people call a process."""
     line = " ".join(words)
+    if "llama" in line:
+        return "Language model"
     for part, name in NAMES.items():
-        if line.startswith(part) or f"-m {part}" in line or f"/{part}" in line.split(" ")[0]:
+        if f"-m {part}" in line or part in words[0]:
             return name
-    return "Language model" if "llama" in line else "Launcher" if "chatacter up" in line else words[0]
+    return "Launcher" if "chatacter up" in line else Path(words[0]).name
 
 
 def size(folder: Path) -> int:
