@@ -13,13 +13,14 @@ from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import EMBEDDED_MODEL, compose
-from chattr.routes import admin, characters, conversations, inference, live, media, openai, videos
+from chattr.routes import admin, characters, conversations, inference, live, media, memories, openai, videos
 from chattr.settings import ChattrSettings
 
 ROUTERS = (
     openai.router,
     characters.router,
     conversations.router,
+    memories.router,
     live.router,
     media.router,
     videos.router,

@@ -18,6 +18,7 @@ from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
+from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
 from chattr.usecases.speak import Speak
 
@@ -41,6 +42,12 @@ def owner(caller: Caller, connection: HTTPConnection) -> Owner:
 def reply(connection: HTTPConnection) -> Reply:
     """Return what makes characters answer."""
     found: Reply = connection.state.reply
+    return found
+
+
+def remember(connection: HTTPConnection) -> Remember | None:
+    """Return long-term memory; None where it is switched off."""
+    found: Remember | None = connection.state.remember
     return found
 
 
@@ -119,6 +126,7 @@ def demand(connection: HTTPConnection) -> Demand:
 OwnerDep = Annotated[Owner, Depends(owner)]
 ReplyDep = Annotated[Reply, Depends(reply)]
 ActorsDep = Annotated[Actors, Depends(actors)]
+RememberDep = Annotated[Remember | None, Depends(remember)]
 CastDep = Annotated[Cast, Depends(cast)]
 ConversationsDep = Annotated[Conversations, Depends(conversations)]
 ShortTermDep = Annotated[ShortTerm, Depends(short_term)]

@@ -14,9 +14,10 @@ from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import NotFound, UpstreamFailed
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.base import Strict
-from chattr.dependencies import CastDep, ConversationsDep, OwnerDep, ReplyDep, SessionLogDep, ShortTermDep
+from chattr.dependencies import CastDep, ConversationsDep, OwnerDep, RememberDep, ReplyDep, SessionLogDep, ShortTermDep
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import new_id
+from chattr.domain.memory import Selection
 from chattr.ports.sessions import DELTA, FAILED, Event
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.usecases.draft import Running
@@ -198,10 +199,16 @@ async def get_conversation(conversation_id: str, owner: OwnerDep, conversations:
 
 @router.delete("/conversations/{conversation_id}", status_code=204)
 async def delete_conversation(
-    conversation_id: str, owner: OwnerDep, conversations: ConversationsDep, short_term: ShortTermDep
+    conversation_id: str,
+    owner: OwnerDep,
+    conversations: ConversationsDep,
+    short_term: ShortTermDep,
+    remember: RememberDep,
 ) -> Response:
-    """Remove a conversation with its messages."""
+    """Remove a conversation with its messages, and what was remembered of it."""
     await short_term.drop(owner, conversation_id)
+    if remember is not None:
+        await remember.forget(owner, Selection(conversation_id=conversation_id))
     if not await conversations.delete(owner, conversation_id):
         raise missing(conversation_id)
     return Response(status_code=204)
