@@ -13,10 +13,6 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from tests.predictor_server import Seen, predictor_app
-from tests.redis_server import started
-from tests.served import served
-from tests.waiting import until
 
 from chatacter.chassis.errors import Busy, Unavailable, Unsupported, UpstreamFailed
 from chatacter.contracts.video import Video, VideoFailed
@@ -36,6 +32,10 @@ from chattr.ports.jobs import Job, Jobs, Lease
 from chattr.ports.media import Filmer, Speaker
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork, finished_wav
+from tests.predictor_server import Seen, predictor_app
+from tests.redis_server import started
+from tests.served import served
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -319,14 +319,24 @@ async def test_a_failure_that_stays_fails_the_job_at_once(studio: Studio, where:
     if where == "before":
         studio.filmer.refusals.append(Unsupported("This portrait has no mouth."))
     else:
-        studio.filmer.failure = VideoFailed(code="unsupported", message="This portrait has no mouth.", retryable=False)
+        studio.filmer.failure = VideoFailed(code="out_of_memory", message="Too large.", retryable=False)
     studio.start(studio.dispatcher())
     video = await studio.order()
     await studio.reached(video.id, "failed")
     seen = await studio.film.get(ANNA, video.id)
     assert seen.error is not None
-    assert (seen.error.code, seen.error.message) == ("unsupported", "This portrait has no mouth.")
+    told = {"before": ("unsupported", "This portrait has no mouth."), "inside": ("out_of_memory", "Too large.")}
+    assert (seen.error.code, seen.error.message) == told[where]
     assert studio.filmer.started <= 1
+
+
+async def test_a_predictor_that_goes_away_in_the_middle_costs_an_attempt(studio: Studio) -> None:
+    """Otherwise a job that kills its predictor would be tried for ever."""
+    studio.filmer.lost_at = (2, Unavailable("Shutting down."))
+    studio.start(studio.dispatcher())
+    video = await studio.order()
+    job = await studio.reached(video.id, "failed")
+    assert job.attempts == job.max_attempts
 
 
 async def test_a_bug_fails_the_job_and_not_the_dispatcher(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
@@ -438,7 +448,7 @@ async def test_a_finished_film_waits_for_redis_to_come_back() -> None:
             server.start()
             studio.filmer.released.set()
             async with asyncio.timeout(10):
-                while studio.jobs.completed != [video.id]:  # noqa: ASYNC110 - nothing signals it
+                while studio.jobs.completed != [video.id]:
                     await asyncio.sleep(0.02)
             assert studio.filmer.started == 1  # nothing was done twice
             await redis.connection_pool.disconnect()

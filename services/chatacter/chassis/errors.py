@@ -132,3 +132,14 @@ class Misconfigured(ChatacterError):
     """The operator has to change a setting; the message says which and how."""
 
     code: ClassVar[str] = "misconfigured"
+
+
+def named(code: str) -> type[ChatacterError] | None:
+    """Return the error of a code, so that one which travelled can be raised as itself; None for an unknown code."""
+    waiting: list[type[ChatacterError]] = [ChatacterError]
+    while waiting:
+        kind = waiting.pop()
+        if kind.code == code:
+            return kind
+        waiting += (below for below in kind.__subclasses__() if below.__module__ == __name__)
+    return None

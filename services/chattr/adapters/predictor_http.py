@@ -185,13 +185,14 @@ class PredictorHttp:
         told = body.get("error")
         told = told if isinstance(told, dict) else body
         code = str(told.get("code") or str(body.get("type", "")).rpartition(":")[2].replace("-", "_"))
-        kind = KINDS.get(code) or BY_STATUS.get(status, errors.UpstreamFailed)
+        known = errors.named(code)
+        kind = known or BY_STATUS.get(status, errors.UpstreamFailed)
         if issubclass(kind, errors.Unauthenticated | errors.Forbidden):
             return errors.Misconfigured(self._say(NO_ENTRY))
         if kind is errors.ChatacterError:
             kind = errors.UpstreamFailed
         message = told.get("message") or told.get("detail")
-        if code not in KINDS or kind is errors.UpstreamFailed or not isinstance(message, str):
+        if known is None or kind is errors.UpstreamFailed or not isinstance(message, str):
             message = FAILED.format(name=self.name, status=status)
         wait = retry_after if retry_after is not None else number(told.get("retry_after"))
         param = told.get("param")
@@ -201,16 +202,6 @@ class PredictorHttp:
         return sentence.format(name=self.name, setting=self._setting)
 
 
-def kinds_below(kind: type[errors.ChatacterError]) -> Iterator[type[errors.ChatacterError]]:
-    """List an error and everything under it."""
-    yield kind
-    for below in kind.__subclasses__():
-        if below.__module__ == errors.__name__:
-            yield from kinds_below(below)
-
-
-# How an error that travelled as a body becomes itself again.
-KINDS: Final = {kind.code: kind for kind in kinds_below(errors.ChatacterError)}
 BY_STATUS: Final[Mapping[int, type[errors.ChatacterError]]] = {
     401: errors.Unauthenticated,
     403: errors.Forbidden,

@@ -198,18 +198,22 @@ async def patient(
             else:
                 report.at(phase, report.progress)
                 yield first
-                async for item in items:
-                    yield item
+                try:
+                    async for item in items:
+                        yield item
+                except errors.Unavailable as error:  # it had begun: an attempt that failed, not one still to be made
+                    raise errors.UpstreamFailed(error.message) from error
                 return
         report.at(WAITING, report.progress)
         await asyncio.sleep(wait)
 
 
 def failure_of(event: VideoFailed) -> errors.ChatacterError:
-    """Turn a predictor's failure into our error: one that passes, or one that stays."""
+    """Turn a predictor's failure into our error: one that passes, or the one that it names."""
     if event.retryable:
         return errors.UpstreamFailed(event.message)
-    return errors.Unsupported(event.message)
+    kind = errors.named(event.code)
+    return errors.Unsupported(event.message) if kind is None or kind.retryable else kind(event.message)
 
 
 def finished_wav(data: bytes) -> bytes:
