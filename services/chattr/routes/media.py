@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import NotBuilt, NotFound
+from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, opened
 from chatacter.contracts.speech import MEDIA_TYPES, SpeechRequest, VoiceList
 from chatacter.contracts.video_job import DemandReport, JobList, JobView, ModelDemand
-from chattr.dependencies import AssetsDep, DemandDep, JobsDep, OwnerDep, SpeakDep
+from chattr.dependencies import AssetsDep, JobsDep, OutstandingDep, OwnerDep, SpeakDep
 from chattr.ports.jobs import Job, Modality, Order
 from chattr.routes.download import download, found
 from chattr.routes.idempotency import IdempotentRoute
@@ -34,7 +35,7 @@ NO_TRANSCRIPTION = "Speech is not transcribed yet."
 async def speak(body: SpeechRequest, owner: OwnerDep, use_case: SpeakDep) -> Response:
     """Say something; `voice` is a voice or a character. Sound streams as it is made."""
     media_type = SSE if body.stream_format == "sse" else MEDIA_TYPES[body.response_format]
-    return await opened(use_case.speak(owner, body), media_type)
+    return await opened(use_case.speak(owner, body), media_type, HEADERS)
 
 
 @speech.post("/v1/audio/transcriptions")
@@ -96,12 +97,10 @@ async def cancel_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
 
 @inside.get("/demand")
 async def demand(
-    jobs: JobsDep, held: DemandDep, modality: Literal["speech", "video"] | None = None, model: str | None = None
+    outstanding: OutstandingDep, modality: Literal["speech", "video"] | None = None, model: str | None = None
 ) -> DemandReport:
     """Say how much work is queued or running, for everything or for what the query names."""
-    counts = dict(await jobs.outstanding())
-    for kind, number in (await held.outstanding()).items():
-        counts[kind] = counts.get(kind, 0) + number
+    counts = await outstanding.count()
     asked = [
         ModelDemand(modality=kind, model=name, outstanding=number)
         for (kind, name), number in sorted(counts.items())
