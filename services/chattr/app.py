@@ -3,18 +3,19 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
 
 from chatacter.chassis import plugins
 from chatacter.chassis.app import Service, build
-from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import EMBEDDED_MODEL, compose
 from chattr.routes import admin, characters, conversations, inference, live, media, memories, openai, videos
 from chattr.settings import ChattrSettings
+from chattr.usecases.outstanding import Outstanding
 
 ROUTERS = (
     openai.router,
@@ -27,9 +28,6 @@ ROUTERS = (
     inference.router,
     admin.router,
 )
-
-
-NO_GRADIO: Final = "The page needs Gradio: pip install 'chatacter[ui]', or set ENABLE_UI=false."
 
 
 def create_app(settings: ChattrSettings | None = None) -> FastAPI:
@@ -51,11 +49,18 @@ def create_app(settings: ChattrSettings | None = None) -> FastAPI:
         lifespan=lifespan,
         routers=[*ROUTERS, *product_routers()],
         telemetry=telemetry,
+        before_metrics=refresh_outstanding,
     )
     app = build(service, settings)
     if settings.enable_ui:
         show_page(app, settings)
     return app
+
+
+async def refresh_outstanding(request: Request) -> None:
+    """Read what the gauge of outstanding work shows, at the moment of the scrape."""
+    outstanding: Outstanding = request.state.outstanding
+    await outstanding.refresh()
 
 
 def about(settings: ChattrSettings) -> Mapping[str, Any]:
@@ -70,10 +75,8 @@ def about(settings: ChattrSettings) -> Mapping[str, Any]:
 
 def show_page(app: FastAPI, settings: ChattrSettings) -> None:
     """Serve the page at `/`. It is a client like any other, so it is told where this process answers."""
-    try:
+    with plugins.needing("The page (ENABLE_UI)"):
         from chattr.ui.mounting import mount  # noqa: PLC0415  # needs the extra `ui`
-    except ModuleNotFoundError as error:
-        raise Misconfigured(NO_GRADIO) from error
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
     host = everywhere.get(settings.host) or (f"[{settings.host}]" if ":" in settings.host else settings.host)
     mount(app, f"http://{host}:{settings.port}")

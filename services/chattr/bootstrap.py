@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from chatacter.chassis import plugins
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
@@ -32,7 +33,6 @@ from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget, stable_prefix
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
-from chattr.ports.demand import Demand
 from chattr.ports.embedder import Embedder
 from chattr.ports.jobs import Jobs, Modality
 from chattr.ports.language import LanguageModel
@@ -47,6 +47,7 @@ from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
 from chattr.usecases.live import Live
+from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Indexer, Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.speak import Speak
@@ -97,7 +98,7 @@ class Chattr:
     session_log: SessionLog
     jobs: Jobs
     assets: Assets
-    demand: Demand
+    outstanding: Outstanding
     idempotency: IdempotencyStore
     speaker: Speaker | None
     filmer: Filmer | None
@@ -153,7 +154,7 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
             session_log=stores.session_log,
             jobs=stores.jobs,
             assets=assets,
-            demand=stores.demand,
+            outstanding=Outstanding(stores.jobs, stores.demand, telemetry.meter),
             idempotency=stores.idempotency,
             speaker=speaker,
             filmer=predictors.filmer,
@@ -220,7 +221,8 @@ async def open_language(
         provider = OpenAILanguageModel(name=model.name, url=model.url, api_key=model.api_key)
         health.tell("model", provider.check)
         return await stack.enter_async_context(provider)
-    from chattr.adapters.local_llm import LocalLanguageModel  # noqa: PLC0415  # needs the extra `embedded`
+    with plugins.needing("The embedded language model (MODEL__URL is unset)"):
+        from chattr.adapters.local_llm import LocalLanguageModel  # noqa: PLC0415  # needs the extra `embedded`
 
     local = LocalLanguageModel(
         store=ModelStore(settings.models_dir),
@@ -258,7 +260,8 @@ async def open_index(
     """Connect to Qdrant, or open its engine in this process."""
     database = settings.vector_database
     if database.url is None:
-        from chattr.adapters.edge_memory import EdgeMemory  # noqa: PLC0415  # needs the extra `embedded`
+        with plugins.needing("Qdrant's engine (VECTOR_DATABASE__URL is unset)"):
+            from chattr.adapters.edge_memory import EdgeMemory  # noqa: PLC0415  # needs the extra `embedded`
 
         edge = EdgeMemory(settings.chatacter_home / "memory", dimensions=embedder.dimensions)
         return await stack.enter_async_context(edge)

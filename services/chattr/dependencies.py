@@ -10,7 +10,6 @@ from chatacter.chassis.errors import InvalidInput
 from chattr.domain.identity import PERSON, Owner
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
-from chattr.ports.demand import Demand
 from chattr.ports.jobs import Jobs
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
@@ -18,6 +17,7 @@ from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
+from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
 from chattr.usecases.speak import Speak
@@ -117,9 +117,9 @@ def assets(connection: HTTPConnection) -> Assets:
     return found
 
 
-def demand(connection: HTTPConnection) -> Demand:
-    """Return the counter of requests in flight."""
-    found: Demand = connection.state.demand
+def outstanding(connection: HTTPConnection) -> Outstanding:
+    """Return the count of work."""
+    found: Outstanding = connection.state.outstanding
     return found
 
 
@@ -136,4 +136,4 @@ FilmDep = Annotated[Film, Depends(film)]
 InferDep = Annotated[Infer, Depends(infer)]
 JobsDep = Annotated[Jobs, Depends(jobs)]
 AssetsDep = Annotated[Assets, Depends(assets)]
-DemandDep = Annotated[Demand, Depends(demand)]
+OutstandingDep = Annotated[Outstanding, Depends(outstanding)]

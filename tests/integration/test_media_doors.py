@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from openai import AsyncOpenAI, NotFoundError, UnprocessableEntityError
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
 
@@ -34,6 +35,7 @@ from chattr.routes import inference, media, videos
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
+from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.speak import Speak
 from tests.predictor_server import Seen, predictor_app
 from tests.served import served
@@ -90,7 +92,7 @@ class Rooms:
                 "infer": Infer({"speech": kserve} if enabled else {}, demand, seconds=30),
                 "jobs": jobs,
                 "assets": assets,
-                "demand": demand,
+                "outstanding": Outstanding(jobs, demand, NoOpMeterProvider().get_meter("test")),
                 "idempotency": RedisIdempotency(redis, ttl=600),
             }
             url = await stack.enter_async_context(served(await asyncio.to_thread(application, state)))

@@ -1,6 +1,6 @@
 """The application every service is: errors, auth, limits, CORS, telemetry, probes and metrics around its routers."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis import problems
@@ -35,6 +36,8 @@ class Service:
     lifespan: Lifespan
     routers: Sequence[APIRouter]
     telemetry: Telemetry
+    before_metrics: Callable[[Request], Awaitable[None]] | None = None
+    """Called before metrics are read, to fetch what gauges show."""
     probes: Sequence[APIRouter] = ()
     """Further routes that the kubelet asks: open, like `/livez`, so they may tell nothing but a state."""
 
@@ -56,7 +59,7 @@ def build(service: Service, settings: ServiceSettings) -> FastAPI:
         app.include_router(router)
     for open_router in (probes(service.health), *service.probes):
         app.router.routes.extend(open_router.routes)
-    app.include_router(operations(app, service.telemetry, metrics=settings.enable_metrics))
+    app.include_router(operations(app, service, metrics=settings.enable_metrics))
     problems.install(app)
     guard(app, service, settings)
     return app
@@ -102,7 +105,7 @@ def guard(app: FastAPI, service: Service, settings: ServiceSettings) -> None:
     )
 
 
-def operations(app: FastAPI, telemetry: Telemetry, *, metrics: bool) -> APIRouter:
+def operations(app: FastAPI, service: Service, *, metrics: bool) -> APIRouter:
     """Make the doors for those who run the service."""
     router = APIRouter(include_in_schema=False)
 
@@ -113,7 +116,10 @@ def operations(app: FastAPI, telemetry: Telemetry, *, metrics: bool) -> APIRoute
     if metrics:
 
         @router.get("/metrics", dependencies=[Depends(scope("inside"))])
-        def prometheus() -> Response:
-            return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
+        async def prometheus(request: Request) -> Response:
+            if service.before_metrics is not None:
+                await service.before_metrics(request)
+            text = await anyio.to_thread.run_sync(generate_latest, service.telemetry.registry)
+            return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -1,6 +1,7 @@
 """Plugins by entry point. Only what is configured is imported, and it fails loudly."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Literal
 
@@ -43,9 +44,16 @@ def load_all(group: Group) -> Iterator[tuple[str, Any]]:
 
 def load_point(point: EntryPoint) -> Any:
     """Import what an entry point names. Raises `Misconfigured` with the install line of a missing package."""
-    try:
+    with needing(f"The plugin {point.name!r}"):
         return point.load()
+
+
+@contextmanager
+def needing(what: str) -> Iterator[None]:
+    """Import within this block; a missing package is told as `Misconfigured`, with the line that installs it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         hint = f"pip install 'chatacter[{extra}]'" if extra else f"pip install {error.name}"
-        raise Misconfigured(f"The plugin {point.name!r} needs {error.name!r}: {hint}") from error
+        raise Misconfigured(f"{what} needs {error.name!r}: {hint}") from error

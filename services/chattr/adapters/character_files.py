@@ -28,7 +28,8 @@ def built_in() -> dict[str, Character]:
 def portraits() -> dict[str, bytes]:
     """Read the layered portraits (SVG) that come with Chattr, by name. Blocks."""
     folder = resources.files("chattr") / "characters" / "portraits"
-    return {file.name.removesuffix(".svg"): file.read_bytes() for file in folder.iterdir() if file.name.endswith(".svg")}
+    files = (file for file in folder.iterdir() if file.name.endswith(".svg"))
+    return {file.name.removesuffix(".svg"): file.read_bytes() for file in files}
 
 
 def from_path(path: Path) -> dict[str, Character]:

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final, Protocol
 
 from chattr.domain.memory import Memory, Recalled
@@ -116,18 +117,17 @@ def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: in
     Left out: what says the same as a better one or only repeats the question, and what is noise beside the best. One
     place is kept for the best by meaning alone.
     """
-    telling = list(distinct(recalled, question, stem))
-    kept = telling[: limit - 1]
-    rest = sorted(telling[limit - 1 :], key=lambda one: -one.dense)
-    return kept + rest[:1]
-
-
-def distinct(recalled: Sequence[Recalled], question: str, stem: Stem) -> Iterator[Recalled]:
-    """Yield what tells something: neither noise nor the question nor what a better one said."""
+    floor = max(UNRELATED, SHARE_OF_BEST * recalled[0].score) if recalled else 0.0
+    telling = [one for one in recalled if one.score >= floor]
     said = {key_of(question, stem)}
+    kept = list(islice(distinct(telling, said, stem), limit - 1))
+    rest = sorted((one for one in telling if one not in kept), key=lambda one: -one.dense)
+    return kept + list(islice(distinct(rest, said, stem), 1))
+
+
+def distinct(recalled: Iterable[Recalled], said: set[frozenset[str]], stem: Stem) -> Iterator[Recalled]:
+    """Yield what is not in `said` already, and add it there."""
     for one in recalled:
-        if one.score < max(UNRELATED, SHARE_OF_BEST * recalled[0].score):
-            return
         key = key_of(one.memory.text, stem)
         if key not in said:
             said.add(key)

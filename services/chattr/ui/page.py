@@ -111,7 +111,7 @@ class Page:
                 self.stop = gr.Button("Stop", variant="stop", scale=1, min_width=88, visible=False, elem_id="stop")
 
     def _about(self) -> None:
-        with gr.Accordion("Who answers here?", open=False, elem_id="about"):
+        with gr.Accordion(words.WHO, open=False, elem_id="about") as self.about:
             self.who = gr.Markdown(words.UNKNOWN)
             self.provider = gr.HTML(
                 {},
@@ -159,6 +159,7 @@ class Page:
             self.message,
             self.send,
             self.stop,
+            self.about,
             self.who,
             self.provider,
         ]
@@ -180,6 +181,7 @@ class Page:
             **self._sat(seat, memory),
             self.door: gr.Row(visible=False),
             self.who: "\n\n".join([words.who_answers(health), *(f"- {each}" for each in words.missing(health))]),
+            self.about: gr.Accordion(label=words.SMALL if words.embedded(health) else words.WHO),
             self.provider: gr.HTML(visible=words.embedded(health)),
             self.aloud: gr.Checkbox(
                 value=seat.speech_model is not None,

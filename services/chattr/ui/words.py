@@ -22,6 +22,8 @@ PROVIDER: Final = (
     "**{model} answers here**, a model of the provider that this server is set to. What you write is sent there. "
     "It plays a part, and it can be wrong about facts and about real people."
 )
+WHO: Final = "Who answers here?"
+SMALL: Final = "A very small model answers here. What that means, and how to connect a better one"
 UNKNOWN: Final = "**A language model answers here.** It plays a part, and it can be wrong about facts and real people."
 AWAY: Final = "The server does not answer. It may still be starting: reload the page in a moment."
 KEY_WANTED: Final = "This server wants an API key. Ask its operator for one, and enter it below."
