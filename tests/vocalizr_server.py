@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-from tests.served import served
 
+from tests.served import served
 from vocalizr.app import application
 from vocalizr.backend import SpeechBackend, SpeechChunk, Utterance
 from vocalizr.backends.fake import FakeSpeech
@@ -70,5 +70,5 @@ async def metric(client: httpx.AsyncClient, name: str) -> float:
 async def until_metric(client: httpx.AsyncClient, name: str, value: float) -> None:
     """Ask until a metric has a value."""
     async with asyncio.timeout(SECONDS):
-        while await metric(client, name) != value:  # noqa: ASYNC110 - the other side cannot signal an event here
+        while await metric(client, name) != value:
             await asyncio.sleep(0.005)

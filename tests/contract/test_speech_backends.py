@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from tests.served import served
 
 from chatacter.chassis.errors import InvalidInput
 from chatacter.models.store import ModelStore
 from chatacter.serving.work import streamed
+from tests.served import served
 from vocalizr.app import application
 from vocalizr.backend import SpeechBackend, SpeechChunk, Utterance
 from vocalizr.backends.fake import FakeSpeech

@@ -13,9 +13,9 @@ import httpx
 import numpy as np
 import pytest
 from pydantic import SecretStr
+
 from tests.vocalizr_server import Held, vocalizr
 from tests.waiting import until
-
 from vocalizr.backends.fake import RATE, FakeSpeech
 
 pytestmark = pytest.mark.integration

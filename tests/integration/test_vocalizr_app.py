@@ -11,12 +11,12 @@ from typing import Any
 import av
 import httpx
 import pytest
-from tests.vocalizr_server import Held, metric, until_answered, until_metric, vocalizr
-from tests.waiting import until
 
 from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
 from chatacter.contracts.speech import MEDIA_TYPES
+from tests.vocalizr_server import Held, metric, until_answered, until_metric, vocalizr
+from tests.waiting import until
 from vocalizr.backends.fake import RATE, FakeSpeech
 
 pytestmark = pytest.mark.integration

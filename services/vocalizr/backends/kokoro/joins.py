@@ -15,8 +15,8 @@ AFTER: Final = {".": 0.32, "!": 0.32, "?": 0.32, "…": 0.4, ",": 0.16, ";": 0.2
 AFTER_WORD: Final = 0.06
 AT_END: Final = 0.25
 FADE: Final = 0.005
-QUIET: Final = 0.01
-PAUSES: Final = frozenset(' ;:,.!?—…"()“”')
+# Kokoro's silence is under 0.001, its faintest sounds over this.
+QUIET: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +50,12 @@ def joined(spoken: Spoken, symbols: str, clock: float, *, last: bool) -> SpeechC
 
 
 def edges(spoken: Spoken, symbols: str, *, last: bool) -> Cut:
-    """Choose what to keep: only silence is cut away, and only where the edge symbols and final marks are."""
+    """Choose what to keep: only silence is cut away."""
     loud = np.flatnonzero(np.abs(spoken.samples) > QUIET)
     total = spoken.samples.size
     if not loud.size:
         return Cut(0, total, 0)
-    ends = np.cumsum(spoken.durations)
-    tail = len(symbols)
-    while tail > 0 and symbols[tail - 1] in PAUSES:
-        tail -= 1
-    first_sound = min(int(loud[0]), int(ends[0]))
-    last_sound = max(int(loud[-1]) + 1, int(ends[tail]))
+    first_sound, last_sound = int(loud[0]), int(loud[-1]) + 1
     mark = symbols.rstrip('")”')[-1:] if symbols else ""
     pause = round((AT_END if last else AFTER.get(mark, AFTER_WORD)) * SAMPLE_RATE)
     begin = max(0, first_sound - round(BEFORE * SAMPLE_RATE))
