@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from chatacter.chassis import plugins
 from chatacter.chassis.health import Health
+from chatacter.chassis.tasks import stopped
 from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
 from chattr.adapters import character_files
@@ -332,9 +333,4 @@ def run_dispatcher(stack: AsyncExitStack, made: list[Dispatcher]) -> None:
 def run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
     """Run something for as long as the stack is open."""
     task = asyncio.create_task(work)
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    stack.push_async_callback(stop)
+    stack.push_async_callback(stopped, task)

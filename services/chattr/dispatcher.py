@@ -16,6 +16,7 @@ from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
 from chatacter.chassis.errors import ChatacterError, Unavailable
+from chatacter.chassis.tasks import stopped
 from chattr.ports.jobs import JobError, Jobs, Lease, LeaseLost, Modality
 from chattr.usecases.filming import WAITING, Report
 
@@ -24,7 +25,6 @@ logger = logging.getLogger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Quote the job's id when you report it."
 POLL_SECONDS: Final = 1.0
 HAND_BACK_SECONDS: Final = 5.0
-CANCEL_AGAIN_SECONDS: Final = 2.0
 LONGEST_RETRY: Final = 60.0
 
 
@@ -184,8 +184,7 @@ class Dispatcher:
     async def _beat(self, running: Running) -> None:
         """Keep the lease until the work is over; ends before it when the lease is lost.
 
-        A store that is away is asked again: the fence stands whatever happens meanwhile. Nothing is cancelled here:
-        redis-py under Python 3.11 can swallow a cancellation.
+        A store that is away is asked again: the fence stands whatever happens meanwhile.
         """
         while not running.over.is_set():
             report = running.report
@@ -266,13 +265,6 @@ async def within(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         return
-
-
-async def stopped(work: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait for its end; again where a library swallowed the first cancellation."""
-    while not work.done():
-        work.cancel()
-        await asyncio.wait({work}, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def until_signalled(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:

@@ -91,7 +91,7 @@ class RedisDemand:
         }
 
     async def _keep(self, kind: str, ticket: str, over: asyncio.Event) -> None:
-        """Renew the ticket until the request is over. Not cancelled: redis-py under Python 3.11 can swallow that."""
+        """Renew the ticket until the request is over. Not cancelled: see `chassis.tasks`."""
         while not over.is_set():
             try:
                 async with asyncio.timeout(self._ttl / 3):
