@@ -16,10 +16,8 @@ from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection
 from chattr.ports.memory import (
-    CHARACTER,
-    CONVERSATION,
     CREATED_AT,
-    PERSON,
+    KEYWORDS,
     TENANT,
     Candidate,
     Comparison,
@@ -127,6 +125,7 @@ class EdgeMemory:
             if not place.exists():
                 self._create(place)
             self._shard = edge.EdgeShard.load(str(place), self._config())
+            index(self._shard)
         except Exception as error:
             raise Misconfigured(
                 f"The memory in {place} cannot be opened: it is damaged, or made for another embedder. Move it away "
@@ -138,10 +137,6 @@ class EdgeMemory:
         making = place.with_suffix(".new")
         shutil.rmtree(making, ignore_errors=True)
         shard = edge.EdgeShard.create(str(making), self._config())
-        for name in (TENANT, PERSON, CHARACTER, CONVERSATION):
-            schema = edge.KeywordIndexParams(is_tenant=name == TENANT)
-            shard.update(edge.UpdateOperation.create_field_index(name, schema))
-        shard.update(edge.UpdateOperation.create_field_index(CREATED_AT, edge.PayloadSchemaType.Float))
         shard.flush()
         shard.close()
         making.rename(place)
@@ -150,6 +145,10 @@ class EdgeMemory:
         return edge.EdgeConfig(
             vectors={DENSE: edge.EdgeVectorParams(size=self._dimensions, distance=edge.Distance.Cosine)},
             sparse_vectors={TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+            # The engine's own values, but for one thread: somebody may be waiting for a reply beside it.
+            hnsw_config=edge.HnswIndexConfig(
+                m=16, ef_construct=100, full_scan_threshold=10_000, max_indexing_threads=1
+            ),
         )
 
     async def _close(self) -> None:
@@ -168,6 +167,14 @@ class EdgeMemory:
         finally:
             if lock is not None:
                 os.close(lock)
+
+
+def index(shard: edge.EdgeShard) -> None:
+    """Make the payload indexes that are missing."""
+    wanted: dict[str, Any] = {name: edge.KeywordIndexParams(is_tenant=name == TENANT) for name in KEYWORDS}
+    wanted[CREATED_AT] = edge.PayloadSchemaType.Float
+    for name in wanted.keys() - shard.info().payload_schema.keys():
+        shard.update(edge.UpdateOperation.create_field_index(name, wanted[name]))
 
 
 def filter_of(wanted: Sequence[Condition]) -> edge.Filter:

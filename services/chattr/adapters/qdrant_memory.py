@@ -19,10 +19,8 @@ from chatacter.chassis.telemetry import outgoing_headers
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection
 from chattr.ports.memory import (
-    CHARACTER,
-    CONVERSATION,
     CREATED_AT,
-    PERSON,
+    KEYWORDS,
     TENANT,
     Candidate,
     Comparison,
@@ -125,7 +123,7 @@ class QdrantMemory:
             if not await self._client.collection_exists(self._collection):
                 await self._create()
             await self._check()
-            for name in (TENANT, PERSON, CHARACTER, CONVERSATION):
+            for name in KEYWORDS:
                 schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=name == TENANT)
                 await self._client.create_payload_index(self._collection, name, schema)
             await self._client.create_payload_index(self._collection, CREATED_AT, models.PayloadSchemaType.FLOAT)

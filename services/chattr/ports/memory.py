@@ -19,6 +19,8 @@ EMBEDDER: Final = "embedder"
 CHARACTER: Final = "character_id"
 CONVERSATION: Final = "conversation_id"
 CREATED_AT: Final = "created_at"
+# Every field that a query compares has an index: without one the engine reads the payload of each memory.
+KEYWORDS: Final = (TENANT, PERSON, EMBEDDER, CHARACTER, CONVERSATION)
 
 EVERYTHING: Final = Selection()
 
