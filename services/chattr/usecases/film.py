@@ -1,7 +1,6 @@
 """Videos as clients see them: ordered, listed, fetched, removed. The work itself is `filming`."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -209,7 +208,7 @@ def decoded(url: str) -> Picture:
     head, _, body = url.partition(",")
     try:
         return Picture(base64.b64decode(body, validate=True), head.removeprefix("data:").partition(";")[0].lower())
-    except binascii.Error as error:
+    except ValueError as error:  # not base64, or not even ASCII
         raise InvalidInput(BAD_BASE64) from error
 
 
