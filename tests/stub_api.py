@@ -38,7 +38,9 @@ class State:
     voice: bool = True
     film: bytes = b""
     checks: dict[str, str] = field(default_factory=lambda: {"records": "ok", "language_model": "ok"})
-    answers: dict[str, Any] = field(default_factory=lambda: {"kind": "embedded", "model": "qwen2.5-coder-0.5b-instruct"})
+    answers: dict[str, Any] = field(
+        default_factory=lambda: {"kind": "embedded", "model": "qwen2.5-coder-0.5b-instruct"}
+    )
     seen: list[tuple[str, str, Any]] = field(default_factory=list)
     replies: dict[str, list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
@@ -71,7 +73,7 @@ def stub(state: State) -> FastAPI:  # noqa: C901, PLR0915 - one function a door,
 
     @app.get("/api/v1/health")
     async def health() -> dict[str, Any]:
-        return {"status": "ok", "checks": state.checks, "answers": state.answers}
+        return {"status": "ok", "checks": state.checks, "answers": state.answers, "default_character": "ada"}
 
     @app.get("/api/v1/characters")
     async def characters() -> dict[str, Any]:
@@ -169,7 +171,11 @@ def stub(state: State) -> FastAPI:  # noqa: C901, PLR0915 - one function a door,
     @app.get("/v1/videos/video_1")
     async def filmed() -> dict[str, Any]:
         state.polls += 1
-        steps = {1: ("in_progress", "speaking", 10), 2: ("in_progress", "filming", 40), 3: ("in_progress", "filming", 80)}
+        steps = {
+            1: ("in_progress", "speaking", 10),
+            2: ("in_progress", "filming", 40),
+            3: ("in_progress", "filming", 80),
+        }
         return video(*steps.get(state.polls, ("completed", "completed", 100)))
 
     @app.get("/v1/videos/video_1/content")

@@ -70,6 +70,7 @@ def about(settings: ChattrSettings) -> Mapping[str, Any]:
         "answers": {"kind": "embedded" if settings.embedded_model else "provider", "model": name},
         "voice": settings.enable_voice_generation,
         "video": settings.enable_video_generation,
+        "default_character": settings.default_character,
     }
 
 

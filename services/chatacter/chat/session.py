@@ -44,7 +44,9 @@ class Chat:
         self._cast = await self._api.characters()
         if self.session is not None and wanted is None:
             wanted = await self._whose(self.session)
-        self.switch(wanted or str(self._cast[0]["id"]), keep_session=True)
+        if wanted is None:
+            wanted = str((await self._api.health()).get("default_character") or self._cast[0]["id"])
+        self.switch(wanted, keep_session=True)
 
     async def _whose(self, session: str) -> str | None:
         try:

@@ -6,7 +6,8 @@ from typing import Final
 # An end of a sentence: marks, closing quotes or brackets, then a space. Ideographic marks need no space.
 END: Final = re.compile(r"""([.!?…]+["'”’)\]*_]*)(?=\s)|([。！？]+)|(\n+)""")
 NOT_AN_END: Final = re.compile(
-    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|No|vs|etc|e\.g|i\.e|cf|approx|Capt|Lt|Gen|Col|[A-Z]|\d+)\.$"
+    r"(?:^|[\s(\"'“])(?:Mr|Mrs|Ms|Dr|Prof|St|Sr|Jr|No|vs|etc|e\.g|i\.e|cf|approx|Capt|Lt|Gen|Col|[A-Z])\.$"
+    r"|(?:^|\n)\s*\d+\.$"
 )
 MARKUP: Final = re.compile(r"[*_`#>]+")
 FIRST_CLAUSE: Final = re.compile(r"[,;:—–](?=\s)")

@@ -85,7 +85,8 @@ class Seat:
         self.cast = [someone(each, faces.get(each["id"])) for each in found]
         if not self.cast:
             raise ClientError(NOBODY)
-        chosen = next((each for each in self.cast if each.id == wanted), self.cast[0])
+        wishes = (wanted, self.health.get("default_character"), self.cast[0].id)
+        chosen = next(each for wish in wishes for each in self.cast if each.id == wish)
         await self.face(chosen.id, sessions.get(chosen.id))
 
     async def face(self, character: str, session: str | None) -> None:
