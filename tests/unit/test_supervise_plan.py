@@ -56,6 +56,14 @@ def test_another_installed_language_model_can_be_chosen(monkeypatch: pytest.Monk
     assert up.models(told, Lock.read())[0] == "smollm2-135m-instruct"
 
 
+def test_a_larger_language_model_needs_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Lock.read()
+    small = up.memory(settings(monkeypatch), lock)
+    assert 2 * GIGABYTE < small < 3 * GIGABYTE
+    assert up.memory(settings(monkeypatch, MODEL__NAME="qwen2.5-coder-1.5b-instruct"), lock) > small + 0.9 * GIGABYTE
+    assert up.memory(settings(monkeypatch, MODEL__URL="http://llm/v1", ENABLE_VIDEO_GENERATION="false"), lock) < 1.2e9
+
+
 def test_only_chattr_listens_beyond_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     told = settings(monkeypatch, HOST="0.0.0.0", CHATTR_PORT="9000")
     processes = {process.name: process for process in up.services(told, {"SERVICE_TOKEN": "t"})}

@@ -22,9 +22,8 @@ from chatacter.supervise.supervisor import Failed, Supervisor, say
 
 LOOPBACK: Final = "127.0.0.1"
 EVERYWHERE: Final = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 - where to reach a service that listens there
-MEGABYTE: Final = 1_000_000
-# What each process takes once its models are loaded, in MB, measured; see benchmarks/RESULTS.md.
-MEMORY: Final = {"Chattr": 900, "a language model here": 600, "Vocalizr": 750, "Visualizr": 500}
+# What each process takes once its models are loaded and work, measured; the language model in its process comes on top.
+MEMORY: Final = {"Chattr": 400_000_000, "Vocalizr": 750_000_000, "Visualizr": 400_000_000}
 
 
 def up() -> None:
@@ -51,11 +50,11 @@ def run(settings: LauncherSettings) -> int:
     with ExitStack() as stack:
         stack.enter_context(preflight.alone(home))
         preflight.ports_are_free(settings.host, ports(settings))
-        warning = preflight.memory_warning(memory(settings), preflight.available_memory())
+        lock = Lock.read()
+        warning = preflight.memory_warning(memory(settings, lock), preflight.available_memory())
         if warning:
             say(warning)
-        store, lock = ModelStore(home / "models"), Lock.read()
-        installer(store, lock).install(models(settings, lock))
+        installer(ModelStore(home / "models"), lock).install(models(settings, lock))
         shared = {
             "CHATACTER_HOME": str(home),
             "SERVICE_TOKEN": token(settings),
@@ -86,10 +85,10 @@ def ports(settings: LauncherSettings) -> dict[str, tuple[str, int]]:
     return found
 
 
-def memory(settings: LauncherSettings) -> int:
-    """Return how many bytes the services will take."""
-    names = [*ports(settings), *([] if settings.model.url else ["a language model here"])]
-    return sum(MEMORY[name] for name in names) * MEGABYTE
+def memory(settings: LauncherSettings, lock: Lock) -> int:
+    """Return how many bytes the services will take; a language model takes half as much again as its file."""
+    language = 0 if settings.model.url else lock.model(models(settings, lock)[0]).bytes * 3 // 2
+    return language + sum(MEMORY[name] for name in ports(settings))
 
 
 def models(settings: LauncherSettings, lock: Lock) -> tuple[str, ...]:
