@@ -195,22 +195,28 @@ class Reply:
         return draft.writer.event(COMPLETED, completed(scene, draft.outcome))
 
     async def _prompt(self, scene: Scene) -> Prompt:
-        recalled = await self._recalled(scene)
+        bare = self._assembled(scene, ())
+        recalled = await self._recalled(scene, bare)
         if recalled.told:
             scene.told.append(recalled.told)
+        return self._assembled(scene, recalled.items) if recalled.items else bare
+
+    def _assembled(self, scene: Scene, recalled: Sequence[str]) -> Prompt:
         return assemble(
             scene.character,
             scene.turns(),
             scene.ask.text,
-            recalled=recalled.items,
+            recalled=recalled,
             instructions=scene.ask.instructions,
             budget=self._budget,
         )
 
-    async def _recalled(self, scene: Scene) -> Recollection:
+    async def _recalled(self, scene: Scene, bare: Prompt) -> Recollection:
+        """Recall what the prompt does not hold anyway; what fell out of its window may come back."""
         if self._remember is None:
             return Recollection((), None)
-        exclude = [message.id for message in scene.history]
+        held = "\n".join(message["content"] for message in bare.messages)
+        exclude = [message.id for message in scene.history if message.content.strip() in held]
         deadline = Deadline.after(RECALL_SECONDS)
         return await self._remember.recall(scene.owner, scene.character.id, scene.ask.text, exclude, deadline)
 

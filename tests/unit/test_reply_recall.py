@@ -1,0 +1,131 @@
+"""What long-term memory does for a reply: it reaches the prompt, also from behind the window; its absence is told."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NoOpTracer
+
+from chatacter.chassis.deadline import Deadline
+from chattr.adapters.fakes.embedder import FakeEmbedder
+from chattr.adapters.fakes.memory import FakeMemory
+from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.adapters.fakes.records import FakeCharacters, FakeConversations
+from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
+from chattr.adapters.snowball_stemmer import english_stemmer
+from chattr.domain.character import Character
+from chattr.domain.identity import Owner
+from chattr.domain.prompt import Budget
+from chattr.ports.language import ChatRequest, Chunk
+from chattr.ports.sessions import COMPLETED, Event
+from chattr.usecases.characters import Cast
+from chattr.usecases.live import Live
+from chattr.usecases.remember import MEMORY_AWAY, Indexer, Remember
+from chattr.usecases.reply import Ask, Reply, Surroundings
+
+pytestmark = pytest.mark.unit
+
+ANN = Owner("acme", "ann")
+ADA = Character(id="ada", name="Ada", personality="Curious.")
+FACT = "my dog is called biscuit"
+
+
+@dataclass
+class Nodder:
+    """A model that nods, and remembers its prompts."""
+
+    name: str = "nodder"
+    asked: list[ChatRequest] = field(default_factory=list)
+
+    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        self.asked.append(request)
+        yield {"choices": [{"index": 0, "delta": {"content": "Noted."}, "finish_reason": "stop"}]}
+
+    async def check(self) -> str | None:
+        return None
+
+
+class Room:
+    """Ada with a memory."""
+
+    def __init__(self, *, recall: bool = True) -> None:
+        self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live(grace=5)
+        embedder, stem = FakeEmbedder(), english_stemmer()
+        self.indexer = Indexer(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem)
+        remember = Remember(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem, tracer=NoOpTracer())
+        around = Surroundings(
+            cast=Cast({"ada": ADA}, {}, FakeCharacters(), default="ada"),
+            language=self.model,
+            remember=remember if recall else None,
+            conversations=FakeConversations(),
+            short_term=FakeShortTerm(),
+            log=FakeSessionLog(),
+        )
+        self.reply = Reply(
+            around,
+            live=self.live,
+            budget=Budget(context_tokens=700, max_tokens=64),
+            timeout=5.0,
+            tracer=NoOpTracer(),
+            meter=NoOpMeterProvider().get_meter("test"),
+        )
+
+    async def say(self, text: str, conversation: str, *, owner: Owner = ANN) -> Event:
+        """Say something, see what is said remembered, and return how the reply ended."""
+        running = await self.reply.start(owner, Ask("ada", text, conversation_id=conversation), detached=True)
+        events = [item.event async for item in running.heard() if item.event is not None]
+        while entries := await self.outbox.take(10):
+            await self.indexer.carry(entries)
+        return events[-1]
+
+    @property
+    def prompt(self) -> str:
+        """The last prompt, as one text."""
+        return "\n".join(message["content"] for message in self.model.asked[-1].messages)
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    made = Room()
+    yield made
+    await made.live.close()
+
+
+async def test_what_was_told_in_one_conversation_is_in_the_prompt_of_another(room: Room) -> None:
+    await room.say(FACT, "first")
+    await room.say("what is my dog called", "second")
+    assert FACT in room.prompt
+    await room.say("what is my dog called", "third", owner=Owner("acme", "bob"))
+    assert FACT not in room.prompt
+
+
+async def test_without_recall_it_is_not() -> None:
+    room = Room(recall=False)
+    await room.say(FACT, "first")
+    await room.say("what is my dog called", "second")
+    assert FACT not in room.prompt
+    await room.live.close()
+
+
+async def test_what_the_prompt_holds_anyway_is_not_recalled(room: Room) -> None:
+    await room.say(FACT, "first")
+    await room.say("what is my dog called", "first")
+    assert room.prompt.count(FACT) == 1
+
+
+async def test_what_fell_out_of_the_window_comes_back(room: Room) -> None:
+    await room.say(FACT, "first")
+    for number in range(12):
+        await room.say(f"number{number} " + "the harbour was grey and the gulls were loud " * 4, "first")
+    assert FACT not in room.prompt
+    await room.say("what is my dog called", "first")
+    assert room.prompt.count(FACT) == 1
+
+
+async def test_a_memory_that_is_away_is_told_and_the_reply_goes_on(room: Room) -> None:
+    room.memory.away = True
+    running = await room.reply.start(ANN, Ask("ada", "hello", conversation_id="c"), detached=True)
+    ended = [item.event async for item in running.heard() if item.event is not None][-1]
+    assert ended.type == COMPLETED
+    assert ended.data["told"] == [MEMORY_AWAY]
