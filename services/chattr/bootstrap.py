@@ -11,6 +11,7 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from chatacter.chassis import plugins
+from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.health import Health
 from chatacter.chassis.tasks import stopped
 from chatacter.chassis.telemetry import Telemetry
@@ -160,6 +161,22 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
             speaker=speaker,
             filmer=predictors.filmer,
         )
+
+
+@asynccontextmanager
+async def compose_dispatcher(
+    settings: ChattrSettings, telemetry: Telemetry, health: Health
+) -> AsyncIterator[Outstanding]:
+    """Open what a dispatcher alone needs, and run it. Raises `Misconfigured`."""
+    async with AsyncExitStack() as stack:
+        stores = await open_stores(stack, settings, health)
+        assets = FsspecAssets(settings.assets_root)
+        await assets.open()
+        made = dispatchers(settings, stores, assets, await open_predictors(stack, settings), telemetry)
+        if not made:
+            raise Misconfigured("There is nothing to dispatch: ENABLE_VIDEO_GENERATION=false.")
+        run_dispatcher(stack, made)
+        yield Outstanding(stores.jobs, stores.demand, telemetry.meter)
 
 
 async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> Stores:
