@@ -17,7 +17,7 @@ from chattr.adapters.local_llm import LocalLanguageModel
 from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.ports.language import ChatRequest, LanguageModel, finish_reason_of, text_of
 
-pytestmark = [pytest.mark.contract, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.contract
 
 HELLO = ChatRequest([{"role": "user", "content": "Say hello."}], {"max_tokens": 12, "temperature": 0.0}, "talk")
 

@@ -17,7 +17,7 @@ from chatacter.models.store import ModelStore
 from chattr.adapters.local_llm import LOADING, STOPPED, LocalLanguageModel
 from chattr.ports.language import ChatRequest, Chunk
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.e2e
 
 PERSONA = [{"role": "system", "content": "You are Ada. " + "You love numbers, engines and long letters. " * 20}]
 FEW = {"max_tokens": 4, "temperature": 0.0}
