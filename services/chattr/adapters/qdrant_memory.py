@@ -36,7 +36,7 @@ DENSE: Final = "dense"
 TERMS: Final = "terms"
 AWAY: Final = "Qdrant does not answer. Nothing was lost; try again in a moment."
 REFUSED: Final = "Qdrant refuses the API key; set VECTOR_DATABASE__API_KEY."
-REJECTED: Final = "Qdrant rejected a request of ours. Check that it is at least version 1.16."
+REJECTED: Final = "Qdrant rejected a request of ours. Update the server if it is older than the client, 1.20."
 RETRY_AFTER: Final = 2.0
 
 
