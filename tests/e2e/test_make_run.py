@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
 from tests.redis_server import free_port
 
 pytestmark = pytest.mark.e2e

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.redis_server import free_port
 
 pytestmark = pytest.mark.integration
