@@ -72,6 +72,24 @@ def test_a_large_model_is_told_to_say_that_it_is_an_ai() -> None:
     assert "an AI" not in assemble(ADA, [], "Hi", budget=SMALL).messages[0]["content"]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Are you human?", True),
+        ("hey, are you really an AI", True),
+        ("R u a bot?", True),
+        ("Am I talking to a real person?", True),
+        ("Are you happy?", False),
+        ("Can a machine think?", False),
+        ("I am human.", False),
+    ],
+)
+def test_a_small_model_is_shown_the_honest_answer_when_asked_what_it_is(text: str, shown: bool) -> None:
+    contents = [message["content"] for message in assemble(ADA, [], text, budget=SMALL).messages]
+    assert ("I am an AI that plays Ada, not a human being." in contents) == shown
+    assert not any("an AI that plays" in one["content"] for one in assemble(ADA, [], text, budget=LARGE).messages)
+
+
 def test_a_character_may_sample_in_its_own_way_within_the_models_limit() -> None:
     calm = ADA.model_copy(update={"temperature": 0.0, "max_tokens": 30})
     wordy = ADA.model_copy(update={"max_tokens": 9000})

@@ -6,6 +6,7 @@ One system message, at the start, and roles that alternate: every provider's cha
 """
 
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,14 @@ RESERVED: Final = 0.25
 
 ROLE_PLAY: Final = "This is a role-play. You play {name}. Stay in character and answer in the first person."
 DISCLOSURE: Final = "If somebody sincerely asks whether you are human, say that you are an AI playing {name}."
+# A very small model follows what it sees said, not what it is told: asked what it is, it is shown the honest answer.
+BEING: Final = r"(?:human|real|person|ai|a\.i\.|bot|chatbot|robot|machine|computer|program)\b"
+ASKED_WHAT_IT_IS: Final = re.compile(
+    rf"\b(?:are|r) (?:you|u)\b[^.?!]{{0,40}}\b{BEING}|\b(?:talk|speak|chat|writ)ing (?:to|with) an? (?:real |living )?{BEING}",
+    re.IGNORECASE,
+)
+HONEST_QUESTION: Final = "Are you a human or an AI?"
+HONEST_ANSWER: Final = "I am an AI that plays {name}, not a human being."
 REMEMBERED: Final = "[What {name} remembers of earlier talks:\n{items}]"
 # Stands before a greeting, which answers nothing, since a template may insist that a user speaks first.
 OPENING: Final = "Hello!"
@@ -59,7 +68,8 @@ class Budget:
     temperature: float = 0.7
     """Where the character has none of its own."""
     disclosure: bool = True
-    """Whether the prompt asks for the honest answer to "are you human?". A very small model takes it for its topic."""
+    """How the honest answer to "are you human?" is asked for: told in the persona, or, for a very small model, which
+    would make it its topic, shown right before such a question."""
     count: Counter = estimated_tokens
     """Tokens of a text."""
 
@@ -110,27 +120,29 @@ def assemble(
     told = merged(history)
     text = unanswered(told, text, budget)
     system = [{"role": "system", "content": persona(character, budget, instructions)}]
-    bare = budget.of([asked(character, text, ())])
+    honest = honest_turns(character, text, budget)
+    bare = budget.of([*honest, asked(character, text, ())])
     fixed = budget.of(system) + bare
     if fixed > budget.context_tokens:
         raise TooLarge(TOO_LONG.format(needed=fixed, limit=budget.context_tokens), param="messages")
     shown = fitting_examples(character, budget, budget.context_tokens - fixed)
-    examples = list(as_messages(shown))
+    examples = as_messages(shown)
     room = budget.context_tokens - budget.of(system) - budget.of(examples)
     reserved = max(int(budget.context_tokens * RESERVED), bare)
     kept = told[cut(told, budget, max(0, room - reserved)) :]
-    past = list(as_messages(kept))
-    memories = fitting_memories(character, text, recalled, budget, min(reserved, room - budget.of(past)))
-    last = asked(character, text, memories)
+    past = as_messages(kept)
+    spare = min(reserved, room - budget.of(past)) - budget.of(honest)
+    memories = fitting_memories(character, text, recalled, budget, spare)
+    last = [*honest, asked(character, text, memories)]
     return Prompt(
-        messages=[*system, *examples, *past, last],
+        messages=[*system, *examples, *past, *last],
         sampling=sampling(character, budget),
         prefix=0 if instructions else len(system) + len(examples),
         parts=(
             Part("system", budget.of(system), 1),
             Part("examples", budget.of(examples), len(shown) // 2, len(character.examples) - len(shown) // 2),
             Part("history", budget.of(past), len(kept), len(told) - len(kept)),
-            Part("memories", budget.of([last]) - bare, len(memories), len(recalled) - len(memories)),
+            Part("memories", budget.of(last) - bare, len(memories), len(recalled) - len(memories)),
             Part("message", bare, 1),
         ),
     )
@@ -159,6 +171,14 @@ def asked(character: Character, text: str, memories: Sequence[str]) -> dict[str,
     remembered = REMEMBERED.format(name=character.name, items="\n".join(memories)) if memories else ""
     parts = [remembered, character.post_history_instructions, text]
     return {"role": "user", "content": "\n".join(part for part in parts if part)}
+
+
+def honest_turns(character: Character, text: str, budget: Budget) -> list[dict[str, str]]:
+    """Return an exchange that shows the honest answer, where it is asked for and not already told."""
+    if budget.disclosure or not ASKED_WHAT_IT_IS.search(text):
+        return []
+    answer = HONEST_ANSWER.format(name=character.name)
+    return as_messages([Turn("user", HONEST_QUESTION), Turn("assistant", answer)])
 
 
 def sampling(character: Character, budget: Budget) -> dict[str, Any]:
@@ -244,6 +264,6 @@ def cut(turns: Sequence[Turn], budget: Budget, room: int) -> int:
     return min(places, default=len(turns))
 
 
-def as_messages(turns: Iterable[Turn]) -> Iterable[dict[str, str]]:
+def as_messages(turns: Iterable[Turn]) -> list[dict[str, str]]:
     """Write turns as OpenAI messages."""
     return [{"role": turn.role, "content": turn.content} for turn in turns]
