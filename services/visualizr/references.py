@@ -1,7 +1,6 @@
 """Pictures and sounds as they arrive: `data:` URLs from anybody. What they claim is checked before they are decoded."""
 
 import base64
-import binascii
 import io
 import struct
 from collections.abc import Callable, Mapping
@@ -43,7 +42,7 @@ def data_of(url: str, param: str) -> tuple[str, bytes]:
         raise InvalidInput(f"{param}: send a data: URL with base64.", param=param)
     try:
         return head[len("data:") : -len(";base64")].lower(), base64.b64decode(body, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # not base64, or not even ASCII
         raise InvalidInput(f"{param}: the base64 is broken.", param=param) from error
 
 

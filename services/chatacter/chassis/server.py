@@ -34,10 +34,14 @@ def serve(create_app: Callable[[], FastAPI], settings: ServiceSettings) -> None:
     )
     server = uvicorn.Server(config)
     logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)
-    with listener:
-        server.run(sockets=[listener])
-    if not server.started:
-        sys.exit(app.state.failure or 3)
+    try:
+        with listener:
+            server.run(sockets=[listener])
+    except SystemExit:  # uvicorn's own, with a number where there is a sentence
+        if app.state.failure is None:
+            raise
+    if app.state.failure is not None:
+        sys.exit(app.state.failure)
 
 
 def bound(host: str, port: int) -> socket.socket:
