@@ -1,0 +1,143 @@
+"""Chattr's media doors on a real server with real Redis, and the fakes of both predictors behind HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from openai import AsyncOpenAI
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from pydantic import SecretStr
+
+from chatacter.chassis.app import Service, build
+from chatacter.chassis.health import Health
+from chatacter.chassis.settings import ServiceSettings
+from chatacter.chassis.telemetry import telemetry_of
+from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.fakes.casting import FakeCasting
+from chattr.adapters.fakes.media import FakeFilmer, FakeInference, FakeSpeaker
+from chattr.adapters.redis_cache import RedisIdempotency
+from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_demand import RedisDemand
+from chattr.adapters.redis_jobs import RedisJobs
+from chattr.adapters.visualizr_http import VisualizrHttp
+from chattr.adapters.vocalizr_http import VocalizrHttp
+from chattr.dispatcher import Dispatcher, Pace
+from chattr.routes import inference, media, videos
+from chattr.usecases.film import Film
+from chattr.usecases.filming import FilmWork
+from chattr.usecases.infer import Infer
+from chattr.usecases.outstanding import Outstanding
+from chattr.usecases.speak import Speak
+from tests.predictor_server import Seen, predictor_app
+from tests.served import served
+
+QUICK = Pace(lease=5, heartbeat=0.05, grace=2, retry=0.05)
+
+
+@dataclass
+class Rig:
+    """Chattr's media doors on a real server, with the fakes of both predictors behind HTTP."""
+
+    url: str
+    speaker: FakeSpeaker
+    filmer: FakeFilmer
+    kserve: FakeInference
+    jobs: RedisJobs
+    demand: RedisDemand
+    assets: FsspecAssets
+    web: httpx.AsyncClient
+    openai: AsyncOpenAI
+
+
+class Rooms:
+    """Builds a rig; `enabled=False` switches voice and video off."""
+
+    def __init__(self, redis_url: str, folder: Path) -> None:
+        self._redis_url = redis_url
+        self._folder = folder
+
+    @asynccontextmanager
+    async def rig(self, *, enabled: bool = True) -> AsyncIterator[Rig]:
+        async with AsyncExitStack() as stack:
+            speaker, filmer, kserve = FakeSpeaker(), FakeFilmer(), FakeInference(["kokoro", "portrait"])
+            behind = await stack.enter_async_context(served(predictor_app(speaker, filmer, Seen())))
+            redis = await stack.enter_async_context(connected(self._redis_url))
+            vocalizr = await stack.enter_async_context(VocalizrHttp(behind))
+            visualizr = await stack.enter_async_context(VisualizrHttp(behind))
+            jobs, demand = RedisJobs(redis), RedisDemand(redis)
+            assets = FsspecAssets((self._folder / "assets").as_uri())
+            await assets.open()
+            casting = FakeCasting()
+            state = {
+                "speak": Speak(vocalizr if enabled else None, casting, demand, model="kokoro", seconds=30),
+                "film": Film(
+                    visualizr if enabled else None, jobs, assets, casting, speech_model="kokoro" if enabled else None
+                ),
+                "infer": Infer({"speech": kserve} if enabled else {}, demand, seconds=30),
+                "jobs": jobs,
+                "assets": assets,
+                "outstanding": Outstanding(jobs, demand, NoOpMeterProvider().get_meter("test")),
+                "idempotency": RedisIdempotency(redis, ttl=600),
+            }
+            url = await stack.enter_async_context(served(await asyncio.to_thread(application, state)))
+            work = FilmWork(vocalizr, visualizr, assets, demand, seconds=30)
+            tracer = TracerProvider().get_tracer("test")
+            stopping = asyncio.Event()
+            dispatcher = Dispatcher(jobs, work, worker="w", tracer=tracer, pace=QUICK)
+            task = asyncio.create_task(dispatcher.run(stopping))
+            web = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
+            openai = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+            stack.push_async_callback(openai.close)
+            yield Rig(url, speaker, filmer, kserve, jobs, demand, assets, web, openai)
+            for fake in (speaker, filmer, kserve):
+                fake.released.set()
+            stopping.set()
+            await task
+
+
+def application(state: Mapping[str, Any]) -> FastAPI:
+    settings = ServiceSettings.read(service_token=SecretStr("inside"))
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        yield state
+
+    return build(
+        Service(
+            name="chattr",
+            title="Chatacter",
+            version="1",
+            health=Health(),
+            lifespan=lifespan,
+            routers=[media.router, videos.router, inference.router],
+            telemetry=telemetry_of("chattr", settings),
+        ),
+        settings,
+    )
+
+
+@pytest.fixture
+async def rooms(redis_url: str, tmp_path: Path) -> Rooms:
+    return Rooms(redis_url, tmp_path)
+
+
+@pytest.fixture
+async def rig(rooms: Rooms) -> AsyncIterator[Rig]:
+    async with rooms.rig() as found:
+        yield found
+
+
+async def finished(rig: Rig, video_id: str) -> Any:
+    async with asyncio.timeout(8):
+        while True:
+            video = await rig.openai.videos.retrieve(video_id)
+            if video.status in {"completed", "failed"}:
+                return video
+            await asyncio.sleep(0.02)
