@@ -1,4 +1,4 @@
-"""Redis goes away under a running Chattr: what needs none goes on, the rest is told, and nothing has to be restarted."""
+"""Redis goes away under a running Chattr: what needs none goes on, the rest is told, and nothing is restarted."""
 
 from collections.abc import Iterator
 from pathlib import Path
