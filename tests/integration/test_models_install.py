@@ -207,6 +207,12 @@ def test_a_full_disk_is_told_before_anything_is_fetched(bench: Bench, publisher:
     assert publisher.asked == []
 
 
+def test_a_store_that_cannot_be_made_is_told(bench: Bench) -> None:
+    bench.store.root.write_text("a file")
+    with pytest.raises(Misconfigured, match="Set CHATACTER_HOME"):
+        bench.install(locked(one_file({"pypi": "p==1", "member": "f"})))
+
+
 def test_a_disk_that_fills_up_is_told_too(bench: Bench) -> None:
     def fill_up() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

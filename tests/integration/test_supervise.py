@@ -244,6 +244,14 @@ def test_a_second_launcher_on_the_same_home_is_refused(tmp_path: Path) -> None:
     assert f"runs already on {tmp_path / 'home'} (process {os.getpid()})" in done.stderr
 
 
+def test_a_home_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    done = up(tmp_path)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Set CHATACTER_HOME" in done.stderr
+
+
 def test_a_wrong_setting_is_a_sentence(tmp_path: Path) -> None:
     done = up(tmp_path, CHATTR_PORT="many")
     assert done.returncode == 2

@@ -57,7 +57,12 @@ class Installer:
         """
         if not self._store.missing(self._lock, names):
             return 0
-        self._store.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._store.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Misconfigured(
+                f"{self._store.root} cannot be made ({error.strerror}). Set CHATACTER_HOME to a folder of your own."
+            ) from error
         with self._alone(), self._client() as client:
             shutil.rmtree(self._store.root / STAGING, ignore_errors=True)
             wanted = self._adopt(self._store.missing(self._lock, names))

@@ -4,6 +4,7 @@ import fcntl
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,8 @@ MEMINFO: Final = Path("/proc/meminfo")
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Hold the home for this launcher. Raises `Misconfigured` when another one runs on it."""
-    home.mkdir(parents=True, exist_ok=True)
+    """Hold the home for this launcher. Raises `Misconfigured` when another one runs on it, or it cannot be written."""
+    writable(home)
     with (home / ".up.lock").open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,6 +33,18 @@ def alone(home: Path) -> Iterator[None]:
         handle.write(str(os.getpid()))
         handle.flush()
         yield
+
+
+def writable(folder: Path) -> None:
+    """Make the folder if need be. Raises `Misconfigured` when that cannot be done, or nothing can be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Misconfigured(
+            f"{folder} cannot be written ({error.strerror}). Set CHATACTER_HOME to a folder of your own."
+        ) from error
 
 
 def ports_are_free(host: str, ports: dict[str, tuple[str, int]]) -> None:
