@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+
 from tests.architecture.repository import ROOT, anchors, files, prose
 
 pytestmark = pytest.mark.architecture

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.architecture.repository import ROOT, sources
 
 pytestmark = pytest.mark.architecture

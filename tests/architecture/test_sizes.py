@@ -1,6 +1,7 @@
 """Sizes that keep a house habitable. Complexity and parameters are ruff's; see `pyproject.toml`."""
 
 import pytest
+
 from tests.architecture.repository import PYTHON, sources
 
 pytestmark = pytest.mark.architecture

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.architecture.repository import PYTHON, ROOT, Source, files, sources, texts
 
 pytestmark = pytest.mark.architecture

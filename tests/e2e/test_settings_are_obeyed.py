@@ -14,14 +14,14 @@ from uuid import uuid4
 
 import httpx
 import pytest
+
+from chatacter.chassis.settings import ServiceSettings
+from chatacter.supervise.settings import LauncherSettings
 from tests.architecture.repository import ROOT
 from tests.fake_llm_server import FakeLLMServer
 from tests.recorded_settings import CLASSES, fields, recorded
 from tests.redis_server import free_port
 from tests.service_process import ServiceProcess, running, until_ready
-
-from chatacter.chassis.settings import ServiceSettings
-from chatacter.supervise.settings import LauncherSettings
 
 pytestmark = pytest.mark.e2e
 

@@ -21,6 +21,7 @@ from chattr.adapters.llama_slots import Slots
 from chattr.adapters.openai_llm import OpenAILanguageModel
 
 RUNTIME: Final = "xllamacpp"
+CONNECT_SECONDS: Final = 5.0
 ENDING_SECONDS: Final = 2.0
 NOTICE_SECONDS: Final = 0.5
 # A persona of 250 tokens takes 3 MB; the built-in characters' and those talked with last.
@@ -73,7 +74,14 @@ class LlamaServer:
                 )
             )
             self._http = await self._resources.enter_async_context(
-                httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {key}"}, trust_env=False)
+                httpx.AsyncClient(
+                    base_url=url,
+                    headers={"authorization": f"Bearer {key}"},
+                    # It answers between two batches of somebody's prompt, which takes long on a busy machine.
+                    timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+                    limits=httpx.Limits(max_keepalive_connections=0),
+                    trust_env=False,
+                )
             )
         except BaseException:
             await self._end()
@@ -173,9 +181,15 @@ class LlamaServer:
         return name in self._kept
 
     async def restore(self, slot: int, name: str, deadline: Deadline) -> bool:
-        """Put a kept prefix into a slot; False, and the file is forgotten, when llama.cpp does not take it."""
+        """Put a kept prefix into a slot; False, and the file is forgotten, when llama.cpp does not take it.
+
+        False also when the connection breaks: whether the process is gone, the message that follows will tell.
+        """
         async with deadline.timeout():
-            taken = await self._slot_action(slot, "restore", name)
+            try:
+                taken = await self._slot_action(slot, "restore", name)
+            except httpx.TransportError:
+                return False
         if not taken:
             self._kept.discard(name)
         return taken
