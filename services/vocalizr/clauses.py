@@ -10,7 +10,7 @@ CLAUSE_END: Final = re.compile(r"(?:[,;:—]+[\"')\]”’]*)(?=\s)\s*")
 BEFORE_CONJUNCTION: Final = re.compile(r"\s+(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
 
 FIRST: Final = 60
-MOST: Final = 220
+MOST: Final = 180
 LEAST: Final = 12
 
 

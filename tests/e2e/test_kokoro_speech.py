@@ -122,6 +122,21 @@ def test_the_first_sound_is_early(door: httpx.Client) -> None:
     assert first < 0.75 * whole
 
 
+def test_sigterm_lets_running_speech_end(models_home: Path, tmp_path: Path) -> None:
+    with (
+        running("vocalizr", tmp_path, {"CHATACTER_HOME": str(models_home.parent)}) as service,
+        httpx.Client(base_url=service.url, timeout=120, trust_env=False) as client,
+        client.stream("POST", "/v1/audio/speech", json=body(TEXT)) as answer,
+    ):
+        pieces = answer.iter_bytes()
+        heard = len(next(pieces))
+        service.process.terminate()
+        heard += sum(len(piece) for piece in pieces)
+        assert heard / 2 / RATE > 15
+        client.close()
+        assert service.process.wait(30) == 0
+
+
 def test_a_clause_that_is_not_wanted_any_more_is_given_up(models_home: Path) -> None:
     backend = KokoroSpeech(ModelStore(models_home), threads=1)
     backend.load()

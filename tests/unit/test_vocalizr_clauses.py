@@ -44,7 +44,7 @@ def test_the_first_piece_is_short_and_the_others_are_sentences() -> None:
 
 
 def test_a_text_without_spaces_is_cut_all_the_same() -> None:
-    assert [len(piece) for piece in clauses("x" * 500)] == [220, 220, 60]
+    assert [len(piece) for piece in clauses("x" * 500)] == [180, 180, 140]
 
 
 @given(st.text(st.sampled_from("ab ,.!?\n;—\"'é")) | st.text())
@@ -53,5 +53,5 @@ def test_a_text_without_spaces_is_cut_all_the_same() -> None:
 def test_no_letter_is_lost_and_no_piece_is_long(text: str) -> None:
     pieces = clauses(text)
     assert re.sub(r"\s", "", "".join(pieces)) == re.sub(r"\s", "", text)
-    assert all(0 < len(piece) <= 220 for piece in pieces)
+    assert all(0 < len(piece) <= 180 for piece in pieces)
     assert all(piece == piece.strip() for piece in pieces)
