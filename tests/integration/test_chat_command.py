@@ -88,7 +88,7 @@ def test_a_reply_is_heard_and_filmed_into_files(
         assert "trainedAlgorithmicMedia" in str(heard.metadata)
         assert len(list(seen.decode(video=0))) > 10
     assert not list(tmp_path.glob("*.part"))
-    assert "film: filming" in done.stderr
+    assert "film: waiting for its turn" in done.stderr
     assert f"film: {film}" in done.stderr
 
 

@@ -223,7 +223,7 @@ class Page:
             self.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
             self.stage: {"character": who.card(), "film": None},
             self.voice: {"turn": 0, "clips": []},
-            self.talk: list(seat.messages),
+            self.talk: seat.shown(),
             **self._ready(seat, speaking=False),
         }
 
@@ -239,13 +239,13 @@ class Page:
             async with aclosing(seat.say(message.strip(), aloud=aloud)) as turns:
                 async for turn in turns:
                     yield {
-                        self.talk: list(seat.messages),
+                        self.talk: seat.shown(),
                         self.voice: {"turn": seat.turns, "clips": list(turn.clips)},
                         **self._ready(seat, speaking=turn.writing),
                     }
         except ClientError as error:
             yield {
-                self.talk: list(seat.messages),
+                self.talk: seat.shown(),
                 self.trouble: note(told_of(error)),
                 **self._ready(seat, speaking=False),
             }
@@ -260,7 +260,7 @@ class Page:
         told = [told_of(turn.error)] if turn.error else turn.told
         sessions = dict(memory.get("sessions") or {}) | ({who.id: seat.session} if seat.session else {})
         return {
-            self.talk: list(seat.messages),
+            self.talk: seat.shown(),
             self.memory: {"character": who.id, "sessions": sessions},
             self.trouble: note("\n\n".join(told)) if told else nothing(),
             **self._ready(seat, speaking=False),

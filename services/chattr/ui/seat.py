@@ -108,6 +108,10 @@ class Seat:
         self.session = session
         self.messages = [{"role": each["role"], "content": each["content"]} for each in known["messages"]]
 
+    def shown(self) -> list[Message]:
+        """Return what was said as the conversation shows it."""
+        return [{**message, "content": harmless(message["content"])} for message in self.messages]
+
     @property
     def last_reply(self) -> str:
         """What was said last by the character, as it can be spoken; empty before that."""
@@ -188,6 +192,11 @@ class Seat:
         shoot.id, shoot.name = video.id, f"{character.id}.webm"
         shoot.label = f"Film of {character.name}"
         shoot.state = "ready"
+
+
+def harmless(text: str) -> str:
+    """Keep Markdown's emphasis and lists; make its pictures, and HTML, the characters that they are written with."""
+    return text.replace("<", "\\<").replace("![", "!\\[")
 
 
 async def speech_model(api: Api) -> str | None:
