@@ -34,34 +34,14 @@ def test_a_video_is_one_trace_from_the_door_to_the_predictor(
         running("vocalizr", tmp_path, {**shared, **fakes}) as voice,
         running("visualizr", tmp_path, {**shared, **fakes}) as camera,
         running(
-            "chattr",
-            tmp_path,
-            {
-                **shared,
-                "RECORDS__URL": redis_server.url,
-                "MODEL__URL": llm_server.url,
-                "MODEL__NAME": "scripted",
-                "VOCALIZR__URL": voice.url,
-                "VOCALIZR__MODEL": "fake",
-                "VISUALIZR__URL": camera.url,
-                "ENABLE_LONG_TERM_MEMORY": "false",
-                "ENABLE_UI": "false",
-                "LOG_LEVEL": "INFO",
-            },
+            "chattr", tmp_path, {**shared, **chattr_settings(redis_server.url, llm_server.url, voice.url, camera.url)}
         ) as chattr,
         httpx.Client(base_url=chattr.url, timeout=30, headers=TRACEPARENT) as client,
     ):
         assert client.post("/api/v1/chat/message", json={"message": SECRET}).status_code == 200
         beeper = {"id": "beeper", "name": "B", "personality": "Beeps.", "voice": "high", "portrait": "ada"}
         assert client.post("/api/v1/characters", json=beeper).status_code == 201
-        ordered = client.post("/v1/videos", json={"model": "fake", "prompt": SECRET, "character": "beeper"})
-        assert ordered.status_code == 200, ordered.text
-        video = f"/v1/videos/{ordered.json()['id']}"
-        until = time.monotonic() + 30
-        while (state := client.get(video).json())["status"] not in {"completed", "failed"}:
-            assert time.monotonic() < until, state
-            time.sleep(0.1)
-        assert state["status"] == "completed", state["error"]
+        film(client, {"model": "fake", "prompt": SECRET, "character": "beeper"})
         for service in (chattr, voice, camera):
             service.stop()
         written = chattr.written() + voice.written() + camera.written()
@@ -81,3 +61,29 @@ def test_a_video_is_one_trace_from_the_door_to_the_predictor(
     assert collected.logs
     everything = written + "".join(collected.logs) + repr(collected.spans)
     assert SECRET not in everything
+
+
+def chattr_settings(redis: str, model: str, voice: str, camera: str) -> dict[str, str]:
+    return {
+        "RECORDS__URL": redis,
+        "MODEL__URL": model,
+        "MODEL__NAME": "scripted",
+        "VOCALIZR__URL": voice,
+        "VOCALIZR__MODEL": "fake",
+        "VISUALIZR__URL": camera,
+        "ENABLE_LONG_TERM_MEMORY": "false",
+        "ENABLE_UI": "false",
+        "LOG_LEVEL": "INFO",
+    }
+
+
+def film(client: httpx.Client, order: dict[str, str]) -> None:
+    """Order a film and wait until it is there."""
+    ordered = client.post("/v1/videos", json=order)
+    assert ordered.status_code == 200, ordered.text
+    video = f"/v1/videos/{ordered.json()['id']}"
+    until = time.monotonic() + 30
+    while (state := client.get(video).json())["status"] not in {"completed", "failed"}:
+        assert time.monotonic() < until, state
+        time.sleep(0.1)
+    assert state["status"] == "completed", state["error"]
