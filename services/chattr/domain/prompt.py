@@ -29,7 +29,8 @@ DISCLOSURE: Final = "If somebody sincerely asks whether you are human, say that 
 # A very small model follows what it sees said, not what it is told: asked what it is, it is shown the honest answer.
 BEING: Final = r"(?:human|real|person|ai|a\.i\.|bot|chatbot|robot|machine|computer|program)\b"
 ASKED_WHAT_IT_IS: Final = re.compile(
-    rf"\b(?:are|r) (?:you|u)\b[^.?!]{{0,40}}\b{BEING}|\b(?:talk|speak|chat|writ)ing (?:to|with) an? (?:real |living )?{BEING}",
+    rf"\b(?:are|r) (?:you|u)\b[^.?!]{{0,40}}\b{BEING}"
+    rf"|\b(?:talk|speak|chat|writ)ing (?:to|with) an? (?:real |living )?{BEING}",
     re.IGNORECASE,
 )
 HONEST_QUESTION: Final = "Are you a human or an AI?"
