@@ -1,0 +1,162 @@
+"""`python -m chattr.dispatcher`: real processes that are killed and stopped in the middle of real streams."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from chatacter.contracts.video_job import VideoOrder
+from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.fakes.casting import FakeCasting
+from chattr.adapters.fakes.media import FILM, FakeFilmer, FakeSpeaker
+from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_jobs import RedisJobs
+from chattr.domain.identity import Owner
+from chattr.usecases.film import Film
+from tests.predictor_server import Seen, predictor_app
+from tests.served import served
+from tests.service_process import ServiceProcess, running
+from tests.waiting import eventually, until
+
+pytestmark = pytest.mark.integration
+
+ANNA = Owner("acme", "anna")
+
+
+@dataclass
+class Yard:
+    """One Redis, one predictor, one folder of assets, and as many dispatchers as a test starts."""
+
+    folder: Path
+    settings: dict[str, str]
+    film: Film
+    assets: FsspecAssets
+    filmer: FakeFilmer
+
+    @contextmanager
+    def dispatcher(self, **settings: str) -> Iterator[ServiceProcess]:
+        with running("chattr.dispatcher", self.folder, {**self.settings, **settings}) as process:
+            yield process
+
+    async def order(self) -> str:
+        return (await self.film.create(ANNA, VideoOrder(prompt="Hello there."))).id
+
+    async def status(self, video_id: str) -> str:
+        return (await self.film.get(ANNA, video_id)).status
+
+    async def completed(self, video_id: str, seconds: float) -> None:
+        async def done() -> bool:
+            return await self.status(video_id) == "completed"
+
+        await eventually(done, seconds)
+        asset = await self.film.content(ANNA, video_id)
+        assert b"".join([part async for part in self.assets.read(ANNA.shared, asset.id)]) == FILM
+
+
+@asynccontextmanager
+async def yard_at(redis_url: str, folder: Path) -> AsyncIterator[Yard]:
+    speaker, filmer = FakeSpeaker(), FakeFilmer()
+    async with served(predictor_app(speaker, filmer, Seen())) as url, connected(redis_url) as redis:
+        root = (folder / "assets").as_uri()
+        assets = FsspecAssets(root)
+        await assets.open()
+        settings = {"RECORDS__URL": redis_url, "VOCALIZR__URL": url, "VISUALIZR__URL": url, "ASSETS_URL": root}
+        film = Film(filmer, RedisJobs(redis), assets, FakeCasting(), speech_model="kokoro")
+        yield Yard(folder, settings, film, assets, filmer)
+        filmer.released.set()
+
+
+@pytest.fixture
+async def yard(redis_url: str, tmp_path: Path) -> AsyncIterator[Yard]:
+    async with yard_at(redis_url, tmp_path) as found:
+        yield found
+
+
+async def test_a_killed_process_loses_nothing(yard: Yard) -> None:
+    yard.filmer.hold_at = 2
+    with ExitStack() as stack:
+        doomed = await asyncio.to_thread(stack.enter_context, yard.dispatcher())
+        video_id = await yard.order()
+        await until(lambda: yard.filmer.started == 1)
+        doomed.process.kill()
+        await until(lambda: yard.filmer.stopped == 1)  # its connection ended with it, and the work too
+        assert await yard.status(video_id) == "in_progress"
+        yard.filmer.hold_at = None
+        await asyncio.to_thread(stack.enter_context, yard.dispatcher())
+        await yard.completed(video_id, 30)  # after the dead one's lease
+    assert yard.filmer.started == 2
+    assert (await yard.film.content(ANNA, video_id)).id == f"{video_id}-2"
+
+
+async def test_a_frozen_process_wakes_to_find_its_job_taken(yard: Yard) -> None:
+    yard.filmer.hold_at = 2
+    with ExitStack() as stack:
+        frozen = await asyncio.to_thread(stack.enter_context, yard.dispatcher())
+        video_id = await yard.order()
+        await until(lambda: yard.filmer.started == 1)
+        frozen.process.send_signal(signal.SIGSTOP)
+        yard.filmer.hold_at = None
+        await asyncio.to_thread(stack.enter_context, yard.dispatcher())
+        await yard.completed(video_id, 30)
+        yard.filmer.released.set()  # its predictor has finished meanwhile; it wakes with a whole film in its hands
+        frozen.process.send_signal(signal.SIGCONT)
+        late = f"{video_id}-1"
+        assert (await yard.film.content(ANNA, video_id)).id == f"{video_id}-2"
+        assert await asyncio.to_thread(frozen.stop) in {0, -signal.SIGTERM}
+        assert await yard.assets.info(ANNA.shared, late) is None
+        assert (await yard.film.content(ANNA, video_id)).id == f"{video_id}-2"
+
+
+async def test_sigterm_lets_the_job_finish_within_the_grace(yard: Yard) -> None:
+    yard.filmer.hold_at = 2
+    with ExitStack() as stack:
+        process = await asyncio.to_thread(stack.enter_context, yard.dispatcher(SHUTDOWN_GRACE="20"))
+        video_id = await yard.order()
+        await until(lambda: yard.filmer.started == 1)
+        waiting = await yard.order()
+        process.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        assert process.process.poll() is None
+        yard.filmer.released.set()
+        await yard.completed(video_id, 10)
+        assert await asyncio.to_thread(process.stop) in {0, -signal.SIGTERM}
+    assert await yard.status(waiting) == "queued"
+    assert yard.filmer.started == 1
+
+
+async def test_sigterm_hands_back_what_takes_longer(yard: Yard) -> None:
+    yard.filmer.hold_at = 2
+    with ExitStack() as stack:
+        process = await asyncio.to_thread(stack.enter_context, yard.dispatcher(SHUTDOWN_GRACE="0.2"))
+        video_id = await yard.order()
+        await until(lambda: yard.filmer.started == 1)
+        assert await asyncio.to_thread(process.stop) in {0, -signal.SIGTERM}
+    assert await yard.status(video_id) == "queued"
+    assert yard.filmer.stopped == 1
+
+
+async def test_it_tells_its_health_and_what_is_outstanding(yard: Yard) -> None:
+    await yard.order()
+    yard.filmer.hold_at = 0
+    with ExitStack() as stack:
+        process = await asyncio.to_thread(stack.enter_context, yard.dispatcher())
+        async with httpx.AsyncClient(base_url=process.url) as web:
+            assert (await web.get("/readyz")).status_code == 200
+            metrics = (await web.get("/metrics")).text
+        (line,) = [line for line in metrics.splitlines() if line.startswith("chatacter_jobs_outstanding{")]
+        assert line.endswith(" 1.0")
+        yard.filmer.released.set()
+        await asyncio.to_thread(process.stop)
+
+
+async def test_with_video_switched_off_it_says_why_it_does_not_start(yard: Yard) -> None:
+    with (
+        pytest.raises(RuntimeError, match="ENABLE_VIDEO_GENERATION=false"),
+        yard.dispatcher(ENABLE_VIDEO_GENERATION="false"),
+    ):
+        pass
