@@ -1,4 +1,4 @@
-"""One trace from a client's request through Chattr, its job and Visualizr; the same trace context in the model's call."""
+"""One trace from a client through Chattr, its job and Visualizr; the same trace context in the model's call."""
 
 import time
 from collections.abc import Iterator
