@@ -33,7 +33,9 @@ CHUNK: Final = 256 * 1024
 BAD_ID: Final = "An asset's id is 1 to 128 letters, digits, `_` or `-`."
 GONE: Final = "There is no such file, or it was removed."
 AWAY: Final = "The store of media files does not answer."
-UNKNOWN: Final = "ASSETS_URL: no file system for this URL ({reason}). Use file://, s3:// or gs://."
+UNKNOWN: Final = "ASSETS_URL: this kind of store is not known. Use file://, s3:// or gs://."
+MISSING: Final = "ASSETS_URL: this kind of store needs a package: pip install {package}"
+PACKAGES: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 
 class FsspecAssets:
@@ -55,8 +57,11 @@ class FsspecAssets:
             self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"")
             self._fs.rm_file(probe)
-        except (ImportError, ValueError) as error:
-            raise Misconfigured(UNKNOWN.format(reason=type(error).__name__)) from error
+        except ImportError as error:
+            kind = self._url.partition(":")[0]
+            raise Misconfigured(MISSING.format(package=PACKAGES.get(kind, "what fsspec asks for"))) from error
+        except ValueError as error:
+            raise Misconfigured(UNKNOWN) from error
         except OSError as error:
             raise Misconfigured(
                 f"ASSETS_URL: cannot be written to ({error.strerror or type(error).__name__})."
