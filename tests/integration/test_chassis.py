@@ -215,6 +215,18 @@ async def test_another_name_for_this_machine_is_refused_while_doors_are_open() -
     assert "localhost" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(None, 200), ("http://localhost:8000", 200), ("https://ours.example", 200), ("https://evil.example", 403)],
+)
+async def test_another_sites_page_changes_nothing_while_doors_are_open(origin: str | None, status: int) -> None:
+    settings = ServiceSettings(cors_origins=("https://ours.example",))
+    headers = {"origin": origin} if origin else {}
+    async with client(settings) as ask:
+        assert (await ask.post("/things", json={"count": 1}, headers=headers)).status_code == status
+        assert (await ask.get("/who", headers=headers)).status_code == 200
+
+
 async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
     async def drops() -> AsyncIterator[bytes]:
         for _ in range(64):

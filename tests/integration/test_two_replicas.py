@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from openai import OpenAI
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
@@ -167,6 +169,32 @@ def test_a_character_made_on_one_replica_answers_on_the_other(client: httpx.Clie
     assert "You are a friendly assistant..." in llm_server.requests[-1].prompt
     assert client.delete("/api/v1/characters/my_character").status_code == 204
     assert client.get("/v1/models/my_character").status_code == 404
+
+
+def test_a_page_of_another_site_opens_no_live_session(replicas: list[ServiceProcess]) -> None:
+    address = replicas[0].url.replace("http", "ws") + "/api/v1/ws/chat"
+    with pytest.raises(InvalidStatus), connect(address, origin="https://evil.example"):
+        pass
+    with connect(address, origin="http://localhost:8000"):
+        pass
+
+
+def test_a_live_session_goes_on_over_another_socket(
+    replicas: list[ServiceProcess], redis_url: str, llm_server: FakeLLMServer
+) -> None:
+    words = [f"word{number} " for number in range(20)]
+    llm_server.play(*words, delay=0.05)
+    one, two = (replica.url.replace("http", "ws") + "/api/v1/ws/chat" for replica in replicas)
+    with connect(one) as socket:
+        socket.send(json.dumps({"type": "message.create", "message": "Go on.", "character": "mira"}))
+        frames = [json.loads(socket.recv(timeout=10)) for _ in range(4)]
+    with connect(two) as socket:
+        resume = {"type": "reply.resume", "reply_id": frames[0]["reply_id"], "after": frames[-1]["seq"]}
+        socket.send(json.dumps(resume))
+        while frames[-1]["type"] != "reply.completed":
+            frames.append(json.loads(socket.recv(timeout=10)))
+    assert "".join(frame["text"] for frame in frames if frame["type"] == "reply.delta") == "".join(words)
+    assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
 
 
 def test_a_writer_that_dies_is_told_to_whoever_follows(

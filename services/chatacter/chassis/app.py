@@ -17,7 +17,7 @@ from chatacter.chassis import problems
 from chatacter.chassis.auth import bearer_key, keyring_of, scope
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.health import Health, probes
-from chatacter.chassis.limits import LoopbackHost, RequestLimits
+from chatacter.chassis.limits import LoopbackOnly, RequestLimits
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.chassis.telemetry import Telemetry
 
@@ -87,7 +87,7 @@ def guard(app: FastAPI, service: Service, settings: ServiceSettings) -> None:
     app.add_middleware(problems.Unexpected)
     app.add_middleware(RequestLimits, max_bytes=settings.max_request_bytes, seconds=settings.request_timeout)
     if settings.on_loopback and not settings.keys_required:
-        app.add_middleware(LoopbackHost)
+        app.add_middleware(LoopbackOnly, origins=settings.cors_origins)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

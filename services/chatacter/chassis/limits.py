@@ -1,14 +1,18 @@
 """Limits on every request, as plain ASGI: the size of a body, the time in which it arrives, and who may be the host."""
 
 import asyncio
+from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, InvalidInput, TooLarge
+from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, Forbidden, InvalidInput, TooLarge
 from chatacter.chassis.problems import response_of
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REBINDING = "Without API keys this service answers only to localhost. Set REQUIRE_API_KEY=true to use other names."
+
+FOREIGN = "Pages of other sites may not use this service. Name the site in CORS_ORIGINS, or set REQUIRE_API_KEY=true."
 
 
 class RequestLimits:
@@ -90,18 +94,37 @@ class LimitedRequest:
         await self._send(message)
 
 
-class LoopbackHost:
-    """Guards an open service on loopback against DNS rebinding: a web page must not reach it by another name."""
+class LoopbackOnly:
+    """Guards an open service on loopback against web pages: by another name (DNS rebinding), and from another site.
 
-    def __init__(self, app: ASGIApp) -> None:
+    A browser sends `Origin` with every WebSocket and with every request that may change something.
+    """
+
+    def __init__(self, app: ASGIApp, *, origins: Collection[str]) -> None:
         self._app = app
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse a `Host` that is not this machine."""
-        if scope["type"] == "http":
-            host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            if name not in LOOPBACK_HOSTS:
-                await response_of(InvalidInput(REBINDING), scope["path"])(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        """Refuse a `Host` that is not this machine, and a page of a site that is not named in CORS_ORIGINS."""
+        refusal = self._refusal(scope) if scope["type"] in {"http", "websocket"} else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await response_of(refusal, scope["path"])(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.message})
+
+    def _refusal(self, scope: Scope) -> ChatacterError | None:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"host", b"origin"}}
+        if name_of(headers.get(b"host", "")) not in LOOPBACK_HOSTS:
+            return InvalidInput(REBINDING)
+        origin = headers.get(b"origin")
+        harmless = scope["type"] == "http" and scope["method"] in SAFE_METHODS
+        if origin is None or harmless or origin in self._origins:
+            return None
+        return None if name_of(origin.rpartition("://")[2]) in LOOPBACK_HOSTS else Forbidden(FOREIGN)
+
+
+def name_of(host: str) -> str:
+    """Return a host without its port."""
+    return host if host.endswith("]") else host.rpartition(":")[0] or host

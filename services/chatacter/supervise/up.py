@@ -143,7 +143,7 @@ Chatacter is ready, {seconds:.0f} s after it was started. Its data is in {settin
 
   the page           {base}/
   the OpenAI API     {base}/v1
-  every door         {base}/docs
+  every door         {base}/openapi.json
 
 Three things to try:
 
