@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.redis_server import free_port, started
 
 from chatacter.chassis.errors import Misconfigured, Unavailable
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_durability import require_durable
+from tests.redis_server import free_port, started
 
 pytestmark = pytest.mark.integration
 
