@@ -11,10 +11,6 @@ import pytest
 from fastapi import Response
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
-from tests.predictor_server import Seen, predictor_app
-from tests.redis_server import free_port
-from tests.served import served
-from tests.waiting import until
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import (
@@ -34,6 +30,10 @@ from chattr.adapters.fakes.media import FILM, SOUND, FakeFilmer, FakeSpeaker, Sc
 from chattr.adapters.visualizr_http import VisualizrHttp
 from chattr.adapters.vocalizr_http import VocalizrHttp
 from chattr.ports.media import Filmer, Speaker
+from tests.predictor_server import Seen, predictor_app
+from tests.redis_server import free_port
+from tests.served import served
+from tests.waiting import until
 
 pytestmark = pytest.mark.contract
 
