@@ -58,8 +58,8 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **how: Any) -> Iterator[Page]:
-    """A visit. Whatever the page asks of another host, or complains about, fails the test."""
+def opened(browser: Browser, url: str, *, forgiven: tuple[str, ...] = (), **how: Any) -> Iterator[Page]:
+    """A visit. What the page asks of another host fails the test; so does what it complains of, unless forgiven."""
     outside: list[str] = []
     complaints: list[str] = []
 
@@ -76,7 +76,7 @@ def opened(browser: Browser, url: str, **how: Any) -> Iterator[Page]:
         page.goto(url)
         yield page
     assert outside == []
-    assert [each for each in complaints if "401" not in each] == []
+    assert [each for each in complaints if not any(words in each for words in forgiven)] == []
 
 
 def sat_down(page: Page) -> None:
@@ -169,7 +169,8 @@ def test_leaving_ends_the_work(
 def test_a_conversation_is_still_there_after_a_reload(
     browser: Browser, services: tuple[ServiceProcess, ServiceProcess, ServiceProcess], llm_server: FakeLLMServer
 ) -> None:
-    with opened(browser, services[0].url) as page:
+    # A reload tears Gradio's open stream; it says so in the console of the page that is gone.
+    with opened(browser, services[0].url, forgiven=("AbortError", "errored out")) as page:
         sat_down(page)
         say(page, "Remember me")
         shown(page, "Hello, Remember me!")
@@ -257,15 +258,14 @@ def test_every_control_has_a_name(
                 )
 
 
-def test_a_provider_is_prepared_in_the_browser_alone(
+def test_the_page_says_what_answers(
     browser: Browser, services: tuple[ServiceProcess, ServiceProcess, ServiceProcess]
 ) -> None:
-    """With a provider set there is nothing to prepare; what the panel says is what the server says."""
     with opened(browser, services[0].url) as page:
         sat_down(page)
         page.get_by_role("button", name="Who answers here?").click()
         expect(page.locator("#about")).to_contain_text("scripted answers here, a model of the provider")
-        expect(page.locator("#provider")).to_have_count(0)
+        expect(page.locator("#provider form")).to_have_count(0)
 
 
 def test_other_addresses_keep_their_own_answers(

@@ -213,12 +213,9 @@ class Page:
         """Show the character that somebody sits before."""
         who = seat.character
         assert who is not None
-        sessions = dict(memory.get("sessions") or {})
-        if seat.session is not None:
-            sessions[who.id] = seat.session
         return {
             self.seat: seat,
-            self.memory: {"character": who.id, "sessions": sessions},
+            self.memory: remembered(seat, memory),
             self.trouble: nothing(),
             self.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
             self.stage: {"character": who.card(), "film": None},
@@ -241,6 +238,7 @@ class Page:
                     yield {
                         self.talk: seat.shown(),
                         self.voice: {"turn": seat.turns, "clips": list(turn.clips)},
+                        self.memory: remembered(seat, memory),
                         **self._ready(seat, speaking=turn.writing),
                     }
         except ClientError as error:
@@ -254,14 +252,13 @@ class Page:
 
     def _said(self, seat: Seat, memory: Memory) -> Changes:
         """Show how a turn ended; one that another has replaced changes nothing any more."""
-        turn, who = seat.turn, seat.character
-        if turn is None or who is None or not turn.done:
+        turn = seat.turn
+        if turn is None or not turn.done:
             return {}
         told = [told_of(turn.error)] if turn.error else turn.told
-        sessions = dict(memory.get("sessions") or {}) | ({who.id: seat.session} if seat.session else {})
         return {
             self.talk: seat.shown(),
-            self.memory: {"character": who.id, "sessions": sessions},
+            self.memory: remembered(seat, memory),
             self.trouble: note("\n\n".join(told)) if told else nothing(),
             **self._ready(seat, speaking=False),
         }
@@ -308,6 +305,15 @@ class Page:
 def nothing() -> gr.Markdown:
     """Take the sentence above everything away."""
     return gr.Markdown("", visible=False)
+
+
+def remembered(seat: Seat, memory: Memory) -> Memory:
+    """Return what the browser keeps: whom one talks with, and each character's conversation."""
+    who = seat.character
+    sessions = dict(memory.get("sessions") or {})
+    if who is not None and seat.session is not None:
+        sessions[who.id] = seat.session
+    return {"character": who.id if who else None, "sessions": sessions}
 
 
 def note(sentence: str) -> gr.Markdown:
