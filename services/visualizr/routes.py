@@ -33,6 +33,7 @@ def video_router(renderer: Renderer) -> APIRouter:
         responses=FILM_RESPONSE,  # type: ignore[arg-type]
     )
     async def generations(request: VideoGenerationRequest, raw: Request) -> Response:
+        """Film. Progress comes at least each second, the film last."""
         return await unless_gone(raw, answered(renderer, request))
 
     return router

@@ -45,10 +45,12 @@ def speech_router(synthesizer: Synthesizer) -> APIRouter:
         responses=SOUND_RESPONSE,  # type: ignore[arg-type]
     )
     async def speech(request: SpeechRequest, raw: Request) -> Response:
+        """Say a text. The sound streams as it is made."""
         return await unless_gone(raw, answered(synthesizer, request))
 
     @router.get("/v1/audio/voices", dependencies=[Depends(scope("voices"))])
     async def voices() -> VoiceList:
+        """List the voices that can be asked for."""
         return VoiceList(data=list(await synthesizer.voices()))
 
     return router

@@ -180,33 +180,40 @@ def kserve_router(models: Models) -> APIRouter:
 
     @router.get("/v1/models")
     async def names() -> ModelNames:
+        """List the models, for clients of OpenAI and of KServe."""
         return ModelNames(data=[ModelEntry(id=name) for name in models.names], models=models.names)
 
     @router.get("/v1/models/{model_name}")
     async def state(model_name: ModelName) -> ModelState:
+        """Show a model that is ready; one that is not is a 503."""
         await models.ready(model_name)
         return ModelState(id=model_name, name=model_name, ready=True)
 
     @router.post("/v1/models/{model_name}:predict", response_model=None, openapi_extra=V1_BODY)
     async def predict(model_name: ModelName, request: Request) -> Response:
+        """Ask a model by KServe's V1 protocol."""
         body = await request.body()
         return await unless_gone(request, models.predict(model_name, body, request.headers))
 
     @router.get("/v2")
     async def server() -> ServerMetadata:
+        """Describe the server. Source: Open Inference Protocol."""
         return models.metadata
 
     @router.get("/v2/models")
     async def listed() -> dict[str, list[str]]:
+        """List the models by name."""
         return {"models": models.names}
 
     @router.get("/v2/models/{model_name}")
     async def metadata(model_name: ModelName) -> ModelMetadataResponse:
+        """Describe what a model takes and gives."""
         models.named(model_name)
         return ModelMetadataResponse.model_validate(await models.plane.model_metadata(model_name))
 
     @router.post("/v2/models/{model_name}/infer", response_model=None, openapi_extra=V2_BODY)
     async def infer(model_name: ModelName, request: Request) -> Response:
+        """Ask a model by the Open Inference Protocol, in JSON or with binary tensors."""
         body = await request.body()
         return await unless_gone(request, models.infer(model_name, body, request.headers))
 

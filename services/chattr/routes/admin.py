@@ -1,5 +1,7 @@
 """Doors for those who run Chattr: its health in words, and those that are not built yet."""
 
+from typing import Final
+
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -9,6 +11,8 @@ from chatacter.chassis.errors import NotBuilt
 from chatacter.chassis.health import Health
 
 router = APIRouter(prefix="/api/v1", tags=["Operations"])
+
+KEYS: Final = "Keys are made with `chatacter keys create` and read from API_KEYS_FILE."
 
 
 @router.get("/health", dependencies=[Depends(scope("chat"))])
@@ -26,7 +30,13 @@ async def usage() -> None:
     raise NotBuilt("Usage is not counted yet. Token usage stands in every reply.")
 
 
-@router.api_route("/keys", methods=["GET", "POST"], dependencies=[Depends(scope("admin"))])
-async def keys() -> None:
+@router.get("/keys", dependencies=[Depends(scope("admin"))])
+async def list_keys() -> None:
+    """Not built yet: keys stand in a file."""
+    raise NotBuilt(KEYS)
+
+
+@router.post("/keys", dependencies=[Depends(scope("admin"))])
+async def create_key() -> None:
     """Not built yet: keys are made on the command line."""
-    raise NotBuilt("Keys are made with `chatacter keys create` and read from API_KEYS_FILE.")
+    raise NotBuilt(KEYS)
