@@ -22,12 +22,13 @@ RATE = 48_000
 
 LAYERED = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200" data-mouth-x="100" data-mouth-y="140"
  data-mouth-width="40" data-mouth-open="20">
-<defs><radialGradient id="skin"><stop offset="0" stop-color="#ffe0c0"/><stop offset="1" stop-color="#d09070"/></radialGradient>
-</defs>
+<defs><radialGradient id="skin"><stop offset="0" stop-color="#ffe0c0"/><stop offset="1" stop-color="#d09070"/>
+</radialGradient></defs>
 <g id="background"><rect width="200" height="200" fill="#204060"/></g>
 <g id="body"><path d="M40 200 L160 200 L130 160 L70 160 Z" fill="#803030"/></g>
 <g id="head"><circle cx="100" cy="100" r="60" fill="url(#skin)"/></g>
-<g id="eyes"><ellipse cx="80" cy="90" rx="10" ry="6" fill="#ffffff"/><ellipse cx="120" cy="90" rx="10" ry="6" fill="#ffffff"/></g>
+<g id="eyes"><ellipse cx="80" cy="90" rx="10" ry="6" fill="#ffffff"/>
+<ellipse cx="120" cy="90" rx="10" ry="6" fill="#ffffff"/></g>
 <g id="pupils"><circle cx="80" cy="90" r="4" fill="#203040"/><circle cx="120" cy="90" r="4" fill="#203040"/></g>
 <g id="eyelids" display="none"><ellipse cx="80" cy="90" rx="11" ry="7" fill="#d09070"/>
 <ellipse cx="120" cy="90" rx="11" ry="7" fill="#d09070"/></g>

@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from tests.film_material import PHOTO, layered, shot, tone, watched
-from tests.served import served
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured
 from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
 from chatacter.contracts.speech import Phoneme
 from chatacter.serving.work import streamed
+from tests.film_material import PHOTO, layered, shot, tone, watched
+from tests.served import served
 from visualizr.app import application
 from visualizr.backend import Film, Picture, Progress, Shot, VideoBackend
 from visualizr.backends.fake import FakeBackend
@@ -141,7 +141,7 @@ async def test_cancelling_ends_it_soon_and_without_a_film(case: Case) -> None:
                 found.append(piece)
                 cancelled.set()
                 began = time.monotonic()
-        except Exception:  # noqa: BLE001, S110 - it may end either way
+        except Exception:  # noqa: BLE001 - it may end either way
             pass
         return found, time.monotonic() - began
 
@@ -199,7 +199,7 @@ class TestPortrait:
         small = np.full((300, 300, 3), 200, np.uint8)
         small[100:200, 100:200] = cv2.resize(cv2.imread(str(PHOTO)), (100, 100))
         picture = Picture("image/png", bytes(cv2.imencode(".png", small)[1]))
-        with pytest.raises(InvalidInput, match="too small|no face"):
+        with pytest.raises(InvalidInput, match=r"too small|no face"):
             await Case(portrait, picture).pieces(Case(portrait, picture).shot())
 
     @pytest.mark.parametrize("picture", [DRAWING, PHOTOGRAPH], ids=["layered", "photo"])

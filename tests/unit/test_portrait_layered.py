@@ -1,4 +1,4 @@
-"""What a drawn portrait looks like while it speaks: the mouth opens where the rig says, the lids close, nothing tears."""
+"""A drawn portrait while it speaks: the mouth opens where the rig says, the lids close, nothing tears."""
 
 import threading
 from dataclasses import fields, replace
@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.film_material import PORTRAITS, layered
 
 from chatacter.chassis.errors import Cancelled, InvalidInput
+from tests.film_material import PORTRAITS, layered
 from visualizr.backends.portrait.layered import LayeredStage, rasterised
 from visualizr.backends.portrait.motion import Motion
 from visualizr.backends.portrait.mouth import MouthPainter, contours
@@ -105,9 +105,7 @@ def test_a_glance_moves_nothing_but_the_irises(ada: LayeredStage) -> None:
 
 
 def test_a_moving_head_leaves_the_background(ada: LayeredStage) -> None:
-    moved = changed(
-        ada.frame(performed(0.0), 0), ada.frame(performed(0.0, tilt=0.03, head_x=0.01, turn_x=0.005), 0)
-    )
+    moved = changed(ada.frame(performed(0.0), 0), ada.frame(performed(0.0, tilt=0.03, head_x=0.01, turn_x=0.005), 0))
     assert moved.any()
     assert not moved[:, :30].any()
     assert not moved[:20].any()

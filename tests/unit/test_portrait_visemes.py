@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.film_material import RATE, tone
 
 from chatacter.contracts.speech import Phoneme
+from tests.film_material import RATE, tone
 from visualizr.backend import Sound
 from visualizr.backends.portrait import listening, visemes
 from visualizr.backends.portrait.motion import blinks, motion
@@ -68,11 +68,26 @@ def test_the_mouth_never_jumps() -> None:
     assert np.abs(np.diff(mouth.aperture)).max() < 0.25
 
 
+def test_the_mouth_closes_when_the_sound_has_faded() -> None:
+    loud = np.concatenate([np.ones(60), np.zeros(140)])
+    mouth = visemes.from_phonemes([Phoneme(symbol="ɑ", start=0, end=1)], loud, 1.0, 100, 100)
+    assert mouth.aperture[10:28].min() > 0.5
+    assert mouth.aperture[50:].max() < 0.02
+
+
 def test_unknown_signs_leave_the_mouth_as_it_is() -> None:
     loud = np.ones(100)
     plain = visemes.from_phonemes(spoken("ɑ"), loud, 0.12, 50, 6)
     marked = visemes.from_phonemes([Phoneme(symbol="ˈ", start=0, end=0), *spoken("ɑ")], loud, 0.12, 50, 6)
     assert np.array_equal(plain.aperture, marked.aperture)
+
+
+def test_a_stress_mark_lends_its_time_to_the_vowel() -> None:
+    """Kokoro gives a mark half of the vowel's time; a mouth that closed meanwhile would stumble at every stress."""
+    stressed = track("sˈɑs", fps=100)
+    assert stressed.aperture[15:32].min() > 0.35
+    longer = track("tɑːt", fps=100)
+    assert longer.aperture[15:32].min() > 0.35
 
 
 @settings(max_examples=60, deadline=None)

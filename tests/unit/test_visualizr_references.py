@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.film_material import PHOTO, data_url, tone, wav
 
 from chatacter.chassis.errors import InvalidInput, TooLarge, Unsupported
+from tests.film_material import PHOTO, data_url, tone, wav
 from visualizr import references
 
 pytestmark = pytest.mark.unit

@@ -5,7 +5,7 @@ as two numbers so that they blend. Neighbouring sounds colour each other (coarti
 about 90 ms, and then the closures that an eye expects (p, b, m and f, v) are put back at full strength.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -63,11 +63,17 @@ DIPHTHONGS: Final[Mapping[str, tuple[Viseme, Viseme]]] = {
 }
 CLOSED: Final = frozenset("pbm")
 LIP_TO_TEETH: Final = frozenset("fv")
+STRESS: Final = frozenset("ˈˌ")
+LENGTH: Final = "ː"
 SILENT: Final = frozenset(' .,;:!?—…-"()“”')
 
 TRACK_HZ: Final = 200
 BLEND_SECONDS: Final = 0.030
 CLOSURE_SECONDS: Final = 0.055
+# Stops are silent for less than twice this; a pause is longer.
+NEAR_SECONDS: Final = 0.06
+# Of what is loud for this speaker.
+AUDIBLE: Final = 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ class MouthTrack:
 
 
 def target(symbol: str) -> tuple[Viseme, Viseme] | None:
-    """Return a phoneme's first and last viseme; None for marks that colour their neighbours (stress, length)."""
+    """Return a phoneme's first and last viseme; None for signs without a shape of their own."""
     if symbol in DIPHTHONGS:
         return DIPHTHONGS[symbol]
     if symbol in SILENT:
@@ -95,7 +101,7 @@ def raw_targets(phonemes: Sequence[Phoneme], seconds: float) -> tuple[Floats, Fl
     """Lay the targets out in time, `TRACK_HZ` values a second, without any smoothing; silence is at rest."""
     count = max(1, round(seconds * TRACK_HZ))
     aperture, width = np.zeros(count), np.zeros(count)
-    for phoneme in phonemes:
+    for phoneme in joined_to_vowels(phonemes):
         ends = target(phoneme.symbol)
         begin, end = (min(count, max(0, round(at * TRACK_HZ))) for at in (phoneme.start, phoneme.end))
         if ends is None or end <= begin:
@@ -107,6 +113,24 @@ def raw_targets(phonemes: Sequence[Phoneme], seconds: float) -> tuple[Floats, Fl
         ):
             track[begin:end] = first + (last - first) * glide
     return aperture, width
+
+
+def joined_to_vowels(phonemes: Sequence[Phoneme]) -> Iterator[Phoneme]:
+    """Give the time of a stress mark to the sound after it, and that of a length mark to the sound before it."""
+    stressed: float | None = None
+    before: Phoneme | None = None
+    for phoneme in phonemes:
+        if phoneme.symbol in STRESS:
+            stressed = phoneme.start if stressed is None else stressed
+        elif phoneme.symbol == LENGTH and before is not None:
+            before = before.model_copy(update={"end": max(before.end, phoneme.end)})
+        else:
+            if before is not None:
+                yield before
+            before = phoneme if stressed is None else phoneme.model_copy(update={"start": min(stressed, phoneme.start)})
+            stressed = None
+    if before is not None:
+        yield before
 
 
 def smoothed(track: Floats, sigma_seconds: float) -> Floats:
@@ -136,9 +160,17 @@ def from_phonemes(phonemes: Sequence[Phoneme], loudness: Floats, seconds: float,
     """Animate from timings. `loudness` (`TRACK_HZ` values a second, 0 to 1) lets accents open the mouth further."""
     aperture, width = raw_targets(phonemes, seconds)
     loud = np.interp(np.arange(len(aperture)), np.arange(len(loudness)), loudness)
-    aperture = smoothed(aperture, BLEND_SECONDS) * (0.78 + 0.27 * smoothed(loud, 0.06))
+    sounding = heard(loud)
+    aperture = smoothed(aperture, BLEND_SECONDS) * (0.78 + 0.27 * smoothed(loud, 0.06)) * sounding
     aperture = np.minimum(aperture, closures(phonemes, len(aperture)))
-    return sampled(aperture, smoothed(width, BLEND_SECONDS * 1.3), fps, frames)
+    return sampled(aperture, smoothed(width, BLEND_SECONDS * 1.3) * sounding, fps, frames)
+
+
+def heard(loud: Floats) -> Floats:
+    """Return 1 near sound and 0 in silence: timings stretch a sentence's last vowel over its fading."""
+    reach = round(NEAR_SECONDS * TRACK_HZ)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(loud, reach), 2 * reach + 1).max(axis=1)
+    return smoothed(np.clip(around / AUDIBLE, 0.0, 1.0), BLEND_SECONDS)
 
 
 def sampled(aperture: Floats, width: Floats, fps: int, frames: int) -> MouthTrack:
