@@ -87,7 +87,7 @@ class Rooms:
                 "idempotency": RedisIdempotency(redis, ttl=600),
             }
             url = await stack.enter_async_context(served(await asyncio.to_thread(application, state)))
-            work = FilmWork(vocalizr, visualizr, assets, demand, seconds=30)
+            work = FilmWork(vocalizr, visualizr, assets, demand, speaking=30, filming=30)
             tracer = TracerProvider().get_tracer("test")
             stopping = asyncio.Event()
             dispatcher = Dispatcher(jobs, work, worker="w", tracer=tracer, pace=QUICK)

@@ -76,7 +76,13 @@ class Studio:
         filmer: Filmer | None = None,
     ) -> Dispatcher:
         work = FilmWork(
-            speaker or self.speaker, filmer or self.filmer, self.assets, self.demand, seconds=30, patience=patience
+            speaker or self.speaker,
+            filmer or self.filmer,
+            self.assets,
+            self.demand,
+            speaking=30,
+            filming=30,
+            patience=patience,
         )
         return Dispatcher(self.jobs, work, worker=name, tracer=self.tracer, concurrency=concurrency, pace=pace)
 

@@ -322,7 +322,14 @@ def dispatchers(
     """Make the dispatcher of each modality that has jobs and is switched on."""
     if predictors.filmer is None:
         return []
-    work = FilmWork(predictors.speaker, predictors.filmer, assets, stores.demand, seconds=settings.visualizr.timeout)
+    work = FilmWork(
+        predictors.speaker,
+        predictors.filmer,
+        assets,
+        stores.demand,
+        speaking=settings.vocalizr.timeout,
+        filming=settings.visualizr.timeout,
+    )
     return [
         Dispatcher(
             stores.jobs,

@@ -57,7 +57,7 @@ class Spoken:
 
 class FilmWork:
     """Makes the film of a leased job. `patience` is how many seconds it waits for a busy predictor before it gives the
-    job back; `seconds` how long each predictor may take.
+    job back; `speaking` and `filming` are the seconds that each predictor may take.
     """
 
     def __init__(
@@ -67,14 +67,16 @@ class FilmWork:
         assets: Assets,
         demand: Demand,
         *,
-        seconds: float,
+        speaking: float,
+        filming: float,
         patience: float = 30.0,
     ) -> None:
         self._speaker = speaker
         self._filmer = filmer
         self._assets = assets
         self._demand = demand
-        self._seconds = seconds
+        self._speaking = speaking
+        self._filming = filming
         self._patience = patience
 
     async def perform(self, lease: Lease, report: Report) -> Mapping[str, Any]:
@@ -138,7 +140,7 @@ class FilmWork:
             self._demand.holding("speech", asked.model),
             aclosing(
                 patient(
-                    lambda: speaker.speech_events(asked, Deadline.after(self._seconds)),
+                    lambda: speaker.speech_events(asked, Deadline.after(self._speaking)),
                     report,
                     SPEAKING,
                     self._patience,
@@ -154,7 +156,7 @@ class FilmWork:
     async def _filmed(self, shot: VideoGenerationRequest, report: Report) -> VideoCompleted:
         report.at(FILMING, SPOKEN_PROGRESS)
         async with aclosing(
-            patient(lambda: self._filmer.film(shot, Deadline.after(self._seconds)), report, FILMING, self._patience)
+            patient(lambda: self._filmer.film(shot, Deadline.after(self._filming)), report, FILMING, self._patience)
         ) as events:
             async for event in events:
                 if isinstance(event, VideoProgress):

@@ -9,6 +9,7 @@ from typing import Any, Final
 import anyio
 
 from chatacter.chassis.errors import Unavailable
+from chatacter.chassis.tasks import stopped
 from chattr.domain.identity import Owner
 from chattr.ports.sessions import Event, SessionLog
 
@@ -113,6 +114,4 @@ class Live:
         """Let running replies finish within the grace, then stop the rest."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(stopped(task) for task in tuple(self._tasks)))
