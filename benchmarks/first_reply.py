@@ -186,13 +186,15 @@ def disk() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="readings of each kind")
+    parser.add_argument("--note", default="", help="what a reader of the results should know of this run")
     given = parser.parse_args()
     if not installed_models().is_dir():
         sys.exit("Install the models first: chatacter models install --profile embedded")
     load, readings = results.busy(), Readings()
     run(readings, {}, lambda profile: measured(profile, readings, given.runs), "started")
     run(readings, {"PRELOAD_MODELS": "false"}, lambda profile: measured_lazily(profile, readings), "started_lazily")
-    results.write("First reply on the embedded profile", load, latency(readings), memory(readings), disk())
+    parts = [*([given.note] if given.note else []), latency(readings), memory(readings), disk()]
+    results.write("First reply on the embedded profile", load, *parts)
 
 
 def run(readings: Readings, settings: Mapping[str, str], take: Any, started: str) -> None:
