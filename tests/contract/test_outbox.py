@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from tests.redis_server import started
 
 from chatacter.chassis.errors import Unavailable
 from chattr.adapters.fakes.outbox import FakeOutbox
@@ -15,6 +14,8 @@ from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection, memory_of
 from chattr.ports.outbox import Entry, Outbox
+from tests.redis_server import started
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.contract
 
@@ -133,6 +134,22 @@ async def test_a_restarted_redis_holds_what_waited_and_what_was_taken() -> None:
             while len(works) < 2:
                 works.update(one.work for one in await outbox.take(10))
             assert works == {said(ANN, 1), said(ANN, 2)}
+
+
+async def test_a_redis_that_is_emptied_while_it_waits_is_away_and_then_works_again(redis_url: str) -> None:
+    async with connected(redis_url) as redis, connected(redis_url) as other:
+        outbox = RedisOutbox(redis, block_ms=4_000)
+        waiting = asyncio.create_task(outbox.take(1))
+
+        async def blocked() -> bool:
+            return bool((await other.info("clients"))["blocked_clients"])
+
+        await eventually(blocked)
+        await other.flushall()
+        with pytest.raises(Unavailable):
+            await waiting
+        await outbox.remember(ANN, [said(ANN, 1)])
+        assert len(await outbox.take(1)) == 1
 
 
 async def test_an_emptied_redis_needs_no_restart_of_ours(redis_url: str) -> None:

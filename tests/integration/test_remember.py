@@ -21,6 +21,7 @@ from chattr.domain.memory import Selection, memory_id
 from chattr.ports.memory import Candidate, MemoryIndex, Point, Query
 from chattr.ports.outbox import Outbox
 from chattr.usecases.remember import MEMORY_AWAY, Indexer, Remember
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -74,9 +75,10 @@ class House:
 
 
 async def drained(outbox: Outbox, left: int = 0) -> None:
-    async with asyncio.timeout(10):
-        while await outbox.waiting() > left:  # noqa: ASYNC110 - a Redis stream has no event for this
-            await asyncio.sleep(0.01)
+    async def done() -> bool:
+        return await outbox.waiting() <= left
+
+    await eventually(done, seconds=10)
 
 
 @pytest.fixture(params=["fake", "redis"])

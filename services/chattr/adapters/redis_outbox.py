@@ -10,8 +10,10 @@ from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from chattr.adapters.redis_connection import PREFIX, key, told
+from chatacter.chassis.errors import Unavailable
+from chattr.adapters.redis_connection import AWAY, PREFIX, RETRY_AFTER, key, told
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection
 from chattr.ports.outbox import Entry
@@ -76,11 +78,17 @@ class RedisOutbox:
             claimed = await self._open(keys=[STREAM], args=[GROUP, CONSUMER, self._lease_ms, limit])
             items = [(entry_id, paired(flat)) for entry_id, flat in filter(None, claimed[1]) if flat]
             if not items:
-                answer: Any = await self._redis.xreadgroup(
-                    GROUP, CONSUMER, {STREAM: ">"}, count=limit, block=min(self._block_ms, self._lease_ms)
-                )
-                items = [item for _, entries in answer or () for item in entries]
+                items = await self._news(limit)
         return [entry(entry_id, stored) for entry_id, stored in items]
+
+    async def _news(self, limit: int) -> list[tuple[Any, dict[bytes, bytes]]]:
+        """Wait for new entries. A Redis that was emptied or changed its master meanwhile refuses: it is away."""
+        block = min(self._block_ms, self._lease_ms)
+        try:
+            answer: Any = await self._redis.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=limit, block=block)
+        except ResponseError as error:
+            raise Unavailable(AWAY, retry_after=RETRY_AFTER) from error
+        return [item for _, entries in answer or () for item in entries]
 
     async def done(self, entries: Sequence[Entry]) -> None:
         """Strike entries off."""
