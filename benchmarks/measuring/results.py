@@ -73,9 +73,8 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def write(title: str, load_before: str, *parts: str) -> None:
     """Add a section above the older ones, and say it on stdout."""
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    command = " ".join(
-        ["python", str(Path(sys.argv[0]).resolve().relative_to(ROOT)), *(shlex.quote(word) for word in sys.argv[1:])]
-    )
+    script = Path(sys.argv[0]).resolve().relative_to(ROOT)
+    command = shlex.join(["python", str(script), *sys.argv[1:]])
     about = f"{now}; commit {commit()}; `{command}`; load before the run {load_before}\n\n{machine()}"
     section = "\n\n".join([f"## {title}", about, *parts]) + "\n"
     older = PAGE.read_text("utf-8").removeprefix(HEAD) if PAGE.exists() else ""
