@@ -70,6 +70,12 @@ def test_timings_cover_every_sample_and_edges_are_silent(
     assert step(chunk.samples) <= step(spoken.samples) + 0.01
 
 
+def test_sound_that_reaches_the_edge_does_not_click() -> None:
+    spoken = Spoken(np.full(4 * FRAME, 0.5, dtype=np.float32), np.full(4, FRAME))
+    assert step(spoken.samples) == 0.5
+    assert step(joined(spoken, "ab", 0.0, last=True).samples) < 0.01
+
+
 def test_the_sound_itself_is_never_cut_away() -> None:
     spoken = speech([2, 4, 4, 2], quiet=(0, 0))
     loud = np.abs(spoken.samples) > 0.01
