@@ -21,6 +21,7 @@ from chatacter.supervise.settings import LauncherSettings
 from chatacter.supervise.supervisor import Failed, Supervisor, say
 
 LOOPBACK: Final = "127.0.0.1"
+CLIENTS_PORT: Final = 8000
 EVERYWHERE: Final = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 - where to reach a service that listens there
 # What each process takes once its models are loaded and work, measured; the language model in its process comes on top.
 MEMORY: Final = {"Chattr": 400_000_000, "Vocalizr": 750_000_000, "Visualizr": 400_000_000}
@@ -135,6 +136,7 @@ async def guide(settings: LauncherSettings, seconds: float) -> None:
     """Tell where everything is, and three things to try."""
     base = f"http://{EVERYWHERE.get(settings.host, settings.host)}:{settings.chattr_port}"
     character = await a_character(base, token(settings))
+    elsewhere = "" if settings.chattr_port == CLIENTS_PORT else f" --url {base}"
     key = "$YOUR_KEY" if settings.keys_required else "none"
     body = f'{{"model": "{character}", "stream": true, "messages": [{{"role": "user", "content": "Who are you?"}}]}}'
     say(
@@ -156,7 +158,7 @@ client = OpenAI(base_url="{base}/v1", api_key="{key}")
 client.audio.speech.create(model="kokoro", voice="{character}", input="Good to meet you.").write_to_file("hello.mp3")
 PY
 
-  {sys.argv[0]} chat {character} --say
+  {sys.argv[0]} chat --character {character} --say{elsewhere}
 
 Ctrl-C stops everything.
 """
