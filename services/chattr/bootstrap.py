@@ -57,8 +57,10 @@ from chattr.usecases.speak import Speak
 EMBEDDED_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
 EMBEDDED_CONTEXT: Final = 1536
 EMBEDDED_ANSWER: Final = 60
+EMBEDDED_TEMPERATURE: Final = 0.5
 PROVIDER_CONTEXT: Final = 8192
 PROVIDER_ANSWER: Final = 512
+PROVIDER_TEMPERATURE: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +224,11 @@ async def open_cast(settings: ChattrSettings, stores: Stores, assets: Assets) ->
 def budget_of(settings: ChattrSettings) -> Budget:
     """Say what the language model can take: little for the embedded one, which reads slowly."""
     embedded = settings.embedded_model
+    temperature = EMBEDDED_TEMPERATURE if embedded else PROVIDER_TEMPERATURE
     return Budget(
         context_tokens=settings.model.context_tokens or (EMBEDDED_CONTEXT if embedded else PROVIDER_CONTEXT),
         max_tokens=settings.model.max_tokens or (EMBEDDED_ANSWER if embedded else PROVIDER_ANSWER),
-        temperature=settings.model.temperature,
+        temperature=settings.model.temperature if settings.model.temperature is not None else temperature,
         disclosure=not embedded,
     )
 

@@ -17,8 +17,8 @@ class ModelSettings(Section):
     """The provider's model name, e.g. `gpt-4o-mini`; for the embedded model, which installed model to load."""
     api_key: SecretStr | None = None
     """The provider's API key. Local servers need none."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
-    """Sampling temperature where neither the request nor the character sets one."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """Sampling temperature where request and character set none. Unset: 0.5 embedded, 0.7 for a provider."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Most new tokens a reply may have. Unset: 60 for the embedded model, 512 for a provider."""
     context_tokens: Annotated[int, Field(ge=512)] | None = None

@@ -25,8 +25,16 @@ from chattr.ports.language import ChatRequest, Chunk
 logger = logging.getLogger(__name__)
 
 GGUF: Final = "model.gguf"
-# Beside what is asked for: keeps a very small model from wandering and from repeating itself.
-SAMPLING: Final = {"min_p": 0.05, "top_k": 40, "top_p": 0.95, "repeat_penalty": 1.1, "cache_prompt": True}
+# Beside what is asked for: keeps a very small model from wandering and from repeating itself. A penalty that reaches
+# back as far as the persona, or a stronger one, makes it avoid its own name: "Hello, Ada" instead of "I am Ada".
+SAMPLING: Final = {
+    "min_p": 0.1,
+    "top_k": 40,
+    "top_p": 0.95,
+    "repeat_penalty": 1.05,
+    "repeat_last_n": 32,
+    "cache_prompt": True,
+}
 READING_SECONDS: Final = 120.0
 WANTED_PREFIXES: Final = 32
 # Stands for any message, so that the cache ends after the template's "now the user speaks".
