@@ -154,6 +154,25 @@ def test_stop_ends_the_reply_on_the_server(
         assert stopped[:40] in page.locator("#talk").inner_text()
 
 
+def test_another_character_in_mid_reply_has_a_conversation_of_their_own(
+    browser: Browser, services: tuple[ServiceProcess, ServiceProcess, ServiceProcess], llm_server: FakeLLMServer
+) -> None:
+    llm_server.play(*(f"word{number} " for number in range(400)), delay=0.05)
+    with opened(browser, services[0].url) as page:
+        sat_down(page)
+        say(page, "Everything, please")
+        shown(page, "word5")
+        page.get_by_role("button", name="Iris").click()
+        expect(page.get_by_role("img", name="Portrait of Iris")).to_be_visible()
+        expect(page.locator("#talk [data-testid=bot]")).to_have_count(1)
+        llm_server.play("I am Iris.")
+        say(page, "And you?")
+        shown(page, "I am Iris.")
+        assert "word5" not in page.locator("#talk").inner_text()
+        page.get_by_role("button", name="Robin Tester").click()
+        expect(page.locator("#talk")).to_contain_text("word5")
+
+
 def test_leaving_ends_the_work(
     browser: Browser, services: tuple[ServiceProcess, ServiceProcess, ServiceProcess], llm_server: FakeLLMServer
 ) -> None:

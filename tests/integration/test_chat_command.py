@@ -92,6 +92,31 @@ def test_a_reply_is_heard_and_filmed_into_files(
     assert f"film: {film}" in done.stderr
 
 
+def test_a_reply_is_played_while_it_is_written(
+    chattr: ServiceProcess, tmp_path: Path, llm_server: FakeLLMServer
+) -> None:
+    player = tmp_path / "aplay"
+    player.write_text(f"#!/bin/sh\necho $* > {tmp_path}/asked\nexec cat > {tmp_path}/heard\n")
+    player.chmod(0o755)
+    llm_server.play("The wind is fair. ", "Shall we fly?")
+    done = run("Hello", "--say", env=environment(chattr, PATH=f"{tmp_path}:/usr/bin:/bin"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked").read_text().split() == [
+        "-q",
+        "-t",
+        "raw",
+        "-f",
+        "S16_LE",
+        "-c",
+        "1",
+        "-r",
+        "24000",
+        "-",
+    ]
+    seconds = (tmp_path / "heard").stat().st_size / 2 / 24000
+    assert seconds == pytest.approx(0.05 * len("The wind is fair.Shall we fly?"), abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("words", "more", "told"),
     [

@@ -130,12 +130,12 @@ class Page:
             quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True}
             self.blocks.load(self.arrive, arriving, everything, **quiet)
             gr.on([self.enter.click, self.key.submit], self.arrive, arriving, everything, **quiet)
-            self.cast.choose(self.choose, [self.seat, self.memory], everything, js=None, **quiet)
-            self.again.click(self.restart, [self.seat, self.memory], everything, **quiet)
+            self.cast.choose(self.choose, [self.seat], everything, **quiet)
+            self.again.click(self.restart, [self.seat], everything, **quiet)
             gr.on(
                 [self.send.click, self.message.submit],
                 self.say,
-                [self.seat, self.memory, self.message, self.aloud],
+                [self.seat, self.message, self.aloud],
                 everything,
                 trigger_mode="multiple",
                 **quiet,
@@ -168,9 +168,9 @@ class Page:
         """Sit down: find out who is there. Called when the page opens, and again with a key."""
         if seat is not None:
             await seat.leave()
-        seat = Seat(self._base_url, key.strip() or None)
+        seat = Seat(self._base_url, key.strip() or None, sessions=dict(memory.get("sessions") or {}))
         try:
-            await seat.open(memory.get("character"), memory.get("sessions") or {})
+            await seat.open(memory.get("character"))
         except KeyNeeded:
             told = words.KEY_WRONG if seat.key else words.KEY_WANTED
             return {self.trouble: note(told), self.door: gr.Row(visible=True), self.seat: seat}
@@ -178,7 +178,7 @@ class Page:
             return {self.trouble: note(told_of(error)), self.seat: seat}
         health = seat.health
         return {
-            **self._sat(seat, memory),
+            **self._sat(seat),
             self.door: gr.Row(visible=False),
             self.who: "\n\n".join([words.who_answers(health), *(f"- {each}" for each in words.missing(health))]),
             self.about: gr.Accordion(label=words.SMALL if words.embedded(health) else words.WHO),
@@ -190,32 +190,31 @@ class Page:
             ),
         }
 
-    async def choose(self, seat: Seat | None, memory: Memory, event: gr.EventData) -> Changes:
+    async def choose(self, seat: Seat | None, event: gr.EventData) -> Changes:
         """Talk with somebody else."""
-        return await self._face(seat, memory, str(event.id), (memory.get("sessions") or {}).get(str(event.id)))
+        return await self._face(seat, str(event.id), anew=False)
 
-    async def restart(self, seat: Seat | None, memory: Memory) -> Changes:
+    async def restart(self, seat: Seat | None) -> Changes:
         """Begin a new conversation with the same character."""
         character = seat.character.id if seat is not None and seat.character is not None else ""
-        sessions = {who: one for who, one in (memory.get("sessions") or {}).items() if who != character}
-        return await self._face(seat, {**memory, "sessions": sessions}, character, None)
+        return await self._face(seat, character, anew=True)
 
-    async def _face(self, seat: Seat | None, memory: Memory, character: str, session: str | None) -> Changes:
+    async def _face(self, seat: Seat | None, character: str, *, anew: bool) -> Changes:
         if seat is None or not seat.cast:
             return {self.trouble: note(words.LEFT_ALONE)}
         try:
-            await seat.face(character, session)
+            await seat.face(character, anew=anew)
         except ClientError as error:
             return {self.trouble: note(told_of(error))}
-        return self._sat(seat, memory)
+        return self._sat(seat)
 
-    def _sat(self, seat: Seat, memory: Memory) -> Changes:
+    def _sat(self, seat: Seat) -> Changes:
         """Show the character that somebody sits before."""
         who = seat.character
         assert who is not None
         return {
             self.seat: seat,
-            self.memory: remembered(seat, memory),
+            self.memory: remembered(seat),
             self.trouble: nothing(),
             self.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
             self.stage: {"character": who.card(), "film": None},
@@ -224,7 +223,7 @@ class Page:
             **self._ready(seat, speaking=False),
         }
 
-    async def say(self, seat: Seat | None, memory: Memory, message: str, aloud: bool) -> AsyncGenerator[Changes]:
+    async def say(self, seat: Seat | None, message: str, aloud: bool) -> AsyncGenerator[Changes]:
         """Say something, and show the reply while it is written and spoken."""
         if not message.strip():
             return
@@ -238,7 +237,7 @@ class Page:
                     yield {
                         self.talk: seat.shown(),
                         self.voice: {"turn": seat.turns, "clips": list(turn.clips)},
-                        self.memory: remembered(seat, memory),
+                        self.memory: remembered(seat),
                         **self._ready(seat, speaking=turn.writing),
                     }
         except ClientError as error:
@@ -248,20 +247,17 @@ class Page:
                 **self._ready(seat, speaking=False),
             }
             return
-        yield self._said(seat, memory)
+        yield self._said(seat)
 
-    def _said(self, seat: Seat, memory: Memory) -> Changes:
-        """Show how a turn ended; one that another has replaced changes nothing any more."""
+    def _said(self, seat: Seat) -> Changes:
+        """Show how a turn ended. Gradio shows the last of a listener's changes again: it must be true by then."""
         turn = seat.turn
+        now = {self.talk: seat.shown(), self.memory: remembered(seat)}
         if turn is None or not turn.done:
-            return {}
+            return now  # another turn, or another character, has taken its place
         told = [told_of(turn.error)] if turn.error else turn.told
-        return {
-            self.talk: seat.shown(),
-            self.memory: remembered(seat, memory),
-            self.trouble: note("\n\n".join(told)) if told else nothing(),
-            **self._ready(seat, speaking=False),
-        }
+        trouble = note("\n\n".join(told)) if told else nothing()
+        return {**now, self.trouble: trouble, **self._ready(seat, speaking=False)}
 
     async def hush(self, seat: Seat | None) -> Changes:
         """Stop the reply, on the server too. What was said so far stays."""
@@ -307,13 +303,9 @@ def nothing() -> gr.Markdown:
     return gr.Markdown("", visible=False)
 
 
-def remembered(seat: Seat, memory: Memory) -> Memory:
+def remembered(seat: Seat) -> Memory:
     """Return what the browser keeps: whom one talks with, and each character's conversation."""
-    who = seat.character
-    sessions = dict(memory.get("sessions") or {})
-    if who is not None and seat.session is not None:
-        sessions[who.id] = seat.session
-    return {"character": who.id if who else None, "sessions": sessions}
+    return {"character": seat.character.id if seat.character else None, "sessions": dict(seat.sessions)}
 
 
 def note(sentence: str) -> gr.Markdown:

@@ -62,7 +62,8 @@ class Seat:
     key: str | None
     cast: list[Someone] = field(default_factory=list)
     character: Someone | None = None
-    session: str | None = None
+    sessions: dict[str, str] = field(default_factory=dict)
+    """Each character's conversation."""
     messages: list[Message] = field(default_factory=list)
     health: Mapping[str, Any] = field(default_factory=dict)
     speech_model: str | None = None
@@ -74,7 +75,7 @@ class Seat:
         """Connect to the public API, as the visitor."""
         return Api.connected(self.base_url, self.key)
 
-    async def open(self, wanted: str | None, sessions: Mapping[str, str]) -> None:
+    async def open(self, wanted: str | None) -> None:
         """Find out who is there and what works, and sit down before somebody."""
         async with self.api() as api:
             found = await api.characters()
@@ -87,25 +88,26 @@ class Seat:
             raise ClientError(NOBODY)
         wishes = (wanted, self.health.get("default_character"), self.cast[0].id)
         chosen = next(each for wish in wishes for each in self.cast if each.id == wish)
-        await self.face(chosen.id, sessions.get(chosen.id))
+        await self.face(chosen.id)
 
-    async def face(self, character: str, session: str | None) -> None:
-        """Talk with somebody, going on with a conversation where there is one."""
+    async def face(self, character: str, *, anew: bool = False) -> None:
+        """Talk with somebody, going on with a conversation where there is one, unless `anew`."""
         await self.leave()
         self.character = next((each for each in self.cast if each.id == character), self.cast[0])
-        self.session, self.messages, self.shoot = None, [], None
-        if session is not None:
-            await self._remember(session)
+        self.turn, self.shoot, self.messages = None, None, []
+        session = self.sessions.pop(self.character.id, None)
+        if session is not None and not anew:
+            await self._remember(self.character.id, session)
         if not self.messages and self.character.greeting:
             self.messages = [{"role": "assistant", "content": self.character.greeting}]
 
-    async def _remember(self, session: str) -> None:
+    async def _remember(self, character: str, session: str) -> None:
         try:
             async with self.api() as api:
                 known = await api.history(session)
         except Refused:
             return  # it was deleted, or is somebody else's: a new one begins
-        self.session = session
+        self.sessions[character] = session
         self.messages = [{"role": each["role"], "content": each["content"]} for each in known["messages"]]
 
     def shown(self) -> list[Message]:
@@ -115,7 +117,9 @@ class Seat:
     @property
     def last_reply(self) -> str:
         """What was said last by the character, as it can be spoken; empty before that."""
-        if self.session is None or not self.messages or self.messages[-1]["role"] != "assistant":
+        if self.character is None or self.character.id not in self.sessions:
+            return ""  # a greeting alone was not said by a model
+        if self.messages[-1]["role"] != "assistant":
             return ""
         return speakable(self.messages[-1]["content"])
 
@@ -135,7 +139,8 @@ class Seat:
         await self.leave()
         if self.character is None:
             raise ClientError(NOBODY)
-        line = Line(text, self.character.id, self.session, self.speech_model if aloud else None)
+        who = self.character.id
+        line = Line(text, who, self.sessions.get(who), self.speech_model if aloud else None)
         self.turn = turn = Turn(self.api, line)
         self.turns += 1
         self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": ""}]
@@ -143,10 +148,11 @@ class Seat:
         try:
             async with aclosing(turn.changes()) as changes:
                 async for _ in changes:
-                    said["content"] = turn.text
-                    self.session = turn.session
                     if turn is not self.turn:
                         return
+                    said["content"] = turn.text
+                    if turn.session is not None:
+                        self.sessions[who] = turn.session
                     yield turn
         finally:
             await turn.stop()

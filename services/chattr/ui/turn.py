@@ -64,6 +64,8 @@ class Turn:
             self._changed.clear()
             yield
             await asyncio.sleep(FRAME_SECONDS)
+        if not self._work.cancelled():
+            self._work.result()
         yield
 
     async def stop(self) -> None:
