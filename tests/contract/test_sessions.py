@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatacter.chassis.errors import NotFound
+from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
@@ -50,7 +50,7 @@ async def test_a_log_is_read_from_any_event_on_also_within_a_batch(log: SessionL
     await log.append(ANN, "r", whole[:1])
     await log.append(ANN, "r", whole[1:5])
     await log.append(ANN, "r", whole[5:])
-    for after in range(8):
+    for after in range(10):
         assert await followed(log, after) == whole[after:]
 
 
@@ -78,6 +78,35 @@ async def test_nobody_else_follows_or_cancels(log: SessionLog) -> None:
     with pytest.raises(NotFound):
         await anext(log.follow(BOB, "r"))
     assert not await log.append(ANN, "r", [])
+
+
+async def test_events_sent_again_stand_once(log: SessionLog) -> None:
+    """The client sends a command again when its answer was lost."""
+    await log.append(ANN, "r", [Event(1, CREATED, {})])
+    for _ in range(2):
+        await log.append(ANN, "r", [delta(2)])
+    await log.append(ANN, "r", [Event(3, COMPLETED, {})])
+    assert [event.seq for event in await followed(log)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("reply_id", ["r:lease", "r:cancel", "", "a b"])
+async def test_what_cannot_be_an_id_is_not_found(log: SessionLog, reply_id: str) -> None:
+    await log.append(ANN, "r", [Event(1, CREATED, {})])
+    with pytest.raises(NotFound):
+        await anext(log.follow(ANN, reply_id))
+    with pytest.raises(NotFound):
+        await log.cancel(ANN, reply_id)
+
+
+async def test_a_redis_that_is_full_is_told(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        log = RedisSessionLog(redis, ttl=60)
+        await redis.config_set("maxmemory", "1")
+        try:
+            with pytest.raises(Unavailable, match="maxmemory"):
+                await log.append(ANN, "r", [Event(1, CREATED, {})])
+        finally:
+            await redis.config_set("maxmemory", "0")
 
 
 async def test_a_writer_that_died_is_told(redis_url: str) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from redis import DriverInfo, __version__
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatacter.chassis.errors import Misconfigured, Unavailable
@@ -14,6 +15,9 @@ from chattr.domain.identity import Owner
 
 PREFIX: Final = "chatacter"
 AWAY: Final = "Redis does not answer. Nothing was lost; try again in a moment."
+FULL: Final = "Redis takes no writes: its memory is full (maxmemory), or it is a replica. Tell its operator."
+    "Redis takes no writes: its memory is full (maxmemory), or it is a replica. The operator has to see to it."
+)
 RETRY_AFTER: Final = 2.0
 # Said once here: left to itself, the client reads its own version from disk with every connection, in the event loop.
 DRIVER: Final = DriverInfo(lib_version=__version__)
@@ -51,11 +55,13 @@ async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) ->
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn a lost connection into `Unavailable`."""
+    """Turn a lost connection, and a server that takes no writes, into `Unavailable`."""
     try:
         yield
     except (RedisConnectionError, RedisTimeoutError) as error:
         raise Unavailable(AWAY, retry_after=RETRY_AFTER) from error
+    except (OutOfMemoryError, ReadOnlyError) as error:
+        raise Unavailable(FULL, retry_after=RETRY_AFTER) from error
 
 
 async def reachable(client: Redis) -> str | None:

@@ -5,12 +5,14 @@ number, so that deltas can be coalesced and a reader can still resume after any 
 every write, tells readers that the writer lives; a cancel key, read with every write, tells the writer to stop.
 """
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.redis_connection import key, told
@@ -21,6 +23,7 @@ from chattr.ports.sessions import FAILED, TERMINAL, Event
 LEASE_MS: Final = 10_000
 BLOCK_MS: Final = 1_000
 FIELD: Final = b"e"
+REPLY_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 LOST: Final = {
     "code": "writer_lost",
     "message": "The process that wrote this reply is gone. Ask again; what was said so far stands.",
@@ -67,7 +70,9 @@ class LogKeys:
 
 
 def log_keys(owner: Owner, reply_id: str) -> LogKeys:
-    """Name the keys of a reply."""
+    """Name the keys of a reply. Raises `NotFound` for what cannot be one's id."""
+    if not REPLY_ID.fullmatch(reply_id):
+        raise unknown(reply_id)
     events = key(owner, "reply", reply_id)
     return LogKeys(events, f"{events}:lease", f"{events}:cancel")
 
@@ -96,8 +101,16 @@ class RedisSessionLog:
                 else:
                     pipe.set(keys.lease, b"1", px=self._lease_ms)
                 pipe.exists(keys.cancel)
-                answers = await pipe.execute()
-        return bool(answers[-1])
+                answers = await pipe.execute(raise_on_error=False)
+            refusals = [answer for answer in answers if isinstance(answer, ResponseError)]
+            if refusals and not await self._holds(keys, events):
+                raise refusals[0]
+        return bool(answers[-1] == 1)
+
+    async def _holds(self, keys: LogKeys, events: Sequence[Event]) -> bool:
+        """Whether events were written already: a command whose answer was lost is sent again."""
+        newest = await self._newest(keys)
+        return bool(events) and newest is not None and newest.seq >= events[-1].seq
 
     async def follow(self, owner: Owner, reply_id: str, after: int = 0) -> AsyncGenerator[Event]:
         """Yield the events after number `after` as they come, up to the terminal one."""
@@ -110,11 +123,14 @@ class RedisSessionLog:
             with told():
                 entries = await self._redis.xread({keys.events: f"{seen}-0"}, block=self._block_ms, count=256)
             if not entries:
-                lost = await self._lost(keys, seen)
-                if lost is not None:
-                    yield lost
-                    return
-                continue
+                if await self._alive(keys):
+                    continue
+                newest = await self._newest(keys)
+                if newest is not None and newest.seq > seen:
+                    continue
+                if newest is None or newest.type not in TERMINAL:
+                    yield Event(seen + 1, FAILED, LOST)
+                return
             for event in read(entries):
                 if event.seq > seen:
                     seen = event.seq
@@ -122,15 +138,16 @@ class RedisSessionLog:
                     if event.type in TERMINAL:
                         return
 
-    async def _lost(self, keys: LogKeys, seen: int) -> Event | None:
-        """Tell that the writer is gone: no lease, and nothing new since the lease was looked at."""
+    async def _alive(self, keys: LogKeys) -> bool:
+        """Whether a writer lives."""
         with told():
-            if await self._redis.exists(keys.lease):
-                return None
-            newest = await self._redis.xrevrange(keys.events, count=1)
-        if newest and int(newest[0][0].split(b"-")[0]) > seen:
-            return None
-        return Event(seen + 1, FAILED, LOST)
+            return bool(await self._redis.exists(keys.lease))
+
+    async def _newest(self, keys: LogKeys) -> Event | None:
+        """Return the last event that stands in a log."""
+        with told():
+            entries = await self._redis.xrevrange(keys.events, count=1)
+        return read([(keys.events, entries)])[-1] if entries else None
 
     async def cancel(self, owner: Owner, reply_id: str) -> None:
         """Ask the writer to stop, wherever it runs."""

@@ -50,7 +50,7 @@ class FakeSessionLog:
         """Write events; True when somebody asked to cancel."""
         log = self._logs.setdefault((owner, reply_id), Log())
         async with log.news:
-            log.events.extend(events)
+            log.events.extend(event for event in events if event.seq > len(log.events))
             log.news.notify_all()
         return log.cancelled
 
