@@ -16,8 +16,6 @@ from chattr.domain.identity import Owner
 PREFIX: Final = "chatacter"
 AWAY: Final = "Redis does not answer. Nothing was lost; try again in a moment."
 FULL: Final = "Redis takes no writes: its memory is full (maxmemory), or it is a replica. Tell its operator."
-    "Redis takes no writes: its memory is full (maxmemory), or it is a replica. The operator has to see to it."
-)
 RETRY_AFTER: Final = 2.0
 # Said once here: left to itself, the client reads its own version from disk with every connection, in the event loop.
 DRIVER: Final = DriverInfo(lib_version=__version__)
