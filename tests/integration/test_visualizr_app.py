@@ -15,6 +15,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from chatacter.chassis.auth import new_key
 from chatacter.chassis.errors import Misconfigured
 from chatacter.contracts.video import VideoEvent
 from tests.film_material import events, film_in, request, sound_url, svg_url, watched
@@ -109,6 +110,11 @@ async def test_refusals_come_before_the_stream(more: dict[str, Any], status: int
     assert answer.status_code == status
     assert answer.json()["error"]["param"] == param
     assert backend.begun == 0
+
+
+async def test_too_many_timings(client: httpx.AsyncClient) -> None:
+    timings = [{"symbol": "a", "start": 0, "end": 0}] * 20_001
+    assert (await client.post(FILMS, json=request(phonemes=timings))).status_code == 413
 
 
 async def test_infinite_timings(client: httpx.AsyncClient) -> None:
@@ -308,6 +314,16 @@ async def test_every_route_is_closed_to_callers_without_a_key() -> None:
                 answer = await client.request(method, address, headers=headers)
                 assert answer.status_code == 401, (method, path)
         assert (await client.get("/livez")).status_code == 200
+
+
+async def test_a_key_that_may_not_film(tmp_path: Path) -> None:
+    secret, key = new_key("reader", "default", ["chat", "inference"])
+    keys = tmp_path / "keys.json"
+    keys.write_text(f"[{key.model_dump_json()}]")
+    async with visualizr(FakeBackend(), require_api_key=True, api_keys_file=keys) as client:
+        headers = {"authorization": f"Bearer {secret}"}
+        assert (await client.get("/v1/models", headers=headers)).status_code == 200
+        assert (await client.post(FILMS, json=request(), headers=headers)).status_code == 403
 
 
 async def test_no_text_of_users_in_metrics_and_the_work_is_counted(client: httpx.AsyncClient) -> None:

@@ -104,6 +104,15 @@ def test_a_glance_moves_nothing_but_the_irises(ada: LayeredStage) -> None:
     assert 256 * 0.38 < rows.min() <= rows.max() < 256 * 0.50
 
 
+def test_irises_show_nowhere_but_in_the_eyes() -> None:
+    artwork = read_artwork(layered())
+    drawn = LayeredStage(artwork, rasterised(artwork, 200, 200, threading.Event()))
+    moved = changed(drawn.frame(performed(0.0), 0), drawn.frame(performed(0.0, gaze_x=0.07), 0))
+    rows, columns = np.nonzero(moved)
+    assert len(rows) > 20
+    assert all(min(abs(column - 80), abs(column - 120)) <= 11 for column in columns)
+
+
 def test_a_moving_head_leaves_the_background(ada: LayeredStage) -> None:
     moved = changed(ada.frame(performed(0.0), 0), ada.frame(performed(0.0, tilt=0.03, head_x=0.01, turn_x=0.005), 0))
     assert moved.any()

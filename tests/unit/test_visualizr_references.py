@@ -152,7 +152,8 @@ def test_no_sound(media_type: str, data: bytes) -> None:
 
 def test_a_film_is_no_sound() -> None:
     """The media type chooses the demuxer, so that a playlist or a film cannot come in by another name."""
-    playlist = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
-    for media_type in references.SOUND_TYPES:
-        with pytest.raises(InvalidInput):
-            references.sound(data_url(media_type, playlist), 5)
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n"
+    for intruder in (playlist, sounding("webm", "libopus"), sounding("mp4", "aac")):
+        for media_type in references.SOUND_TYPES:
+            with pytest.raises(InvalidInput):
+                references.sound(data_url(media_type, intruder), 5)
