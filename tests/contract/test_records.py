@@ -103,6 +103,7 @@ async def test_a_deleted_conversation_stays_deleted(conversations: Conversations
     await conversations.append(ANN, "c", [said(1, None)])
     assert await conversations.delete(ANN, "c")
     await conversations.set_live(ANN, "c", "reply")
+    await conversations.end_live(ANN, "c", "reply")
     with pytest.raises(NotFound):
         await conversations.append(ANN, "c", [said(2, 1)])
     assert await conversations.get(ANN, "c") is None
@@ -126,13 +127,30 @@ async def test_concurrent_writers_lose_nothing(conversations: Conversations) -> 
     assert {m.id for m in await conversations.messages(ANN, "c")} == {f"m{number}" for number in range(1, 41)}
 
 
-async def test_the_live_reply_is_told_and_taken_back(conversations: Conversations) -> None:
+async def live_reply(conversations: Conversations) -> str | None:
+    found = await conversations.get(ANN, "c")
+    assert found is not None
+    return found.live_reply_id
+
+
+async def test_the_live_reply_is_told_and_taken_back_unless_another_began(conversations: Conversations) -> None:
     await conversations.create(ANN, Conversation("c", "ada", 1.0))
-    for reply_id in ("reply_1", None):
-        await conversations.set_live(ANN, "c", reply_id)
-        found = await conversations.get(ANN, "c")
-        assert found is not None
-        assert found.live_reply_id == reply_id
+    await conversations.set_live(ANN, "c", "reply_1")
+    assert await live_reply(conversations) == "reply_1"
+    await conversations.set_live(ANN, "c", "reply_2")
+    await conversations.end_live(ANN, "c", "reply_1")
+    assert await live_reply(conversations) == "reply_2"
+    await conversations.end_live(ANN, "c", "reply_2")
+    assert await live_reply(conversations) is None
+
+
+@pytest.mark.parametrize("conversation_id", ["c:messages", "c:order", ""])
+async def test_what_cannot_be_an_id_is_not_there(conversations: Conversations, conversation_id: str) -> None:
+    await conversations.create(ANN, Conversation("c", "ada", 1.0))
+    await conversations.append(ANN, "c", [said(1, None)])
+    assert await conversations.get(ANN, conversation_id) is None
+    assert not await conversations.delete(ANN, conversation_id)
+    assert len(await conversations.messages(ANN, "c")) == 1
 
 
 async def test_characters_belong_to_a_tenant(characters: Characters) -> None:

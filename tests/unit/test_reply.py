@@ -1,7 +1,7 @@
 """A character's reply over fakes: what is stored, logged, cancelled, told."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -10,7 +10,15 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracerProvider
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import Conflict, DeadlineExceeded, InvalidInput, Misconfigured, NotFound, Unavailable
+from chatacter.chassis.errors import (
+    ChatacterError,
+    Conflict,
+    DeadlineExceeded,
+    InvalidInput,
+    Misconfigured,
+    NotFound,
+    Unavailable,
+)
 from chattr.adapters.fakes.records import FakeCharacters, FakeConversations
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
 from chattr.domain.character import Character
@@ -189,6 +197,53 @@ async def test_an_error_after_text_is_told_in_the_stream(stage: Stage) -> None:
     events = await all_of(running.heard())
     assert [event.type for event in events] == [CREATED, DELTA, DELTA, FAILED]
     assert events[-1].data == {"code": "unavailable", "message": "Gone.", "retryable": True}
+
+
+async def test_what_was_said_before_a_failure_is_kept(stage: Stage) -> None:
+    stage.talker.error, stage.talker.fails_after = Unavailable("Gone."), 2
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
+    await all_of(running.heard())
+    last = (await stage.conversations.messages(ANN, "c"))[-1]
+    assert (last.role, last.content, last.status) == ("assistant", "Good day", "interrupted")
+
+
+async def test_what_was_said_before_the_process_ends_is_kept_and_told(stage: Stage) -> None:
+    stage.talker.step, stage.live = asyncio.Semaphore(2), Live(grace=0)
+    running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
+    async with aclosing(running.heard()) as heard:
+        while (item := await anext(heard)).event is None or item.event.data.get("text") != "day":
+            pass
+        await stage.live.close()
+        assert [event.type async for event in stage.log.follow(ANN, running.reply_id)][-1] == FAILED
+        assert (last := (await anext(heard)).event)
+        assert (last.type, last.data["code"]) == (FAILED, "unavailable")
+    conversation = await stage.conversations.get(ANN, "c")
+    assert conversation is not None
+    assert conversation.live_reply_id is None
+    said = (await stage.conversations.messages(ANN, "c"))[-1]
+    assert (said.content, said.status) == ("Good day", "interrupted")
+
+
+class BrokenLog(FakeSessionLog):
+    """A log with a mistake in it."""
+
+    async def append(self, owner: Owner, reply_id: str, events: Sequence[Event]) -> bool:
+        raise ValueError("a mistake")
+
+
+async def test_a_writer_that_fails_leaves_no_listener_waiting(stage: Stage) -> None:
+    stage.log = BrokenLog()
+    running = await stage.reply().start(ANN, Ask("ada", "Hello"), detached=True)
+    async with asyncio.timeout(10):
+        with pytest.raises(ChatacterError, match="trace id"):
+            await all_of(running.heard())
+
+
+async def test_without_a_character_the_conversation_s_own_answers_else_the_default(stage: Stage) -> None:
+    for conversation, character in (("new", None), ("old", "mira"), ("old", None)):
+        ask = Ask(character, "Hello", conversation_id=conversation)
+        events = await all_of((await stage.reply().start(ANN, ask, detached=True)).heard())
+        assert events[0].data["character_id"] == ("mira" if conversation == "old" else "ada")
 
 
 async def test_a_model_that_never_answers_is_told_in_time(stage: Stage) -> None:

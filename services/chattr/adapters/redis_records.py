@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.redis_connection import key, told
 from chattr.domain.character import Character
-from chattr.domain.conversation import Conversation, Message
+from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message
 from chattr.domain.identity import Owner
 
 CREATE = """
@@ -30,6 +30,11 @@ return 1
 SET_LIVE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'live_reply_id', ARGV[1])
+return 1
+"""
+END_LIVE = """
+if redis.call('HGET', KEYS[1], 'live_reply_id') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'live_reply_id', 'null')
 return 1
 """
 
@@ -75,6 +80,7 @@ class RedisConversations:
         self._create = redis.register_script(CREATE)
         self._append = redis.register_script(APPEND)
         self._set_live = redis.register_script(SET_LIVE)
+        self._end_live = redis.register_script(END_LIVE)
 
     async def create(self, owner: Owner, conversation: Conversation) -> bool:
         """Store a new one; False when the id is taken."""
@@ -89,6 +95,8 @@ class RedisConversations:
 
     async def get(self, owner: Owner, conversation_id: str) -> Conversation | None:
         """Return one, or None."""
+        if not CONVERSATION_ID.fullmatch(conversation_id):
+            return None
         with told():
             stored = await self._redis.hgetall(key(owner, "conversation", conversation_id))
         return Conversation.of_record(decoded(stored)) if stored else None
@@ -127,13 +135,20 @@ class RedisConversations:
                 order, stored = await pipe.execute()
         return [Message.of_record(orjson.loads(stored[name])) for name in order if name in stored]
 
-    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str | None) -> None:
+    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
         """Say which reply is being written."""
         with told():
             await self._set_live(keys=[key(owner, "conversation", conversation_id)], args=[orjson.dumps(reply_id)])
 
+    async def end_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
+        """Take that back; a reply that began since stays."""
+        with told():
+            await self._end_live(keys=[key(owner, "conversation", conversation_id)], args=[orjson.dumps(reply_id)])
+
     async def delete(self, owner: Owner, conversation_id: str) -> bool:
         """Remove a conversation with its messages."""
+        if not CONVERSATION_ID.fullmatch(conversation_id):
+            return False
         home = key(owner, "conversation", conversation_id)
         with told():
             async with self._redis.pipeline(transaction=True) as pipe:

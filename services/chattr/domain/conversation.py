@@ -53,7 +53,7 @@ class Conversation:
         return cls(**{name: record[name] for name in cls.__slots__ if name in record})
 
 
-CONVERSATION_ID: Final = re.compile(r"^[A-Za-z0-9_.-]{1,128}$")
+CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 def branch(messages: Iterable[Message], leaf_id: str | None) -> list[Message]:

@@ -51,8 +51,12 @@ class Conversations(Protocol):
         """Return all messages of all branches, in the order in which they were added."""
         ...
 
-    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str | None) -> None:
+    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
         """Say which reply is being written, so that another device can follow it."""
+        ...
+
+    async def end_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
+        """Take that back; a reply that began since stays."""
         ...
 
     async def delete(self, owner: Owner, conversation_id: str) -> bool:

@@ -16,6 +16,7 @@ COMPLETED: Final = "reply.completed"
 CANCELLED: Final = "reply.cancelled"
 FAILED: Final = "reply.failed"
 TERMINAL: Final = frozenset({COMPLETED, CANCELLED, FAILED})
+LAST_SEQ: Final = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True)

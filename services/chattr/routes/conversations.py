@@ -18,7 +18,7 @@ from chattr.dependencies import CastDep, ConversationsDep, OwnerDep, RememberDep
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import new_id
 from chattr.domain.memory import Selection
-from chattr.ports.sessions import DELTA, FAILED, Event
+from chattr.ports.sessions import DELTA, FAILED, LAST_SEQ, Event
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.usecases.draft import Running
 from chattr.usecases.reply import Ask
@@ -62,20 +62,14 @@ class NewConversation(Strict):
 
 
 @router.post("/chat/message")
-async def chat_message(
-    body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDep, cast: CastDep, conversations: ConversationsDep
-) -> Response:
+async def chat_message(body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDep) -> Response:
     """Say something to a character. The reply goes on when the listener leaves; resume it by its events."""
     session_id = body.session_id or new_id("conv")
-    character = body.character
-    if character is None:
-        known = await conversations.get(owner, session_id) if body.session_id else None
-        character = known.character_id if known else cast.default_id
-    ask = Ask(character_id=character, text=body.message, conversation_id=session_id, sampling=body.sampling)
+    ask = Ask(character_id=body.character, text=body.message, conversation_id=session_id, sampling=body.sampling)
     running = await reply.start(owner, ask, detached=True)
     if body.stream:
         return await opened(streamed(running), SSE)
-    return JSONResponse(await whole(running, session_id, character))
+    return JSONResponse(await whole(running))
 
 
 async def streamed(running: Running) -> AsyncGenerator[bytes]:
@@ -86,9 +80,10 @@ async def streamed(running: Running) -> AsyncGenerator[bytes]:
                 yield line(item.event)
 
 
-async def whole(running: Running, session_id: str, character: str) -> dict[str, Any]:
+async def whole(running: Running) -> dict[str, Any]:
     """Collect a reply. Raises the error it failed with."""
     text: list[str] = []
+    opening: dict[str, Any] = {}
     ending: dict[str, Any] = {}
     async with aclosing(running.heard()) as heard:
         async for item in heard:
@@ -98,12 +93,13 @@ async def whole(running: Running, session_id: str, character: str) -> dict[str, 
                 text.append(item.event.data["text"])
             elif item.event.type == FAILED:
                 raise UpstreamFailed(item.event.data["message"])
+            opening = opening or item.event.data
             ending = item.event.data
     return {
-        "session_id": session_id,
+        "session_id": opening["conversation_id"],
         "reply_id": running.reply_id,
         "message_id": ending["message_id"],
-        "character": character,
+        "character": opening["character_id"],
         "response": "".join(text),
         "finish_reason": ending.get("finish_reason", "cancelled"),
         "usage": ending.get("usage"),
@@ -121,8 +117,8 @@ async def reply_events(
     reply_id: str,
     owner: OwnerDep,
     log: SessionLogDep,
-    last_event_id: Annotated[int | None, Header()] = None,
-    after: Annotated[int, Query(ge=0, description="The number of the last event that was seen")] = 0,
+    last_event_id: Annotated[int | None, Header(ge=0, le=LAST_SEQ)] = None,
+    after: Annotated[int, Query(ge=0, le=LAST_SEQ, description="The number of the last event that was seen")] = 0,
 ) -> Response:
     """Follow a reply from any replica, from any of its events on. `Last-Event-ID` does the same as `after`."""
 
@@ -206,10 +202,11 @@ async def delete_conversation(
     remember: RememberDep,
 ) -> Response:
     """Remove a conversation with its messages, and what was remembered of it."""
+    there = await conversations.delete(owner, conversation_id)  # first, so that a reply adds nothing after the rest
     await short_term.drop(owner, conversation_id)
     if remember is not None:
         await remember.forget(owner, Selection(conversation_id=conversation_id))
-    if not await conversations.delete(owner, conversation_id):
+    if not there:
         raise missing(conversation_id)
     return Response(status_code=204)
 

@@ -17,10 +17,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from chatacter.chassis.auth import WEBSOCKET_KEY_PROTOCOL, scope
 from chatacter.chassis.errors import ChatacterError, InvalidInput
 from chatacter.contracts.base import Strict
-from chattr.dependencies import CastDep, OwnerDep, ReplyDep, SessionLogDep
+from chattr.dependencies import OwnerDep, ReplyDep, SessionLogDep
 from chattr.domain.identity import Owner, new_id
-from chattr.ports.sessions import Event, SessionLog
-from chattr.usecases.characters import Cast
+from chattr.ports.sessions import LAST_SEQ, Event, SessionLog
 from chattr.usecases.reply import Ask, Reply
 
 router = APIRouter(prefix="/api/v1", tags=["Live"], dependencies=[Depends(scope("chat"))])
@@ -51,7 +50,7 @@ class ReplyResume(Strict):
 
     type: Literal["reply.resume"]
     reply_id: str
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, le=LAST_SEQ)] = 0
 
 
 Command = Annotated[MessageCreate | ReplyCancel | ReplyResume, Field(discriminator="type")]
@@ -59,12 +58,12 @@ COMMANDS: Final[TypeAdapter[Command]] = TypeAdapter(Command)
 
 
 @router.websocket("/ws/chat")
-async def chat(socket: WebSocket, owner: OwnerDep, reply: ReplyDep, log: SessionLogDep, cast: CastDep) -> None:
+async def chat(socket: WebSocket, owner: OwnerDep, reply: ReplyDep, log: SessionLogDep) -> None:
     """Hold one live session until the client leaves."""
     offered = socket.scope.get("subprotocols", [])
     chosen = next((each for each in offered if not each.startswith(WEBSOCKET_KEY_PROTOCOL)), None)
     await socket.accept(subprotocol=chosen)
-    session = Session(socket, owner, reply, log, cast)
+    session = Session(socket, owner, reply, log)
     try:
         async with asyncio.TaskGroup() as group:
             async for command in session.commands():
@@ -81,21 +80,20 @@ class Left(Exception):
 class Session:
     """One socket. Commands run side by side; each whole event is one frame."""
 
-    def __init__(self, socket: WebSocket, owner: Owner, reply: Reply, log: SessionLog, cast: Cast) -> None:
+    def __init__(self, socket: WebSocket, owner: Owner, reply: Reply, log: SessionLog) -> None:
         self._socket = socket
         self._owner = owner
         self._reply = reply
         self._log = log
-        self._cast = cast
 
     async def commands(self) -> AsyncIterator[Command]:
         """Yield what the client asks for; what cannot be read is told and skipped."""
         while True:
             try:
                 yield COMMANDS.validate_json(await self._socket.receive_text())
-            except ValidationError:
+            except (ValidationError, KeyError):  # starlette's, for a binary frame
                 await self._tell(InvalidInput(UNREADABLE))
-            except (WebSocketDisconnect, KeyError):
+            except WebSocketDisconnect:
                 return
 
     async def obey(self, command: Command) -> None:
@@ -114,7 +112,7 @@ class Session:
 
     async def _create(self, command: MessageCreate) -> None:
         ask = Ask(
-            character_id=command.character or self._cast.default_id,
+            character_id=command.character,
             text=command.message,
             conversation_id=command.session_id or new_id("conv"),
         )

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 
 from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.problems import INTERNAL
 from chattr.ports.language import Chunk, finish_reason_of, text_of
 from chattr.ports.sessions import DELTA, FAILED, TERMINAL, Event
 from chattr.usecases.live import LogWriter
@@ -38,8 +39,9 @@ class Running:
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, task: asyncio.Task[None]) -> None:
-        """Say which task writes."""
+        """Say which task writes. If it ends without a word, its listener is not left waiting."""
         self._task = task
+        task.add_done_callback(lambda _: self.put(ChatacterError(INTERNAL)))
 
     def put(self, item: Heard | ChatacterError) -> None:
         """Hand an event, or the error that ends it all, to the listener."""

@@ -7,7 +7,7 @@ elsewhere. Inside it a delta is a parsed chunk of the provider, never a model ob
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from chattr.domain.identity import Owner, new_id
 from chattr.domain.prompt import Budget, Prompt, Turn, assemble
 from chattr.ports.language import ChatRequest, LanguageModel
 from chattr.ports.records import Conversations
-from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, Event, SessionLog, ShortTerm
+from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, SessionLog, ShortTerm
 from chattr.usecases.characters import Cast
 from chattr.usecases.draft import Draft, Outcome, Running
 from chattr.usecases.live import Live, LogWriter
@@ -34,14 +34,19 @@ RECALL_SECONDS: Final = 2.0
 WITH_USAGE: Final = {"include_usage": True}
 BAD_ID: Final = "A conversation id has 1 to 128 letters, digits, `_`, `.` or `-`."
 NOT_STORED: Final = "This exchange could not be stored; the character will not know of it."
+NOT_REMEMBERED: Final = "This exchange is stored; it could not be added to long-term memory."
+CLOSING: Final = "The process that wrote this reply is shutting down. Ask again; what was said so far stands."
 LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for now."
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What somebody says to a character. With a conversation the history is ours, else it is in `history`."""
+    """What somebody says to a character. With a conversation the history is ours, else it is in `history`.
 
-    character_id: str
+    Without a character it is the conversation's own, in a new conversation the default one.
+    """
+
+    character_id: str | None
     text: str
     conversation_id: str | None = None
     history: Sequence[Turn] = ()
@@ -121,11 +126,18 @@ class Reply:
         return running
 
     async def _prepared(self, owner: Owner, ask: Ask) -> Scene:
-        character = await self._cast.get(owner, ask.character_id)
+        known = await self._known(owner, ask.conversation_id)
+        named = ask.character_id or (known.character_id if known else self._cast.default_id)
+        character = await self._cast.get(owner, named)
         scene = Scene(owner, ask, character, new_id("reply"), new_id("msg"), [], None)
         if ask.conversation_id is None:
             return scene
-        conversation = await self._conversation(owner, ask.conversation_id, character)
+        conversation = known or await self._begun(owner, ask.conversation_id, character)
+        if conversation.character_id != character.id:
+            raise Conflict(
+                f"This conversation is with {conversation.character_id!r}. Begin another one with {character.id!r}.",
+                param="conversation_id",
+            )
         scene.history = await self._history(owner, conversation)
         parent = scene.history[-1].id if scene.history else None
         scene.question = Message(new_id("msg"), parent, "user", ask.text, self._clock(), character.id)
@@ -133,19 +145,18 @@ class Reply:
         await self._conversations.set_live(owner, conversation.id, scene.reply_id)
         return scene
 
-    async def _conversation(self, owner: Owner, conversation_id: str, character: Character) -> Conversation:
-        if not CONVERSATION_ID.match(conversation_id):
+    async def _known(self, owner: Owner, conversation_id: str | None) -> Conversation | None:
+        if conversation_id is None:
+            return None
+        if not CONVERSATION_ID.fullmatch(conversation_id):
             raise InvalidInput(BAD_ID, param="conversation_id")
-        found = await self._conversations.get(owner, conversation_id)
-        if found is None:
-            found = Conversation(conversation_id, character.id, self._clock())
-            await self._conversations.create(owner, found)
-        if found.character_id != character.id:
-            raise Conflict(
-                f"This conversation is with {found.character_id!r}. Begin another one with {character.id!r}.",
-                param="conversation_id",
-            )
-        return found
+        return await self._conversations.get(owner, conversation_id)
+
+    async def _begun(self, owner: Owner, conversation_id: str, character: Character) -> Conversation:
+        made = Conversation(conversation_id, character.id, self._clock())
+        if await self._conversations.create(owner, made):
+            return made
+        return await self._conversations.get(owner, conversation_id) or made  # somebody else began it meanwhile
 
     async def _history(self, owner: Owner, conversation: Conversation) -> list[Message]:
         if conversation.head_id is None:
@@ -159,26 +170,28 @@ class Reply:
         return branch(await self._conversations.messages(owner, conversation.id), conversation.head_id)
 
     async def _write(self, scene: Scene, running: Running) -> None:
+        """Write the reply. Whatever ends it, what was said is stored, and the listener and the log are told."""
         writer = LogWriter(self._log, scene.owner, scene.reply_id, running.scope)
         draft = Draft(running, writer, writer.event(CREATED, created(scene, self._clock())))
         await writer.flush()
         async with writer.running():
             try:
-                ending = await self._generated(scene, draft)
-            except ChatacterError as error:
-                draft.fail(error)
-            except Exception:
-                draft.fail(ChatacterError(INTERNAL))
-                raise
+                await self._generate(scene, draft)
+            except BaseException as error:
+                await self._settle(scene, draft, "interrupted")
+                draft.fail(explained(error))
+                if not isinstance(error, ChatacterError):
+                    raise
+                return
+            cancelled = running.scope.cancel_called
+            await self._settle(scene, draft, "cancelled" if cancelled else "complete")
+            if cancelled:
+                draft.hear(writer.event(CANCELLED, {"message_id": scene.message_id, "told": scene.told}))
             else:
-                draft.hear(ending)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await self._settle(scene)
+                draft.hear(writer.event(COMPLETED, completed(scene, draft.outcome)))
 
-    async def _generated(self, scene: Scene, draft: Draft) -> Event:
-        scope = draft.running.scope
-        with scope:
+    async def _generate(self, scene: Scene, draft: Draft) -> None:
+        with draft.running.scope:
             try:
                 async with asyncio.timeout(self._timeout):
                     await self._stream(scene, await self._prompt(scene), draft)
@@ -186,13 +199,6 @@ class Reply:
                 if not draft.text:
                     raise DeadlineExceeded(f"The model did not answer within {self._timeout:g} s.") from error
                 draft.outcome.finish_reason = "length"
-        with anyio.CancelScope(shield=True):
-            await self._store(scene, "".join(draft.text), cancelled=scope.cancel_called)
-        if draft.writer.away:
-            scene.told.append(LOG_AWAY)
-        if scope.cancel_called:
-            return draft.writer.event(CANCELLED, {"message_id": scene.message_id, "told": scene.told})
-        return draft.writer.event(COMPLETED, completed(scene, draft.outcome))
 
     async def _prompt(self, scene: Scene) -> Prompt:
         bare = self._assembled(scene, ())
@@ -242,29 +248,42 @@ class Reply:
                 raise
             span.set_attributes(draft.outcome.attributes())
 
-    async def _store(self, scene: Scene, text: str, *, cancelled: bool) -> None:
-        """Add the answer to the conversation and to memory. What cannot be stored now is told, not hidden."""
+    async def _settle(self, scene: Scene, draft: Draft, status: Status) -> None:
+        """Store what was said, and take back that it is being said. What cannot be done now is told, not hidden."""
+        if draft.writer.away:
+            scene.told.append(LOG_AWAY)
         conversation_id = scene.ask.conversation_id
-        if conversation_id is None or scene.question is None or not text:
+        if conversation_id is None:
             return
-        status: Status = "cancelled" if cancelled else "complete"
-        answer = Message(
-            scene.message_id, scene.question.id, "assistant", text, self._clock(), scene.character.id, status
-        )
+        with anyio.CancelScope(shield=True):
+            await self._store(scene, conversation_id, "".join(draft.text), status)
+            with suppress(Unavailable):  # a follower hears from the log that it has ended
+                await self._conversations.end_live(scene.owner, conversation_id, scene.reply_id)
+
+    async def _store(self, scene: Scene, conversation_id: str, text: str, status: Status) -> None:
+        if scene.question is None or not text:
+            return
+        owner, character_id = scene.owner, scene.character.id
+        answer = Message(scene.message_id, scene.question.id, "assistant", text, self._clock(), character_id, status)
         try:
-            await self._conversations.append(scene.owner, conversation_id, [answer])
-            await self._short_term.keep(scene.owner, conversation_id, [*scene.history, scene.question, answer])
-            if self._remember is not None:
-                await self._remember.index(scene.owner, scene.character.id, conversation_id, [scene.question, answer])
+            await self._conversations.append(owner, conversation_id, [answer])
         except (Unavailable, NotFound):
             scene.told.append(NOT_STORED)
+            return
+        with suppress(Unavailable):  # the records hold it
+            await self._short_term.keep(owner, conversation_id, [*scene.history, scene.question, answer])
+        try:
+            if self._remember is not None:
+                await self._remember.index(owner, character_id, conversation_id, [scene.question, answer])
+        except Unavailable:
+            scene.told.append(NOT_REMEMBERED)
 
-    async def _settle(self, scene: Scene) -> None:
-        if scene.ask.conversation_id is not None:
-            try:
-                await self._conversations.set_live(scene.owner, scene.ask.conversation_id, None)
-            except Unavailable:
-                scene.told.append(NOT_STORED)
+
+def explained(error: BaseException) -> ChatacterError:
+    """Say why a reply ended, in words for its listener."""
+    if isinstance(error, ChatacterError):
+        return error
+    return Unavailable(CLOSING) if isinstance(error, asyncio.CancelledError) else ChatacterError(INTERNAL)
 
 
 def created(scene: Scene, now: float) -> dict[str, Any]:

@@ -68,11 +68,17 @@ class FakeConversations:
         """Return all messages, in the order in which they were added."""
         return list(self._messages.get((owner, conversation_id), {}).values())
 
-    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str | None) -> None:
+    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
         """Say which reply is being written."""
         place = (owner, conversation_id)
         if place in self._heads:
             self._heads[place] = replace(self._heads[place], live_reply_id=reply_id)
+
+    async def end_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
+        """Take that back."""
+        place = (owner, conversation_id)
+        if place in self._heads and self._heads[place].live_reply_id == reply_id:
+            self._heads[place] = replace(self._heads[place], live_reply_id=None)
 
     async def delete(self, owner: Owner, conversation_id: str) -> bool:
         """Remove a conversation with its messages."""
