@@ -11,6 +11,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatacter.chassis.errors import Misconfigured, Unavailable
+from chattr.adapters.redis_cancelling import cancelling
 from chattr.domain.identity import Owner
 
 PREFIX: Final = "chatacter"
@@ -43,6 +44,7 @@ async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) ->
         )
     except ValueError as error:
         raise Misconfigured("A Redis URL must begin with redis://, rediss:// or unix://.") from error
+    pool.connection_class = cancelling(pool.connection_class)
     client = Redis(connection_pool=pool)
     try:
         yield client
