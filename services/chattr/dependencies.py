@@ -24,13 +24,14 @@ from chattr.usecases.speak import Speak
 
 PERSON_HEADER: Final = "x-chatacter-person"
 SOMEBODY: Final = "owner"
+BAD_PERSON: Final = "A person is named by 1 to 128 letters, digits, `_`, `.`, `@` or `-`, and not by `-` alone."
 
 
 def owner_of(caller: Principal, connection: HTTPConnection, user: str | None = None) -> Owner:
     """Say whose data a request touches: the key's tenant, and the person it names. Raises `InvalidInput`."""
     person = connection.headers.get(PERSON_HEADER) or user or SOMEBODY
-    if not PERSON.match(person):
-        raise InvalidInput("A person is named by 1 to 128 letters, digits, `_`, `.`, `@` or `-`.", param="user")
+    if not PERSON.fullmatch(person):
+        raise InvalidInput(BAD_PERSON, param="user")
     return Owner(caller.tenant, person)
 
 

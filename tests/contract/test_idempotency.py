@@ -14,6 +14,7 @@ from chattr.ports.cache import IdempotencyStore, KeptAnswer
 pytestmark = pytest.mark.contract
 
 ANN = Owner("acme", "ann")
+BOB = Owner("acme", "bob")
 EVE = Owner("evil", "ann")
 ANSWER = KeptAnswer(201, (("content-type", "application/json"),), b'{"id": 1}\x00\xff')
 
@@ -51,6 +52,8 @@ async def test_a_key_given_back_can_be_claimed_anew(store: IdempotencyStore) -> 
     assert await store.begin(ANN, "k", "another") is None
 
 
-async def test_tenants_do_not_share_keys(store: IdempotencyStore) -> None:
+@pytest.mark.parametrize("stranger", [BOB, EVE])
+async def test_people_and_tenants_do_not_share_keys(store: IdempotencyStore, stranger: Owner) -> None:
     await store.begin(ANN, "k", "print")
-    assert await store.begin(EVE, "k", "another") is None
+    await store.finish(ANN, "k", "print", ANSWER)
+    assert await store.begin(stranger, "k", "print") is None

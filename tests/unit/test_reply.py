@@ -210,7 +210,7 @@ async def test_what_was_said_before_a_failure_is_kept(stage: Stage) -> None:
 async def test_what_was_said_before_the_process_ends_is_kept_and_told(stage: Stage) -> None:
     stage.talker.step, stage.live = asyncio.Semaphore(2), Live(grace=0)
     running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
-    async with aclosing(running.heard()) as heard:
+    async with asyncio.timeout(10), aclosing(running.heard()) as heard:
         while (item := await anext(heard)).event is None or item.event.data.get("text") != "day":
             pass
         await stage.live.close()

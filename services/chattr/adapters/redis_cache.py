@@ -25,7 +25,7 @@ class RedisIdempotency:
 
     async def begin(self, owner: Owner, idempotency_key: str, fingerprint: str) -> KeptAnswer | None:
         """Claim a key, or return its kept answer."""
-        name = key(owner.shared, "idempotency", idempotency_key)
+        name = key(owner, "idempotency", idempotency_key)
         claim = orjson.dumps({"fingerprint": fingerprint})
         with told():
             if await self._redis.set(name, claim, nx=True, ex=CLAIM_SECONDS):
@@ -50,9 +50,9 @@ class RedisIdempotency:
             "body": base64.b64encode(answer.body).decode(),
         }
         with told():
-            await self._redis.set(key(owner.shared, "idempotency", idempotency_key), orjson.dumps(record), ex=self._ttl)
+            await self._redis.set(key(owner, "idempotency", idempotency_key), orjson.dumps(record), ex=self._ttl)
 
     async def abandon(self, owner: Owner, idempotency_key: str) -> None:
         """Give the key back."""
         with told():
-            await self._redis.delete(key(owner.shared, "idempotency", idempotency_key))
+            await self._redis.delete(key(owner, "idempotency", idempotency_key))

@@ -6,6 +6,7 @@ Source: IETF draft "The Idempotency-Key HTTP Header Field". Same key and same re
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 import anyio
@@ -15,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from chatacter.chassis.auth import Keyring, token_of
-from chatacter.chassis.errors import InvalidInput
+from chatacter.chassis.errors import InvalidInput, Unavailable
 from chattr.dependencies import idempotency_store, owner_of
 from chattr.domain.identity import Owner
 from chattr.ports.cache import IdempotencyStore, KeptAnswer
@@ -41,9 +42,11 @@ class IdempotentRoute(APIRoute):
             if not 0 < len(key) <= LONGEST_KEY:
                 raise InvalidInput(f"An Idempotency-Key has 1 to {LONGEST_KEY} characters.", param="Idempotency-Key")
             keyring: Keyring = request.app.state.keyring
-            owner = owner_of(keyring.identify(token_of(request)), request)
-            claim = Claim(idempotency_store(request), owner, key, await fingerprint(request))
-            kept = await claim.store.begin(owner, key, claim.fingerprint)
+            caller = keyring.identify(token_of(request))
+            own_key = f"{caller.key_id}:{key}"  # another API key may lack the scope for what is kept here
+            owner = owner_of(caller, request)
+            claim = Claim(idempotency_store(request), owner, own_key, await fingerprint(request))
+            kept = await claim.begin()
             if kept is not None:
                 return replayed(kept)
             try:
@@ -58,21 +61,27 @@ class IdempotentRoute(APIRoute):
 
 
 class Claim:
-    """A key that this request holds."""
+    """A key that this request holds. Should the store go away meanwhile, the claim stands until it runs out."""
 
-    def __init__(self, store: IdempotencyStore, owner: Owner, key: str, print_: str) -> None:
-        self.store = store
-        self.fingerprint = print_
+    def __init__(self, store: IdempotencyStore, owner: Owner, key: str, fingerprint: str) -> None:
+        self._store = store
         self._owner = owner
         self._key = key
+        self._fingerprint = fingerprint
+
+    async def begin(self) -> KeptAnswer | None:
+        """Claim the key, or return its kept answer."""
+        return await self._store.begin(self._owner, self._key, self._fingerprint)
 
     async def finish(self, answer: KeptAnswer) -> None:
         """Keep the answer under the key."""
-        await self.store.finish(self._owner, self._key, self.fingerprint, answer)
+        with suppress(Unavailable):
+            await self._store.finish(self._owner, self._key, self._fingerprint, answer)
 
     async def abandon(self) -> None:
         """Give the key back."""
-        await self.store.abandon(self._owner, self._key)
+        with suppress(Unavailable):
+            await self._store.abandon(self._owner, self._key)
 
 
 class Keeping(Response):

@@ -6,14 +6,14 @@ from chattr.ports.cache import KeptAnswer
 
 
 class FakeIdempotency:
-    """Answers by tenant and key; they never run out."""
+    """Answers by owner and key; they never run out."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[str, KeptAnswer | None]] = {}
+        self._kept: dict[tuple[Owner, str], tuple[str, KeptAnswer | None]] = {}
 
     async def begin(self, owner: Owner, key: str, fingerprint: str) -> KeptAnswer | None:
         """Claim a key, or return its kept answer."""
-        place = (owner.tenant, key)
+        place = (owner, key)
         if place not in self._kept:
             self._kept[place] = (fingerprint, None)
             return None
@@ -26,8 +26,8 @@ class FakeIdempotency:
 
     async def finish(self, owner: Owner, key: str, fingerprint: str, answer: KeptAnswer) -> None:
         """Keep the answer."""
-        self._kept[owner.tenant, key] = (fingerprint, answer)
+        self._kept[owner, key] = (fingerprint, answer)
 
     async def abandon(self, owner: Owner, key: str) -> None:
         """Give the key back."""
-        self._kept.pop((owner.tenant, key), None)
+        self._kept.pop((owner, key), None)
