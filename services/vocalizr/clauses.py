@@ -9,6 +9,7 @@ SENTENCE_END: Final = re.compile(r"(?:[.!?…]+[\"')\]”’]*(?=\s)|\n)\s*")
 CLAUSE_END: Final = re.compile(r"(?:[,;:—]+[\"')\]”’]*)(?=\s)\s*")
 BEFORE_CONJUNCTION: Final = re.compile(r"\s+(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
 
+WHOLE: Final = 40
 FIRST: Final = 60
 MOST: Final = 180
 LEAST: Final = 12
@@ -17,12 +18,13 @@ LEAST: Final = 12
 def clauses(text: str, *, first: int = FIRST, most: int = MOST, least: int = LEAST) -> list[str]:
     """Cut a text into pieces of at most `most` characters at the ends of sentences, else of clauses, else of words.
 
-    The first piece has at most `first` characters where the text has a place to cut before them. Very short
-    sentences, under `least` characters, are joined with the next. No letter is lost: only white space around a cut is.
+    A first sentence of more than `WHOLE` characters is cut once more, at a place within its `first` characters where
+    it has one. Very short sentences, under `least` characters, are joined with the next. No letter is lost: only white
+    space around a cut is.
     """
     pieces: list[str] = []
     for sentence in sentences(text, least):
-        if not pieces and len(sentence) > first:
+        if not pieces and len(sentence) > WHOLE:
             head, rest = early_cut(sentence, first, least)
             pieces.append(head) if head else None
             pieces.extend(shortened(rest, most))

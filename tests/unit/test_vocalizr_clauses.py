@@ -28,6 +28,10 @@ pytestmark = pytest.mark.unit
             "I walked all the way to the harbour because the old captain had asked me to come at dawn.",
             ["I walked all the way to the harbour", "because the old captain had asked me to come at dawn."],
         ),
+        (
+            "Of course I remember you, and I kept the old map safe.",
+            ["Of course I remember you,", "and I kept the old map safe."],
+        ),
         ('"Are you sure?" she asked me then.', ['"Are you sure?"', "she asked me then."]),
         ("It costs 3.14 in total, or so.", ["It costs 3.14 in total, or so."]),
     ],
