@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.fake_llm_server import FakeLLMServer
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import DeadlineExceeded, NotReady, TooLarge
@@ -16,6 +15,7 @@ from chattr.adapters.fakes.language import FakeLanguageModel
 from chattr.adapters.local_llm import LocalLanguageModel
 from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.ports.language import ChatRequest, LanguageModel, finish_reason_of, text_of
+from tests.fake_llm_server import FakeLLMServer
 
 pytestmark = pytest.mark.contract
 
@@ -37,7 +37,7 @@ class Case:
             return self.model.abandoned == 1
         assert isinstance(self.model, LocalLanguageModel)
         async with asyncio.timeout(2):
-            while await self.model.computing():  # noqa: ASYNC110  # another process: it has no event to wait for
+            while await self.model.computing():  # another process: it has no event to wait for
                 await asyncio.sleep(0.01)
         return True
 

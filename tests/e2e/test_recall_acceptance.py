@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from opentelemetry.trace import NoOpTracer
-from tests.small_talk import FACTS, Fact, small_talk
 
 from chatacter.chassis.deadline import Deadline
 from chattr.adapters.edge_memory import EdgeMemory
@@ -17,6 +16,7 @@ from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.memory import Candidate, Query
 from chattr.usecases.remember import Indexer, Remember
+from tests.small_talk import FACTS, Fact, small_talk
 
 pytestmark = pytest.mark.e2e
 

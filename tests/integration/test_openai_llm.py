@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
-from tests.fake_llm_server import FakeLLMServer
-from tests.redis_server import free_port
 
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
@@ -23,6 +21,8 @@ from chattr.adapters.openai_llm import (
     OpenAILanguageModel,
 )
 from chattr.ports.language import ChatRequest, Chunk, text_of
+from tests.fake_llm_server import FakeLLMServer
+from tests.redis_server import free_port
 
 pytestmark = pytest.mark.integration
 
