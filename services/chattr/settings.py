@@ -145,6 +145,16 @@ class ChattrSettings(ServiceSettings):
             raise ValueError("MODEL__URL is set without MODEL__NAME; set it to the model that this provider should run")
         return self
 
+    @model_validator(mode="after")
+    def key_needs_a_provider(self) -> "ChattrSettings":
+        """A key alone would be sent nowhere, and the embedded model would answer instead."""
+        if self.model.api_key and not self.model.url:
+            raise ValueError(
+                "MODEL__API_KEY is set without MODEL__URL; set it to the provider's address, "
+                "e.g. https://api.openai.com/v1, and MODEL__NAME to one of its models"
+            )
+        return self
+
     @property
     def embedded_model(self) -> bool:
         """Whether the model in this process answers."""

@@ -227,6 +227,12 @@ async def test_another_sites_page_changes_nothing_while_doors_are_open(origin: s
         assert (await ask.get("/who", headers=headers)).status_code == 200
 
 
+async def test_all_origins_are_meant_by_a_star() -> None:
+    async with client(ServiceSettings(cors_origins=("*",))) as ask:
+        answer = await ask.post("/things", json={"count": 1}, headers={"origin": "https://any.example"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+
+
 async def test_a_body_over_the_limit_is_refused_declared_or_not() -> None:
     async def drops() -> AsyncIterator[bytes]:
         for _ in range(64):

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, Forbidden, InvalidInput, TooLarge
 from chatacter.chassis.problems import response_of
 
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REBINDING = "Without API keys this service answers only to localhost. Set REQUIRE_API_KEY=true to use other names."
 
@@ -120,7 +120,7 @@ class LoopbackOnly:
             return InvalidInput(REBINDING)
         origin = headers.get(b"origin")
         harmless = scope["type"] == "http" and scope["method"] in SAFE_METHODS
-        if origin is None or harmless or origin in self._origins:
+        if origin is None or harmless or "*" in self._origins or origin in self._origins:
             return None
         return None if name_of(origin.rpartition("://")[2]) in LOOPBACK_HOSTS else Forbidden(FOREIGN)
 

@@ -16,7 +16,7 @@ class KeptAnswer:
 
 
 class IdempotencyStore(Protocol):
-    """Keys of one tenant with the fingerprint of the request that first used them.
+    """Keys of one person with the fingerprint of the request that first used them.
 
     Source: IETF draft "The Idempotency-Key HTTP Header Field", and Stripe's practice.
     """
