@@ -279,7 +279,7 @@ async def test_metrics_count_requests() -> None:
     async with client() as ask:
         await ask.get("/who")
         metrics = await ask.get("/metrics")
-    assert "http_server" in metrics.text
+    assert "http_server_request_duration_seconds_bucket" in metrics.text
     async with client(ServiceSettings(enable_metrics=False)) as ask:
         assert (await ask.get("/metrics")).status_code == 404
 

@@ -29,6 +29,11 @@ def default_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "chatacter"
 
 
+def ask_for_stable_http_names() -> None:
+    """Tell OpenTelemetry's instrumentation to use the stable HTTP conventions. It listens to the environment only."""
+    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+
+
 class ServiceSettings(BaseSettings):
     """What any service can be told."""
 

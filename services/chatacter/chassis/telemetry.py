@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
-from chatacter.chassis.settings import ServiceSettings, pairs
+from chatacter.chassis.settings import ServiceSettings, ask_for_stable_http_names, pairs
 
 SCOPE = "chatacter"
 
@@ -61,6 +61,7 @@ class Telemetry:
 
 def telemetry_of(service: str, settings: ServiceSettings) -> Telemetry:
     """Build the providers that the settings ask for. Without an endpoint nothing leaves the process."""
+    ask_for_stable_http_names()
     attributes = {SERVICE_NAME: settings.otel_service_name or service, **pairs(settings.otel_resource_attributes)}
     resource = Resource.create(attributes)
     endpoint = (settings.otel_exporter_otlp_endpoint or "").rstrip("/")
