@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 from tests.architecture.repository import ROOT, anchors, files, prose
 
@@ -127,3 +128,14 @@ def test_no_direct_dependency_has_a_strong_copyleft() -> None:
 
 def find_distribution(name: str) -> bool:
     return any(metadata.distributions(name=name))
+
+
+@pytest.mark.parametrize("form", ["bug.yml", "feature.yml"])
+def test_issue_forms_ask_for_something(form: str) -> None:
+    """Source: GitHub, "Syntax for GitHub's form schema"."""
+    told = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / form).read_text("utf-8"))
+    assert told["name"]
+    assert told["description"]
+    fields = [field for field in told["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields) > 0
+    assert all(field["attributes"]["label"] for field in fields)
