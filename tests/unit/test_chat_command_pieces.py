@@ -17,7 +17,7 @@ from chatacter.chat.terminal import Terminal, bar
 from chatacter.client.api import Api, refusal
 from chatacter.client.errors import Away, ClientError, KeyNeeded, Refused
 from chatacter.client.events import reply_events
-from chatacter.client.sentences import LONG_ENOUGH, Sentences, speakable
+from chatacter.client.sentences import Sentences, speakable
 from vocalizr.audio import wav_head
 
 pytestmark = pytest.mark.unit
@@ -54,10 +54,24 @@ def test_a_sentence_is_ready_as_soon_as_the_next_begins() -> None:
     assert sentences.feed(" The") == ["Ahoy!"]
 
 
-def test_a_long_first_sentence_is_heard_from_its_first_clause_on() -> None:
-    clause = "Long ago, when the floating city was but a rumour among pilots,"
-    assert len(clause) > LONG_ENOUGH
-    assert cut(clause + " I sailed, sang, and slept.") == [clause, "I sailed, sang, and slept."]
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        (
+            "Long ago, in a floating city, I sailed, sang, and slept. It was, in all, good.",
+            ["Long ago, in a floating city,", "I sailed, sang, and slept.", "It was, in all, good."],
+        ),
+        (
+            "The sea is a vast expanse of water that I love and that loves me.",
+            ["The sea is a vast expanse of water", "that I love and that loves me."],
+        ),
+        ("Tea, and storms.", ["Tea, and storms."]),
+        (f"Yes. {'word ' * 16}end, and {'word ' * 4}fin.", ["Yes.", f"{'word ' * 16}end,", f"and {'word ' * 4}fin."]),
+    ],
+)
+def test_a_long_sentence_is_cut_once_more_and_the_first_one_early(text: str, pieces: list[str]) -> None:
+    assert cut(*text) == pieces
+    assert cut(text) == pieces
 
 
 @given(st.text(alphabet="ab .,!?\n*1", max_size=60), st.integers(1, 7))

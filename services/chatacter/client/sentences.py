@@ -10,8 +10,14 @@ NOT_AN_END: Final = re.compile(
     r"|(?:^|\n)\s*\d+\.$"
 )
 MARKUP: Final = re.compile(r"[*_`#>]+")
-FIRST_CLAUSE: Final = re.compile(r"[,;:—–](?=\s)")
-LONG_ENOUGH: Final = 48
+# Where a sentence may be cut once more: after a clause's mark, or before a conjunction.
+CLAUSE_END: Final = re.compile(r"[,;:—–](?=\s)")
+CONJUNCTION: Final = re.compile(r"\s(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
+# Characters of a first piece that is worth saying by itself.
+SHORTEST_CLAUSE: Final = 16
+SHORTEST_PART: Final = 24
+# A later sentence is cut at a clause after so many: whoever listens should not have heard all before more is made.
+LONG_CLAUSE: Final = 80
 
 
 def speakable(text: str) -> str:
@@ -22,7 +28,7 @@ def speakable(text: str) -> str:
 class Sentences:
     """Cuts a stream of text into sentences.
 
-    The first piece may be a clause: a voice that begins early is worth more than a whole first sentence.
+    The first piece may be a part of a sentence: a voice that begins early is worth more than a whole first sentence.
     """
 
     def __init__(self) -> None:
@@ -46,21 +52,19 @@ class Sentences:
 
     def _cut(self) -> str | None:
         """Take the first complete piece off the front; empty where there is nothing to say in it, None if none is."""
-        end = next((found.end() for found in END.finditer(self._text) if self._ends(found.end())), None)
-        if end is None:
-            end = self._clause()
-        if end is None:
+        ends = [found.end() for found in END.finditer(self._text) if self._ends(found.end())][:1]
+        shortest = LONG_CLAUSE if self._begun else SHORTEST_CLAUSE
+        ends += [at.end() for at in CLAUSE_END.finditer(self._text) if at.end() >= shortest][:1]
+        if not self._begun:
+            ends += [at.end() for at in CONJUNCTION.finditer(self._text) if at.end() >= SHORTEST_PART][:1]
+        if not ends:
             return None
+        end = min(ends)
         piece, self._text = speakable(self._text[:end]), self._text[end:]
         return piece if has_words(piece) else ""
 
     def _ends(self, end: int) -> bool:
         return NOT_AN_END.search(self._text[:end]) is None
-
-    def _clause(self) -> int | None:
-        if self._begun:
-            return None
-        return next((found.end() for found in FIRST_CLAUSE.finditer(self._text) if found.end() >= LONG_ENOUGH), None)
 
 
 def has_words(text: str) -> bool:

@@ -18,7 +18,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Api]]
 # Browsers without exception play it, and each clip carries its mark as synthetic.
 AUDIO_FORMAT: Final[AudioFormat] = "mp3"
 # The browser redraws no more often than this; deltas in between are one change.
-FRAME_SECONDS: Final = 0.04
+FRAME_SECONDS: Final = 0.08
 FAILED_ANYHOW: Final = "The reply failed."
 
 
@@ -104,6 +104,7 @@ class Turn:
             self._sentences.put_nowait(sentence)
         self._sentences.put_nowait(None)
         self.writing = False
+        self._changed.set()
 
     def _take(self, event: ReplyEvent) -> None:
         self.text += event.text
