@@ -256,7 +256,7 @@ class FakeLLMServer:
         given = Script(**script)
         self.state.reset(dataclasses.replace(given, deltas=deltas) if deltas else given)
 
-    async def reached(self, what: str, number: int = 1, seconds: float = 5.0) -> bool:
+    async def reached(self, what: str, number: int = 1, seconds: float = 30.0) -> bool:
         """Wait until a count is at least so high; False when it is not in time."""
 
         def wait() -> bool:

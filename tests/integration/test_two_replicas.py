@@ -46,7 +46,7 @@ def replicas(
 
 @pytest.fixture
 def client(replicas: list[ServiceProcess], redis_url: str, llm_server: FakeLLMServer) -> Iterator[httpx.Client]:
-    with balanced([replica.url for replica in replicas]) as url, httpx.Client(base_url=url, timeout=30) as made:
+    with balanced([replica.url for replica in replicas]) as url, httpx.Client(base_url=url, timeout=60) as made:
         yield made
 
 
@@ -114,10 +114,25 @@ def test_a_reply_is_cancelled_from_the_other_replica(client: httpx.Client, llm_s
                 assert answer.headers["x-replica"] != stream.headers["x-replica"]
     assert seen[-1] == "reply.cancelled"
     assert seen.count("reply.delta") < 100
-    assert llm_server.counts["disconnected"] == 1
+    assert asyncio.run(llm_server.reached("disconnected"))
     messages = client.get("/api/v1/chat/history/stopped").json()["messages"]
     assert messages[-1]["status"] == "cancelled"
     assert messages[-1]["content"].startswith("word ")
+    ended = client.get(f"/api/v1/chat/replies/{reply_id}/events", headers={"last-event-id": str(event["id"])})
+    assert (ended.status_code, ended.text) == (200, "")
+
+
+@pytest.mark.parametrize("number", ["-1", "99999999999999999999"])
+def test_a_number_that_no_event_has_is_a_mistake(client: httpx.Client, number: str) -> None:
+    for query, headers in (({"after": number}, {}), ({}, {"last-event-id": number})):
+        assert client.get("/api/v1/chat/replies/reply_1/events", params=query, headers=headers).status_code == 422
+
+
+def test_a_conversation_s_inner_keys_are_no_conversations(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    client.post("/api/v1/chat/message", json={"message": "Hello", "session_id": "inner"}).raise_for_status()
+    for inner in ("inner:messages", "inner:order"):
+        assert client.get(f"/api/v1/conversations/{inner}").status_code == 404
+        assert client.delete(f"/api/v1/conversations/{inner}").status_code == 404
 
 
 def test_an_openai_client_that_hangs_up_stops_the_model(client: httpx.Client, llm_server: FakeLLMServer) -> None:
@@ -128,6 +143,18 @@ def test_an_openai_client_that_hangs_up_stops_the_model(client: httpx.Client, ll
     ) as stream:
         next(iter(stream))
     assert asyncio.run(llm_server.reached("disconnected"))
+
+
+async def test_a_client_that_waits_for_the_whole_answer_and_leaves_stops_the_model(
+    replicas: list[ServiceProcess], redis_url: str, llm_server: FakeLLMServer
+) -> None:
+    llm_server.play(*["word "] * 5000, delay=0.05)
+    question = {"model": "ada", "messages": [{"role": "user", "content": "Go on."}]}
+    async with httpx.AsyncClient(base_url=replicas[0].url, timeout=None) as client:
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=question))
+        assert await llm_server.reached("deltas")
+        asking.cancel()
+        assert await llm_server.reached("disconnected")
 
 
 def test_a_post_repeated_with_its_key_is_answered_once(client: httpx.Client, llm_server: FakeLLMServer) -> None:
@@ -186,13 +213,15 @@ def test_a_live_session_goes_on_over_another_socket(
     llm_server.play(*words, delay=0.05)
     one, two = (replica.url.replace("http", "ws") + "/api/v1/ws/chat" for replica in replicas)
     with connect(one) as socket:
+        socket.send(b"\x00")
+        assert json.loads(socket.recv(timeout=60))["type"] == "error"
         socket.send(json.dumps({"type": "message.create", "message": "Go on.", "character": "mira"}))
-        frames = [json.loads(socket.recv(timeout=10)) for _ in range(4)]
+        frames = [json.loads(socket.recv(timeout=60)) for _ in range(4)]
     with connect(two) as socket:
         resume = {"type": "reply.resume", "reply_id": frames[0]["reply_id"], "after": frames[-1]["seq"]}
         socket.send(json.dumps(resume))
         while frames[-1]["type"] != "reply.completed":
-            frames.append(json.loads(socket.recv(timeout=10)))
+            frames.append(json.loads(socket.recv(timeout=60)))
     assert "".join(frame["text"] for frame in frames if frame["type"] == "reply.delta") == "".join(words)
     assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
 
@@ -203,7 +232,7 @@ def test_a_writer_that_dies_is_told_to_whoever_follows(
     llm_server.play(*["word "] * 500, delay=0.05)
     with running("chattr", tmp_path, settings(redis_server, llm_server)) as doomed:
         question = {"message": "Go on.", "stream": True}
-        with httpx.stream("POST", f"{doomed.url}/api/v1/chat/message", json=question, timeout=30) as stream:
+        with httpx.stream("POST", f"{doomed.url}/api/v1/chat/message", json=question, timeout=60) as stream:
             opening = next(events(stream.iter_lines()))
             doomed.process.kill()
     address = f"{replicas[0].url}/api/v1/chat/replies/{opening['reply_id']}/events"
@@ -219,7 +248,7 @@ def test_a_reply_finishes_when_its_replica_is_asked_to_stop(
     llm_server.play(*["word "] * 20, delay=0.05)
     with running("chattr", tmp_path, settings(redis_server, llm_server)) as leaving:
         question = {"message": "Go on.", "stream": True}
-        with httpx.stream("POST", f"{leaving.url}/api/v1/chat/message", json=question, timeout=30) as stream:
+        with httpx.stream("POST", f"{leaving.url}/api/v1/chat/message", json=question, timeout=60) as stream:
             lines = events(stream.iter_lines())
             next(lines)
             leaving.process.terminate()

@@ -1,11 +1,19 @@
 """Streams that fail before they open, and that end their work when the listener leaves."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import anyio
 from starlette.background import BackgroundTask
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from chatacter.chassis.errors import Cancelled
+from chatacter.chassis.tasks import stopped
+
+T = TypeVar("T")
 
 SSE = "text/event-stream"
 # What keeps proxies from holding a stream back.
@@ -54,6 +62,28 @@ async def opened(
             await chunks.aclose()
         raise
     return ClosingStream(chunks, first, media_type, {**UNBUFFERED, **(headers or {})})
+
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do work whose whole answer is sent at once; it is cancelled when the client leaves. Raises `Cancelled` then.
+
+    The request's body must have been read.
+    """
+    doing, leaving = asyncio.create_task(work), asyncio.create_task(left(request))
+    try:
+        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise Cancelled("The client left before the answer was ready.")
+        return doing.result()
+    finally:
+        await stopped(leaving)
+        await stopped(doing)
+
+
+async def left(request: Request) -> None:
+    """Wait until the client has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def sse(data: bytes, *, event: str | None = None, event_id: str | None = None) -> bytes:

@@ -12,14 +12,14 @@ from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import Caller, scope
 from chatacter.chassis.errors import InvalidInput, NotBuilt, UpstreamFailed
-from chatacter.chassis.streaming import DONE, SSE, opened
+from chatacter.chassis.streaming import DONE, SSE, opened, unless_left
 from chatacter.contracts.chat import ChatCompletionRequest
 from chatacter.contracts.problem import OpenAIError, OpenAIErrorBody
 from chattr.dependencies import CastDep, OwnerDep, ReplyDep, owner_of
 from chattr.domain.character import Character
 from chattr.domain.prompt import Turn
 from chattr.ports.sessions import CANCELLED, DELTA, FAILED, Event
-from chattr.routes.idempotency import IdempotentRoute
+from chattr.routes.idempotency import HEADER, IdempotentRoute
 from chattr.usecases.draft import Running
 from chattr.usecases.reply import Ask
 
@@ -53,7 +53,9 @@ async def create_chat_completion(
     headers = {REPLY_HEADER: running.reply_id}
     if body.stream:
         return await opened(completion.chunks(), SSE, headers)
-    return JSONResponse(await completion.whole(), headers=headers)
+    whole = completion.whole()
+    kept = HEADER in request.headers  # a repetition is to find the answer, whether the first client stayed or not
+    return JSONResponse(await (whole if kept else unless_left(request, whole)), headers=headers)
 
 
 class Completion:
