@@ -36,7 +36,7 @@ class Case:
         if isinstance(self.model, FakeLanguageModel):
             return self.model.abandoned == 1
         assert isinstance(self.model, LocalLanguageModel)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             while await self.model.computing():  # another process: it has no event to wait for
                 await asyncio.sleep(0.01)
         return True
@@ -65,7 +65,7 @@ async def case(
 
 async def test_an_answer_comes_in_chunks_and_says_why_it_ended(case: Case) -> None:
     texts, reasons = [], []
-    async for chunk in case.model.stream(HELLO, Deadline.after(60)):
+    async for chunk in case.model.stream(HELLO, Deadline.after(120)):
         texts.append(text_of(chunk))
         reasons.append(finish_reason_of(chunk))
     assert "".join(texts).strip()
@@ -74,7 +74,7 @@ async def test_an_answer_comes_in_chunks_and_says_why_it_ended(case: Case) -> No
 
 
 async def test_a_model_that_answers_has_nothing_to_complain_of(case: Case) -> None:
-    async for _ in case.model.stream(HELLO, Deadline.after(60)):
+    async for _ in case.model.stream(HELLO, Deadline.after(120)):
         pass
     assert await case.model.check() is None
 
@@ -82,7 +82,7 @@ async def test_a_model_that_answers_has_nothing_to_complain_of(case: Case) -> No
 async def test_several_conversations_are_answered_at_a_time(case: Case) -> None:
     async with AsyncExitStack() as stack:
         requests = [ChatRequest(HELLO.messages, HELLO.sampling, name) for name in ("one", "two", None)]
-        streams = [case.model.stream(request, Deadline.after(60)) for request in requests]
+        streams = [case.model.stream(request, Deadline.after(120)) for request in requests]
         for stream in streams:
             await stack.enter_async_context(aclosing(stream))
         firsts = [await anext(stream) for stream in streams]
@@ -93,7 +93,7 @@ async def test_several_conversations_are_answered_at_a_time(case: Case) -> None:
 
 async def test_leaving_stops_the_work(case: Case) -> None:
     asked = ChatRequest(HELLO.messages, {"max_tokens": 2000, "ignore_eos": True}, "talk")
-    async with aclosing(case.model.stream(asked, Deadline.after(60))) as chunks:
+    async with aclosing(case.model.stream(asked, Deadline.after(120))) as chunks:
         async for chunk in chunks:
             if text_of(chunk):
                 break
@@ -118,6 +118,6 @@ async def test_a_prompt_beyond_the_context_is_said_to_be_too_large(case: Case) -
         case.provider.play(status=400, error_body='{"error": {"code": "context_length_exceeded", "message": "secret"}}')
     asked = ChatRequest([{"role": "user", "content": "word " * 5000}], {}, "talk")
     with pytest.raises(TooLarge) as caught:
-        async for _ in case.model.stream(asked, Deadline.after(60)):
+        async for _ in case.model.stream(asked, Deadline.after(120)):
             pass
     assert "secret" not in caught.value.message

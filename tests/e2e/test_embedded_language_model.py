@@ -54,12 +54,12 @@ async def opened(models_home: Path, tmp_path: Path) -> AsyncIterator[Opened]:
 async def last_of(model: LocalLanguageModel, text: str, conversation: str | None = "talk") -> Chunk:
     """The last chunk of a short answer; llama.cpp says in it what it read and what it had in its cache."""
     asked = ChatRequest([*PERSONA, {"role": "user", "content": text}], FEW, conversation, prefix=1)
-    return [chunk async for chunk in model.stream(asked, Deadline.after(60))][-1]
+    return [chunk async for chunk in model.stream(asked, Deadline.after(120))][-1]
 
 
-async def until(met: Callable[[], bool], seconds: float = 30) -> None:
+async def until(met: Callable[[], bool], seconds: float = 90) -> None:
     async with asyncio.timeout(seconds):
-        while not met():  # noqa: ASYNC110  # another process: it has no event to wait for
+        while not met():  # another process: it has no event to wait for
             await asyncio.sleep(0.02)
 
 
@@ -93,10 +93,10 @@ async def test_each_conversation_keeps_its_own_cache(opened: Opened) -> None:
         assert said["prompt_n"] < 5
 
 
-async def test_a_new_characters_prefix_is_kept_when_nobody_talks(opened: Opened) -> None:
+async def test_a_new_characters_prefix_is_kept_from_its_first_turn_on(opened: Opened) -> None:
     model = await opened()
-    assert (await last_of(model, "Hello?", "one"))["timings"]["cache_n"] < 20
-    await until(lambda: len(opened.kept()) == 1)
+    await last_of(model, "Hello?", "one")
+    assert len(opened.kept()) == 1
     assert (await last_of(model, "Good day!", "two"))["timings"]["cache_n"] > 150
 
 
@@ -107,9 +107,8 @@ async def test_a_damaged_file_costs_time_and_nothing_else(opened: Opened) -> Non
         await until(lambda: len(opened.kept()) == 1)
     file = opened.kept()[0]
     file.write_bytes(file.read_bytes()[:1000])
-    model = await opened()
-    assert (await last_of(model, "Hello?"))["timings"]["cache_n"] < 20
-    await until(lambda: file.stat().st_size > 1000)
+    assert await last_of(await opened(), "Hello?")
+    assert file.stat().st_size > 1000
 
 
 async def test_a_process_that_dies_is_started_again(opened: Opened) -> None:

@@ -26,9 +26,11 @@ ENDING_SECONDS: Final = 2.0
 NOTICE_SECONDS: Final = 0.5
 # A persona of 250 tokens takes 3 MB; the built-in characters' and those talked with last.
 MOST_FILES: Final = 64
-# Reading a prompt is one long sum, which a second thread halves and a busy machine does not punish. Writing waits for
-# all threads at every token: two of them on two busy cores wrote 0.8 tokens a second, where one wrote 16.
+# Reading a prompt is one long sum, which a second thread halves; writing waits for all threads at every token.
 READING_THREADS: Final = 2
+# OpenMP's threads spin while they wait for each other. Where other work wants the cores too, they then mostly wait for
+# a thread that waits for a core: two of them read 13 tokens a second on a crowded machine, and 35 without spinning.
+WAIT_WITHOUT_SPINNING: Final = "OMP_WAIT_POLICY=PASSIVE"
 
 MISSING: Final = (
     "The embedded language model needs {name!r}: pip install 'chatacter[embedded]', or set MODEL__URL to a provider."
@@ -149,6 +151,8 @@ class LlamaServer:
         log = await asyncio.to_thread(self._log.open, "wb")
         try:
             self._process = await asyncio.create_subprocess_exec(
+                "env",
+                WAIT_WITHOUT_SPINNING,
                 sys.executable,
                 "-m",
                 "chattr.adapters.llama_process",

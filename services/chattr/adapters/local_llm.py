@@ -36,7 +36,6 @@ SAMPLING: Final = {
     "cache_prompt": True,
 }
 READING_SECONDS: Final = 120.0
-WANTED_PREFIXES: Final = 32
 # Stands for any message, so that the cache ends after the template's "now the user speaks".
 ANY_MESSAGE: Final = {"role": "user", "content": "."}
 
@@ -120,7 +119,7 @@ class LocalLanguageModel:
         try:
             async with server.slots.place(request.conversation, deadline) as (slot, anew):
                 if anew:
-                    await self._restore(server, slot, request.messages[: request.prefix], deadline)
+                    await self._prepare(server, slot, request.messages[: request.prefix], deadline)
                 sampling = {**SAMPLING, **request.sampling, "id_slot": slot.number}
                 asked = ChatRequest(request.messages, sampling)
                 async with aclosing(server.provider.stream(asked, deadline)) as chunks:
@@ -172,15 +171,13 @@ class LocalLanguageModel:
         self._read_on(server)
         return server
 
-    async def _restore(self, server: LlamaServer, slot: Slot, prefix: Messages, deadline: Deadline) -> None:
-        """Put a character's kept prefix into a slot; one that is not kept yet is read when nobody talks."""
+    async def _prepare(self, server: LlamaServer, slot: Slot, prefix: Messages, deadline: Deadline) -> None:
+        """Put a character's prefix into a slot: the kept one, or by reading it, which the answer would do anyway."""
         if not prefix:
             return
         name = server.name_of(prefix)
-        if server.keeps(name) and await server.restore(slot.number, name, deadline):
-            return
-        if len(self._wanted) < WANTED_PREFIXES:
-            self._wanted.append(prefix)
+        if not (server.keeps(name) and await server.restore(slot.number, name, deadline)):
+            await self._read_into(server, slot, prefix, deadline)
 
     def _read_on(self, server: LlamaServer) -> None:
         """Go on reading prefixes, unless somebody talks."""
@@ -192,23 +189,26 @@ class LocalLanguageModel:
         """Read what is wanted, one after the other. Cancelled when somebody talks; what it read stays in its slot."""
         while self._wanted:
             prefix = self._wanted[0]
-            name = server.name_of(prefix)
-            if not server.keeps(name):
+            if not server.keeps(server.name_of(prefix)):
+                deadline = Deadline.after(READING_SECONDS)
                 try:
-                    await self._read_one(server, prefix, name)
-                except (errors.ChatacterError, httpx.HTTPError, OSError, TimeoutError) as error:
-                    logger.warning("a character's prompt could not be kept", extra={"error.type": type(error).__name__})
+                    async with server.slots.place(None, deadline) as (slot, _):
+                        await self._read_into(server, slot, prefix, deadline)
+                except (errors.ChatacterError, TimeoutError) as error:
+                    logger.warning("a character's prompt could not be read", extra={"error.type": type(error).__name__})
             self._wanted.remove(prefix)
 
-    async def _read_one(self, server: LlamaServer, prefix: Messages, name: str) -> None:
-        deadline = Deadline.after(READING_SECONDS)
-        async with server.slots.place(None, deadline) as (slot, _):
-            sampling = {"max_tokens": 1, "cache_prompt": True, "id_slot": slot.number}
-            asked = ChatRequest([*prefix, ANY_MESSAGE], sampling)
-            async with aclosing(server.provider.stream(asked, deadline)) as chunks:
-                async for _chunk in chunks:
-                    pass
-            await server.save(slot.number, name)
+    async def _read_into(self, server: LlamaServer, slot: Slot, prefix: Messages, deadline: Deadline) -> None:
+        """Let llama.cpp read a prefix, and keep what it made of it."""
+        sampling = {"max_tokens": 1, "cache_prompt": True, "id_slot": slot.number}
+        asked = ChatRequest([*prefix, ANY_MESSAGE], sampling)
+        async with aclosing(server.provider.stream(asked, deadline)) as chunks:
+            async for _ in chunks:
+                pass
+        try:
+            await server.save(slot.number, server.name_of(prefix))
+        except (httpx.HTTPError, OSError) as error:
+            logger.warning("a character's prompt could not be kept", extra={"error.type": type(error).__name__})
 
 
 def alive(launch: asyncio.Task[LlamaServer]) -> bool:
