@@ -6,7 +6,7 @@ from typing import Final
 from uuid import uuid4
 
 EVERYONE: Final = "-"
-PERSON: Final = re.compile(r"(?!-$)[A-Za-z0-9_.@-]{1,128}")  # all but `EVERYONE`
+PERSON: Final = re.compile(rf"^(?!{EVERYONE}$)[A-Za-z0-9_.@-]{{1,128}}$")
 
 
 @dataclass(frozen=True, slots=True)
