@@ -21,14 +21,15 @@ pytestmark = pytest.mark.integration
 
 
 def settings(redis: RedisServer, llm: FakeLLMServer, **more: str) -> dict[str, str]:
-    """Chattr without models of its own: the language model is scripted, memory, voice and video are off."""
+    """Chattr without models of its own: the language model is scripted, memory is off, the predictors sleep."""
     return {
         "RECORDS__URL": redis.url,
         "MODEL__URL": llm.url,
         "MODEL__NAME": "scripted",
         "ENABLE_LONG_TERM_MEMORY": "false",
-        "ENABLE_VOICE_GENERATION": "false",
-        "ENABLE_VIDEO_GENERATION": "false",
+        "VOCALIZR__URL": "http://127.0.0.1:9",
+        "VISUALIZR__URL": "http://127.0.0.1:9",
+        "RUN_DISPATCHER": "false",
         "ENABLE_UI": "false",
         **more,
     }
@@ -196,6 +197,17 @@ def test_a_character_made_on_one_replica_answers_on_the_other(client: httpx.Clie
     assert "You are a friendly assistant..." in llm_server.requests[-1].prompt
     assert client.delete("/api/v1/characters/my_character").status_code == 204
     assert client.get("/v1/models/my_character").status_code == 404
+
+
+def test_a_job_ordered_on_one_replica_is_read_and_removed_on_the_other(client: httpx.Client) -> None:
+    ordered = client.post("/v1/videos", json={"model": "portrait", "prompt": "Good evening."}).raise_for_status()
+    address = f"/v1/videos/{ordered.json()['id']}"
+    read = client.get(address)
+    assert read.headers["x-replica"] != ordered.headers["x-replica"]
+    assert read.json() == ordered.json()
+    assert read.json()["status"] == "queued"
+    client.delete(address).raise_for_status()
+    assert [client.get(address).status_code for _ in range(2)] == [404, 404]
 
 
 def test_a_page_of_another_site_opens_no_live_session(replicas: list[ServiceProcess]) -> None:
