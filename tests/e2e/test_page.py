@@ -302,6 +302,30 @@ def test_other_addresses_keep_their_own_answers(
         assert client.get("/api/v1/nothing").json()["type"] == "urn:chatacter:problem:not-found"
 
 
+def test_of_gradio_only_what_the_page_needs_is_open(
+    services: tuple[ServiceProcess, ServiceProcess, ServiceProcess],
+) -> None:
+    with httpx.Client(base_url=services[0].url) as client:
+        for path in (
+            "file=/etc/hostname",
+            "file/etc/hostname",
+            "mcp/",
+            "call/say",
+            "run/say",
+            "api/say",
+            "runs",
+            "openapi.json",
+        ):
+            for door in (f"/gradio_api/{path}", f"/{path}"):
+                if door != "/openapi.json":
+                    assert client.get(door).headers["content-type"] == "application/problem+json", door
+        assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == 404
+        assert client.get("/monitoring").status_code == 404
+        config = client.get("/config").json()
+        assert {each["api_visibility"] for each in config["dependencies"]} == {"private"}
+        assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
+
+
 def test_with_keys_required_a_visitor_brings_their_own(
     browser: Browser, redis_server: RedisServer, llm_server: FakeLLMServer, tmp_path: Path
 ) -> None:

@@ -142,7 +142,9 @@ class Page:
             )
             self.stop.click(self.hush, [self.seat], everything, **quiet)
             self.stop.click(None, js=HUSH, api_visibility="private")
-            self.aloud.change(None, js=f"(on) => {{ if (!on) ({HUSH})(); }}", inputs=[self.aloud])
+            self.aloud.change(
+                None, js=f"(on) => {{ if (!on) ({HUSH})(); }}", inputs=[self.aloud], api_visibility="private"
+            )
             self.film.click(self.shoot, [self.seat], everything, **quiet)
 
     def _shown(self) -> list[Any]:
