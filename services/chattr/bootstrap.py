@@ -60,6 +60,8 @@ EMBEDDED_ANSWER: Final = 60
 EMBEDDED_TEMPERATURE: Final = 0.5
 PROVIDER_CONTEXT: Final = 8192
 PROVIDER_ANSWER: Final = 512
+# Replies that one process shows to those who resume them, at a time; each holds a connection while it waits.
+FOLLOWERS: Final = 1024
 PROVIDER_TEMPERATURE: Final = 0.7
 
 
@@ -199,12 +201,13 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
     await require_durable(records, "RECORDS__URL")
     await require_durable(jobs, "JOBS__URL")
     short = settings.short_term_memory
+    followers = await stack.enter_async_context(connected(settings.redis_url(short), connections=FOLLOWERS))
     return Stores(
         characters=RedisCharacters(records),
         conversations=RedisConversations(records),
         outbox=RedisOutbox(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
-        session_log=RedisSessionLog(sessions, ttl=short.ttl),
+        session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),
         jobs=RedisJobs(jobs),
         demand=RedisDemand(jobs),
         idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),

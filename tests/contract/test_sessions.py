@@ -25,7 +25,7 @@ async def log(request: pytest.FixtureRequest) -> AsyncIterator[SessionLog]:
         yield FakeSessionLog()
         return
     async with connected(request.getfixturevalue("redis_url")) as redis:
-        yield RedisSessionLog(redis, ttl=60, block_ms=20)
+        yield RedisSessionLog(redis, redis, ttl=60, block_ms=20)
 
 
 @pytest.fixture(params=["fake", "redis"])
@@ -60,7 +60,7 @@ async def test_a_follower_sees_events_as_they_come(log: SessionLog) -> None:
     for seq in range(2, 6):
         await log.append(ANN, "r", [delta(seq)])
     await log.append(ANN, "r", [Event(6, COMPLETED, {"finish_reason": "stop"})])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert [event.seq for event in await follower] == [1, 2, 3, 4, 5, 6]
 
 
@@ -98,9 +98,20 @@ async def test_what_cannot_be_an_id_is_not_found(log: SessionLog, reply_id: str)
         await log.cancel(ANN, reply_id)
 
 
+async def test_followers_keep_nobody_else_waiting(redis_url: str) -> None:
+    async with connected(redis_url, connections=2) as redis, connected(redis_url) as followers:
+        log = RedisSessionLog(redis, followers, ttl=60)
+        await log.append(ANN, "r", [Event(1, CREATED, {})])
+        following = [asyncio.create_task(followed(log)) for _ in range(8)]
+        for seq in range(2, 20):
+            await log.append(ANN, "r", [delta(seq)])
+        await log.append(ANN, "r", [Event(20, COMPLETED, {})])
+        assert [len(events) for events in await asyncio.gather(*following)] == [20] * 8
+
+
 async def test_a_redis_that_is_full_is_told(redis_url: str) -> None:
     async with connected(redis_url) as redis:
-        log = RedisSessionLog(redis, ttl=60)
+        log = RedisSessionLog(redis, redis, ttl=60)
         await redis.config_set("maxmemory", "1")
         try:
             with pytest.raises(Unavailable, match="maxmemory"):
@@ -111,9 +122,9 @@ async def test_a_redis_that_is_full_is_told(redis_url: str) -> None:
 
 async def test_a_writer_that_died_is_told(redis_url: str) -> None:
     async with connected(redis_url) as redis:
-        log = RedisSessionLog(redis, ttl=60, lease_ms=50, block_ms=20)
+        log = RedisSessionLog(redis, redis, ttl=60, lease_ms=50, block_ms=20)
         await log.append(ANN, "r", [Event(1, CREATED, {}), delta(2)])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             events = await followed(log)
     assert [event.type for event in events] == [CREATED, DELTA, FAILED]
     assert events[-1].data["retryable"] is True

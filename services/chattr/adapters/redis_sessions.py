@@ -78,11 +78,14 @@ def log_keys(owner: Owner, reply_id: str) -> LogKeys:
 
 
 class RedisSessionLog:
-    """A stream a reply."""
+    """A stream a reply. Each follower holds a connection, so they take them from a pool of their own, `followers`."""
 
-    def __init__(self, redis: Redis, *, ttl: int, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS) -> None:
+    def __init__(
+        self, redis: Redis, followers: Redis, *, ttl: int, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS
+    ) -> None:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
+        self._followers: Any = followers
         self._ttl = ttl
         self._lease_ms = lease_ms
         self._block_ms = block_ms
@@ -121,7 +124,7 @@ class RedisSessionLog:
         seen = after
         while True:
             with told():
-                entries = await self._redis.xread({keys.events: f"{seen}-0"}, block=self._block_ms, count=256)
+                entries = await self._followers.xread({keys.events: f"{seen}-0"}, block=self._block_ms, count=256)
             if not entries:
                 if await self._alive(keys):
                     continue
