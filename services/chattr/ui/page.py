@@ -36,7 +36,7 @@ class Page:
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
-            self.seat = gr.State(lambda: None)
+            self.seat = gr.State(None)
             self.memory = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
             gr.HTML(HEADER, js_on_load=None, elem_id="masthead")
             self.trouble = gr.Markdown(visible=False, elem_id="trouble")
