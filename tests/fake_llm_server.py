@@ -43,8 +43,10 @@ class Script:
     headers: dict[str, str] = field(default_factory=dict)
     # How many requests are answered with `status` before the stream works again; None: all of them.
     failures: int | None = None
-    # After so many deltas the connection ends without a last chunk; or an `error` event is sent in the stream.
+    # After so many deltas the connection breaks; or the stream ends as if it were whole, without saying why; or an
+    # `error` event is sent in it.
     break_after: int | None = None
+    end_after: int | None = None
     error_after: int | None = None
     # Refuse callers that do not send this key.
     api_key: str | None = None
@@ -159,6 +161,9 @@ class Scripted(Response):
         async for text in self.paced():
             if sent == self.script.break_after:
                 raise ConnectionAbortedError("the script ends the connection here")
+            if sent == self.script.end_after:
+                await write(b"", more=False)
+                return
             if sent == self.script.error_after:
                 await write(b'data: {"error": {"message": "scripted failure", "type": "server_error"}}\n\n', more=False)
                 return

@@ -149,7 +149,7 @@ async def test_a_failure_before_the_first_byte_is_tried_once_more(opened: Opened
     assert len(llm_server.requests) == 2
 
 
-@pytest.mark.parametrize("broken", [{"break_after": 2}, {"error_after": 2}])
+@pytest.mark.parametrize("broken", [{"break_after": 2}, {"end_after": 2}, {"error_after": 2}])
 async def test_an_answer_that_breaks_off_is_told_and_not_tried_again(
     opened: Opened, llm_server: FakeLLMServer, broken: dict[str, int]
 ) -> None:
