@@ -132,6 +132,12 @@ def test_other_shapes_show_the_portrait_whole() -> None:
     assert changed(square.frame(performed(0.0), 0), middle).mean() < 0.05
 
 
+def test_narrow_films_cut_the_sides_off_around_the_mouth() -> None:
+    square, narrow = stage("leonardo", 256, 256), stage("leonardo", 144, 256)
+    middle = square.frame(performed(0.6), 0)[:, 56:200]
+    assert changed(middle, narrow.frame(performed(0.6), 0)).mean() < 0.02
+
+
 def test_a_frame_is_the_callers_to_keep(ada: LayeredStage) -> None:
     first = ada.frame(performed(0.0), 0)
     before = first.copy()

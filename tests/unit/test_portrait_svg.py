@@ -5,6 +5,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -172,15 +173,31 @@ def test_a_rig_out_of_range(old: str, new: str) -> None:
         layered("<rect/>" * 2600),
         layered("<g>" * 13 + "</g>" * 13),
         layered('<rect d="' + "M0 0" * 20_000 + '"/>'),
-        layered('<rect filter="url(#f)"/>' * 129),
+        layered('<rect filter="url(#f)"/>' * 49),
         layered('<rect clip-path="url(#f)"/>' * 129),
+        layered('<g opacity=".5"/>' * 129),
+        layered('<rect fill="#fff" stroke="#000" opacity=".5"/>' * 129),
         layered("x" * MAX_BYTES),
     ],
-    ids=["elements", "depth", "value", "blurs", "clips", "bytes"],
+    ids=["elements", "depth", "value", "blurs", "clips", "groups", "outlined", "bytes"],
 )
 def test_too_much(svg: bytes) -> None:
     with pytest.raises(TooLarge):
         read_artwork(svg)
+
+
+def test_see_through_shapes_are_drawn_directly_and_look_the_same() -> None:
+    seen = layered(
+        '<rect width="90" height="90" fill="#fff" opacity=".5"/>'
+        '<path d="M0 0L99 99" fill="none" stroke="#f00" opacity=".3"/>'
+    )
+    artwork = read_artwork(seen)
+    assert 'fill-opacity=".5"' in artwork.layers["head"]
+    assert 'stroke-opacity=".3"' in artwork.layers["head"]
+    apart = read_artwork(seen.replace(b'<g id="head">', b'<g id="head" fill="#fff">'))
+    assert 'fill-opacity=".5"' not in apart.layers["head"]
+    first, second = (rasterised(found, 64, 64, threading.Event())["head"].astype(int) for found in (artwork, apart))
+    assert np.abs(first - second).max() <= 2
 
 
 def test_blurs_and_nested_clips_are_bounded() -> None:
@@ -197,11 +214,11 @@ def test_references_in_circles_are_drawn_in_no_time() -> None:
 
 
 def test_the_worst_that_is_allowed_is_drawn_in_bounded_time() -> None:
-    blurred = '<rect width="200" height="200" fill="#fff" opacity=".1" filter="url(#f)"/>' * 128
+    blurred = '<rect width="200" height="200" fill="#fff" opacity=".1" filter="url(#f)"/>' * 48
     filters = '<filter id="f"><feGaussianBlur stdDeviation="64"/></filter>'
-    began = time.monotonic()
+    began = time.thread_time()
     rasterised(read_artwork(layered(filters + blurred)), 256, 256, threading.Event())
-    assert time.monotonic() - began < 20
+    assert time.thread_time() - began < 10
 
 
 NAMES = st.sampled_from(

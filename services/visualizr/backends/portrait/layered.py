@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,21 +36,40 @@ BREATH: Final = 0.007
 HAIR_FOLLOWS: Final = 0.5
 
 
-def rasterised(artwork: Artwork, width: int, height: int, cancelled: threading.Event) -> dict[str, Layer]:
-    """Draw every layer at full size, the portrait centred and whole. Raises `InvalidInput`, or `Cancelled`."""
+class Framing(NamedTuple):
+    """How a drawing lies in a frame: pixels a unit, and the drawing's coordinates of the frame's top left corner."""
+
+    scale: float
+    left: float
+    top: float
+
+    def view(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return the part of the drawing that the frame shows."""
+        return self.left, self.top, width / self.scale, height / self.scale
+
+
+def framing(artwork: Artwork, width: int, height: int) -> Framing:
+    """Show the drawing in its full height; a narrower frame cuts its sides off, a wider one shows more background."""
     x, y, wide, high = artwork.view
-    scale = min(width / wide, height / high)
-    shown = (x - (width / scale - wide) / 2, y - (height / scale - high) / 2, width / scale, height / scale)
+    scale = height / high
+    spare = wide - width / scale
+    left = x + spare / 2 if spare < 0 else min(max(artwork.rig.mouth.x - width / scale / 2, x), x + spare)
+    return Framing(scale, left, y)
+
+
+def rasterised(artwork: Artwork, width: int, height: int, cancelled: threading.Event) -> dict[str, Layer]:
+    """Draw every layer at the frame's size. Raises `InvalidInput`, or `Cancelled`."""
+    shown = framing(artwork, width, height).view(width, height)
     layers = {}
     for name in LAYERS:
         if name in artwork.layers and name != "mouth":
             if cancelled.is_set():
                 raise Cancelled("The film was cancelled.")
             layers[name] = drawn(artwork.document(name, shown, width, height))
-    if abs(width / wide - height / high) > 1e-6 * scale:  # another shape than the drawing: no empty margins
-        cover = max(width / wide, height / high)
-        cut = (x + (wide - width / cover) / 2, y + (high - height / cover) / 2, width / cover, height / cover)
-        backdrop = drawn(artwork.document("background", cut, width, height))
+    x, y, wide, high = artwork.view
+    if shown[2] > wide:  # what the drawing does not reach shows its background, enlarged
+        tall = wide * height / width
+        backdrop = drawn(artwork.document("background", (x, y + (high - tall) / 2, wide, tall), width, height))
         over(backdrop, layers["background"])
         layers["background"] = backdrop
     return layers
@@ -82,11 +101,10 @@ class LayeredStage:
         self._rig = artwork.rig
         self._layers = layers
         self._height, self._width = layers["background"].shape[:2]
-        x, y, wide, high = artwork.view
-        self._scale = scale = min(self._width / wide, self._height / high)
-        self._origin = ((self._width - wide * scale) / 2 - x * scale, (self._height - high * scale) / 2 - y * scale)
-        self._tall = high * scale
-        self._mouth = MouthPainter(self._rig.mouth, scale)
+        self._framing = framing(artwork, self._width, self._height)
+        self._scale = self._framing.scale
+        self._tall = float(self._height)
+        self._mouth = MouthPainter(self._rig.mouth, self._scale)
         self._mouth_x, self._mouth_y = self._pixel(self._rig.mouth.x, self._rig.mouth.y)
         self._pivot = self._pixel(self._rig.pivot_x, self._rig.pivot_y)
         self._base = self._backdrop()
@@ -125,7 +143,7 @@ class LayeredStage:
         return canvas
 
     def _pixel(self, x: float, y: float) -> tuple[float, float]:
-        return x * self._scale + self._origin[0], y * self._scale + self._origin[1]
+        return (x - self._framing.left) * self._scale, (y - self._framing.top) * self._scale
 
     def _backdrop(self) -> Layer:
         """Lay the background over its own mean colour, so that no pixel is left transparent."""
