@@ -18,7 +18,7 @@ from chatacter.chassis.auth import new_key
 from chatacter.keys import store
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
-from tests.service_process import ServiceProcess
+from tests.service_process import ServiceProcess, running
 from tests.three_services import three_services
 
 pytestmark = pytest.mark.e2e
@@ -324,6 +324,26 @@ def test_of_gradio_only_what_the_page_needs_is_open(
         config = client.get("/config").json()
         assert {each["api_visibility"] for each in config["dependencies"]} == {"private"}
         assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
+
+
+def test_without_voice_and_video_the_page_is_for_text(
+    browser: Browser, redis_server: RedisServer, llm_server: FakeLLMServer, tmp_path: Path
+) -> None:
+    off = {"ENABLE_VOICE_GENERATION": "false", "ENABLE_VIDEO_GENERATION": "false"}
+    settings = {
+        "RECORDS__URL": redis_server.url,
+        "MODEL__URL": llm_server.url,
+        "MODEL__NAME": "scripted",
+        "ENABLE_LONG_TERM_MEMORY": "false",
+        **off,
+    }
+    with running("chattr", tmp_path, settings) as chattr, opened(browser, chattr.url) as page:
+        expect(page.get_by_role("button", name="Ada Lovelace")).to_have_attribute("aria-pressed", "true")
+        say(page, "Only words")
+        shown(page, "Hello, Only words!")
+        expect(page.get_by_role("checkbox", name="No voice")).to_be_disabled()
+        expect(page.get_by_role("button", name="Film it")).to_have_count(0)
+        assert page.evaluate(CLIPS) == []
 
 
 def test_with_keys_required_a_visitor_brings_their_own(

@@ -129,6 +129,7 @@ class Chat:
                 self.last_reply += event.text
                 heard.text(event.text)
                 ending = event
+            self._reply_id = ""  # what is still to be heard needs no word to the server
             self._terminal.end_line()
             heard.ended(cancelled=ending is None or ending.type == CANCELLED)
         return self._told(ending)

@@ -296,7 +296,7 @@ class Page:
         return {
             self.send: gr.Button(visible=not speaking),
             self.stop: gr.Button(visible=speaking),
-            self.film: gr.Button(interactive=seat.can_film and not speaking),
+            self.film: gr.Button(interactive=seat.can_film and not speaking, visible=seat.health.get("video", True)),
         }
 
 
