@@ -228,6 +228,22 @@ async def test_ctrl_c_cancels_the_reply_and_a_second_one_leaves(person: Person, 
     assert person.leaves() == 130
 
 
+def test_ctrl_c_stops_the_sound_of_a_reply_that_is_written(
+    chattr: ServiceProcess, tmp_path: Path, llm_server: FakeLLMServer
+) -> None:
+    player = tmp_path / "aplay"
+    player.write_text("#!/bin/sh\nexec sleep 60\n")
+    player.chmod(0o755)
+    person = Person(environment(chattr, PATH=f"{tmp_path}:/usr/bin:/bin"), "--say")
+    person.sees("you: ")
+    person.types("Sing\n")
+    person.sees(r"Hello, Sing!\s")
+    person.types("\x03")
+    assert "could not be told" not in person.sees(r"\(cancelled\)[\s\S]*you: ")
+    person.types("\x04")
+    assert person.leaves() == 0
+
+
 def test_ctrl_c_stops_a_single_message_too(chattr: ServiceProcess, llm_server: FakeLLMServer) -> None:
     llm_server.play(*(f"word{number} " for number in range(500)), delay=0.05)
     with subprocess.Popen(
