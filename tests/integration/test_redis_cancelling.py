@@ -16,7 +16,7 @@ async def test_no_moment_swallows_a_cancellation(redis_url: str) -> None:
     async with connected(redis_url) as redis:
 
         async def wait() -> None:
-            await redis.blpop(["nothing"], timeout=3)
+            await redis.blpop(["nothing"], timeout=30)
 
         await redis.ping()
         for moments in [*range(MOMENTS)] * 8:
@@ -24,6 +24,6 @@ async def test_no_moment_swallows_a_cancellation(redis_url: str) -> None:
             for _ in range(moments):
                 await asyncio.sleep(0)
             assert task.cancel()
-            done, _ = await asyncio.wait([task], timeout=1.0)
+            done, _ = await asyncio.wait([task], timeout=10.0)
             assert done, f"cancelled after {moments} turns of the loop, it runs on"
             assert task.cancelled()

@@ -68,7 +68,7 @@ async def test_the_loop_turns_while_it_embeds(embedder: MiniLmEmbedder) -> None:
     while not embedding.done():
         await asyncio.sleep(0.005)
         longest, before = max(longest, time.perf_counter() - before), time.perf_counter()
-    assert longest < 0.5
+    assert longest < 5.0
     assert len(await embedding) == 8
 
 
