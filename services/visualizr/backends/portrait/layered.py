@@ -182,7 +182,7 @@ class LayeredStage:
         """Return how far each pixel of the lower face goes down, as a part of the jaw's drop, and where that is."""
         mouth, chin = self._rig.mouth, self._pixel(0, self._rig.chin_y)[1]
         tall = max(chin - self._mouth_y, 1.0)
-        reach = 2.4 * mouth.width * self._scale
+        reach = 1.75 * mouth.width * self._scale
         box = Box(
             max(self._head_box.left, int(self._mouth_x - reach)),
             max(self._head_box.top, int(self._mouth_y - 0.5 * tall)),
@@ -192,7 +192,7 @@ class LayeredStage:
         away = np.abs(np.arange(box.left, box.right, dtype=np.float32) - self._mouth_x) / reach
         y = np.arange(box.top, box.bottom, dtype=np.float32)[:, None]
         # Under the lips the skin follows at once; towards the jaw's corners it stretches over a longer way.
-        side = np.clip((away - 0.17) / 0.30, 0, 1)[None, :]
+        side = np.clip((away - 0.23) / 0.41, 0, 1)[None, :]
         begin = self._mouth_y - 0.45 * tall * side
         down = np.clip((y - begin) / (tall * (0.55 + 0.80 * side)), 0, 1)
         across = np.clip((1 - away) / 0.35, 0, 1)[None, :]
