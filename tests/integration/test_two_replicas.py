@@ -238,6 +238,28 @@ def test_a_live_session_goes_on_over_another_socket(
     assert [frame["seq"] for frame in frames] == list(range(1, len(frames) + 1))
 
 
+def test_a_socket_carries_a_few_replies_at_a_time(
+    replicas: list[ServiceProcess], redis_url: str, llm_server: FakeLLMServer
+) -> None:
+    llm_server.play(*["word "] * 400, delay=0.1)
+    with connect(replicas[0].url.replace("http", "ws") + "/api/v1/ws/chat") as socket:
+        for _ in range(9):
+            socket.send(json.dumps({"type": "message.create", "message": "Go on.", "character": "ada"}))
+        frames = [json.loads(socket.recv(timeout=60))]
+        while frames[-1]["type"] != "error":
+            frames.append(json.loads(socket.recv(timeout=60)))
+        assert frames[-1]["code"] == "busy"
+        opened = {frame["reply_id"] for frame in frames if frame["type"] == "reply.created"}
+        while len(opened) < 8:
+            frame = json.loads(socket.recv(timeout=60))
+            opened |= {frame["reply_id"]} if frame["type"] == "reply.created" else set()
+        for reply_id in opened:
+            socket.send(json.dumps({"type": "reply.cancel", "reply_id": reply_id}))
+        ended = 0
+        while ended < 8:
+            ended += json.loads(socket.recv(timeout=60))["type"] == "reply.cancelled"
+
+
 def test_a_writer_that_dies_is_told_to_whoever_follows(
     redis_server: RedisServer, redis_url: str, llm_server: FakeLLMServer, replicas: list[ServiceProcess], tmp_path: Path
 ) -> None:

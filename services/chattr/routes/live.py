@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, WebSocket, WebSocketDisconnect
 from pydantic import Field, TypeAdapter, ValidationError
 
 from chatacter.chassis.auth import WEBSOCKET_KEY_PROTOCOL, scope
-from chatacter.chassis.errors import ChatacterError, InvalidInput
+from chatacter.chassis.errors import Busy, ChatacterError, InvalidInput
 from chatacter.contracts.base import Strict
 from chattr.dependencies import OwnerDep, ReplyDep, SessionLogDep
 from chattr.domain.identity import Owner, new_id
@@ -26,6 +26,8 @@ router = APIRouter(prefix="/api/v1", tags=["Live"], dependencies=[Depends(scope(
 
 SUBPROTOCOL: Final = "chatacter.v1"
 LARGEST_MESSAGE: Final = 32_768
+MOST_AT_ONCE: Final = 8
+TOO_MANY: Final = f"A socket carries {MOST_AT_ONCE} replies at a time. Wait for one to end, or cancel one."
 UNREADABLE: Final = "Send a JSON object whose `type` is message.create, reply.cancel or reply.resume."
 
 
@@ -85,6 +87,7 @@ class Session:
         self._owner = owner
         self._reply = reply
         self._log = log
+        self._speaking = 0
 
     async def commands(self) -> AsyncIterator[Command]:
         """Yield what the client asks for; what cannot be read is told and skipped."""
@@ -99,16 +102,26 @@ class Session:
     async def obey(self, command: Command) -> None:
         """Do what one command asks; an error is told and ends only this command."""
         try:
-            if isinstance(command, MessageCreate):
-                await self._create(command)
-            elif isinstance(command, ReplyCancel):
+            if isinstance(command, ReplyCancel):
                 await self._log.cancel(self._owner, command.reply_id)
             else:
-                await self._send(command.reply_id, self._log.follow(self._owner, command.reply_id, command.after))
+                await self._speak(command)
         except ChatacterError as error:
             await self._tell(error)
         except WebSocketDisconnect:
             return
+
+    async def _speak(self, command: MessageCreate | ReplyResume) -> None:
+        if self._speaking >= MOST_AT_ONCE:
+            raise Busy(TOO_MANY, retry_after=1)
+        self._speaking += 1
+        try:
+            if isinstance(command, MessageCreate):
+                await self._create(command)
+            else:
+                await self._send(command.reply_id, self._log.follow(self._owner, command.reply_id, command.after))
+        finally:
+            self._speaking -= 1
 
     async def _create(self, command: MessageCreate) -> None:
         ask = Ask(
