@@ -11,16 +11,16 @@ from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import NotFound, UpstreamFailed
+from chatacter.chassis.errors import NotFound
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.base import Strict
 from chattr.dependencies import CastDep, ConversationsDep, OwnerDep, RememberDep, ReplyDep, SessionLogDep, ShortTermDep
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import new_id
 from chattr.domain.memory import Selection
-from chattr.ports.sessions import DELTA, FAILED, LAST_SEQ, Event
+from chattr.ports.sessions import LAST_SEQ, Event
 from chattr.routes.idempotency import IdempotentRoute
-from chattr.usecases.draft import Running
+from chattr.usecases.draft import Running, Whole
 from chattr.usecases.reply import Ask
 
 router = APIRouter(
@@ -69,7 +69,7 @@ async def chat_message(body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDe
     running = await reply.start(owner, ask, detached=True)
     if body.stream:
         return await opened(streamed(running), SSE)
-    return JSONResponse(await whole(running))
+    return JSONResponse(answer_of(running, await running.whole()))
 
 
 async def streamed(running: Running) -> AsyncGenerator[bytes]:
@@ -80,30 +80,17 @@ async def streamed(running: Running) -> AsyncGenerator[bytes]:
                 yield line(item.event)
 
 
-async def whole(running: Running) -> dict[str, Any]:
-    """Collect a reply. Raises the error it failed with."""
-    text: list[str] = []
-    opening: dict[str, Any] = {}
-    ending: dict[str, Any] = {}
-    async with aclosing(running.heard()) as heard:
-        async for item in heard:
-            if item.event is None:
-                continue
-            if item.event.type == DELTA:
-                text.append(item.event.data["text"])
-            elif item.event.type == FAILED:
-                raise UpstreamFailed(item.event.data["message"])
-            opening = opening or item.event.data
-            ending = item.event.data
+def answer_of(running: Running, reply: Whole) -> dict[str, Any]:
+    """Describe a reply that has ended."""
     return {
-        "session_id": opening["conversation_id"],
+        "session_id": reply.opening["conversation_id"],
         "reply_id": running.reply_id,
-        "message_id": ending["message_id"],
-        "character": opening["character_id"],
-        "response": "".join(text),
-        "finish_reason": ending.get("finish_reason", "cancelled"),
-        "usage": ending.get("usage"),
-        "told": ending.get("told", []),
+        "message_id": reply.ending["message_id"],
+        "character": reply.opening["character_id"],
+        "response": reply.text,
+        "finish_reason": reply.ending.get("finish_reason", "cancelled"),
+        "usage": reply.ending.get("usage"),
+        "told": reply.ending.get("told", []),
     }
 
 

@@ -11,14 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import Caller, scope
-from chatacter.chassis.errors import InvalidInput, NotBuilt, UpstreamFailed
+from chatacter.chassis.errors import InvalidInput, NotBuilt
 from chatacter.chassis.streaming import DONE, SSE, opened, unless_left
 from chatacter.contracts.chat import ChatCompletionRequest
 from chatacter.contracts.problem import OpenAIError, OpenAIErrorBody
 from chattr.dependencies import CastDep, OwnerDep, ReplyDep, owner_of
 from chattr.domain.character import Character
 from chattr.domain.prompt import Turn
-from chattr.ports.sessions import CANCELLED, DELTA, FAILED, Event
+from chattr.ports.sessions import CANCELLED, FAILED, Event
 from chattr.routes.idempotency import HEADER, IdempotentRoute
 from chattr.usecases.draft import Running
 from chattr.usecases.reply import Ask
@@ -109,18 +109,8 @@ class Completion:
 
     async def whole(self) -> dict[str, Any]:
         """Collect the reply into one object."""
-        text: list[str] = []
-        ending: dict[str, Any] = {}
-        async with aclosing(self._running.heard()) as heard:
-            async for item in heard:
-                if item.event is None:
-                    continue
-                if item.event.type == DELTA:
-                    text.append(item.event.data["text"])
-                elif item.event.type == FAILED:
-                    raise UpstreamFailed(item.event.data["message"])
-                ending = item.event.data
-        message = {"role": "assistant", "content": "".join(text), "refusal": None}
+        reply = await self._running.whole()
+        message = {"role": "assistant", "content": reply.text, "refusal": None}
         whole = {
             "id": self._id,
             "object": "chat.completion",
@@ -130,13 +120,13 @@ class Completion:
                 {
                     "index": 0,
                     "message": message,
-                    "finish_reason": ending.get("finish_reason", "stop"),
+                    "finish_reason": reply.ending.get("finish_reason", "stop"),
                     "logprobs": None,
                 }
             ],
-            "usage": ending.get("usage"),
+            "usage": reply.ending.get("usage"),
         }
-        return {**whole, "chatacter": {"told": ending["told"]}} if ending.get("told") else whole
+        return {**whole, "chatacter": {"told": reply.ending["told"]}} if reply.ending.get("told") else whole
 
 
 def ask_of(body: ChatCompletionRequest) -> Ask:

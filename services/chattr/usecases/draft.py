@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
-from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.errors import ChatacterError, UpstreamFailed, named
 from chatacter.chassis.problems import INTERNAL
 from chattr.ports.language import Chunk, finish_reason_of, text_of
 from chattr.ports.sessions import DELTA, FAILED, TERMINAL, Event
@@ -26,6 +27,15 @@ class Heard:
     def last(self) -> bool:
         """Whether nothing comes after it."""
         return self.event is not None and self.event.type in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A reply that has ended: its text, and the data of its first and of its last event."""
+
+    text: str
+    opening: dict[str, Any]
+    ending: dict[str, Any]
 
 
 class Running:
@@ -62,6 +72,16 @@ class Running:
                 self.scope.cancel()
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait([self._task])
+
+    async def whole(self) -> Whole:
+        """Wait for the end. Raises the error that the reply failed with, also after its first text."""
+        async with aclosing(self.heard()) as heard:
+            events = [item.event async for item in heard if item.event is not None]
+        ending = events[-1]
+        if ending.type == FAILED:
+            raise (named(ending.data["code"]) or UpstreamFailed)(ending.data["message"])
+        text = "".join(event.data["text"] for event in events if event.type == DELTA)
+        return Whole(text, events[0].data, ending.data)
 
 
 @dataclass(slots=True)
