@@ -1,20 +1,9 @@
 """Visualizr's composition root."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from importlib.metadata import version
-from typing import Any
-
 from fastapi import FastAPI
 
 from chatacter.chassis import plugins
-from chatacter.chassis.app import Service, build
-from chatacter.chassis.health import Health
-from chatacter.chassis.telemetry import telemetry_of
-from chatacter.serving.loading import Loading
-from chatacter.serving.metrics import measured_gate
-from chatacter.serving.predictor import Predictor
-from chatacter.serving.protocol import Models, kserve_probes, kserve_router
+from chatacter.serving.service import Doors, Place, Plan, predictor_app
 from visualizr.backend import VideoBackend
 from visualizr.inference import video_job
 from visualizr.render import OPERATION, Renderer
@@ -29,32 +18,18 @@ def create_app(settings: VisualizrSettings) -> FastAPI:
 
 def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
     """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
-    model, release = settings.served_name, version("chatacter")
-    telemetry = telemetry_of("visualizr", settings)
-    gate = measured_gate(
-        telemetry.meter,
-        model=model,
+
+    def doors(place: Place) -> Doors:
+        renderer = Renderer(backend, place.loading, place.gate, place.tracer, settings)
+        return Doors(video_router(renderer), video_job(renderer))
+
+    plan = Plan(
+        name="visualizr",
+        title="Visualizr",
+        model=settings.served_name,
         operation=OPERATION,
         concurrency=settings.visualizr_concurrency,
         queue=settings.visualizr_queue,
+        preload=settings.preload_models,
     )
-    loading = Loading(model, backend.load, backend.close, preload=settings.preload_models)
-    renderer = Renderer(backend, loading, gate, telemetry.tracer, settings)
-    models = Models("visualizr", release, [Predictor(model, loading, video_job(renderer))])
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with loading.running():
-            yield {}
-
-    service = Service(
-        name="visualizr",
-        title="Visualizr",
-        version=release,
-        health=Health({model: loading.check}),
-        lifespan=lifespan,
-        routers=[video_router(renderer), kserve_router(models)],
-        telemetry=telemetry,
-        probes=[kserve_probes(models)],
-    )
-    return build(service, settings)
+    return predictor_app(plan, settings, backend, doors)

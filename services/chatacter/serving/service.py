@@ -1,0 +1,92 @@
+"""A predictor as a service: one backend, loaded in the background, behind a gate, at doors of its own and KServe's."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from fastapi import APIRouter, FastAPI
+from opentelemetry.trace import Tracer
+
+from chatacter.chassis.app import Service, build
+from chatacter.chassis.health import Health
+from chatacter.chassis.settings import ServiceSettings
+from chatacter.chassis.telemetry import telemetry_of
+from chatacter.serving.gate import Gate
+from chatacter.serving.loading import Loading
+from chatacter.serving.metrics import measured_gate
+from chatacter.serving.predictor import Job, Predictor
+from chatacter.serving.protocol import Models, kserve_probes, kserve_router
+
+
+class Backend(Protocol):
+    """What every backend has beside its one verb. Both block."""
+
+    def load(self) -> None:
+        """Load the weights."""
+        ...
+
+    def close(self) -> None:
+        """Let go of them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What differs from one predictor to the next. `operation` names its work in metrics and spans."""
+
+    name: str
+    title: str
+    model: str
+    operation: str
+    concurrency: int
+    queue: int
+    preload: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backend is used: its model's name, whether it is loaded, who may run, and where spans are started."""
+
+    model: str
+    loading: Loading
+    gate: Gate
+    tracer: Tracer
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """A predictor's own router, and its work as KServe's protocols ask for it."""
+
+    router: APIRouter
+    job: Job[Any]
+
+
+def predictor_app(plan: Plan, settings: ServiceSettings, backend: Backend, doors: Callable[[Place], Doors]) -> FastAPI:
+    """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
+    release = version("chatacter")
+    telemetry = telemetry_of(plan.name, settings)
+    gate = measured_gate(
+        telemetry.meter, model=plan.model, operation=plan.operation, concurrency=plan.concurrency, queue=plan.queue
+    )
+    loading = Loading(plan.model, backend.load, backend.close, preload=plan.preload)
+    opened = doors(Place(plan.model, loading, gate, telemetry.tracer))
+    models = Models(plan.name, release, [Predictor(plan.model, loading, opened.job)])
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with loading.running():
+            yield {}
+
+    service = Service(
+        name=plan.name,
+        title=plan.title,
+        version=release,
+        health=Health({plan.model: loading.check}),
+        lifespan=lifespan,
+        routers=[opened.router, kserve_router(models)],
+        telemetry=telemetry,
+        probes=[kserve_probes(models)],
+    )
+    return build(service, settings)
