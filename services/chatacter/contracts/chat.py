@@ -7,6 +7,7 @@ from pydantic import Field
 from chatacter.contracts.base import Open
 
 CONVERSATION_KEY: Final = "conversation_id"
+TEXT_PARTS: Final = frozenset({"text", "input_text"})
 
 
 class ContentPart(Open):
@@ -28,6 +29,11 @@ class ChatMessage(Open):
         if self.content is None or isinstance(self.content, str):
             return self.content or ""
         return "\n".join(part.text for part in self.content if part.text)
+
+    @property
+    def beyond_text(self) -> bool:
+        """Whether a part of it is no text."""
+        return isinstance(self.content, list) and any(part.type not in TEXT_PARTS for part in self.content)
 
 
 class StreamOptions(Open):

@@ -134,8 +134,10 @@ def ask_of(body: ChatCompletionRequest) -> Ask:
     for name in NOT_YET:
         if body.sampling.get(name):
             raise NotBuilt(f"`{name}` is not built yet; leave it out.", param=name)
-    if body.sampling.get("n", 1) != 1:
+    if (body.sampling.get("n") or 1) != 1:
         raise NotBuilt("Only n=1 is built so far.", param="n")
+    if any(message.role == "tool" or message.beyond_text for message in body.messages):
+        raise NotBuilt("Only text is understood so far: leave pictures, sounds, files and tool results out.")
     spoken = [message for message in body.messages if message.role in SPOKEN_ROLES]
     if not spoken or spoken[-1].role != "user" or not spoken[-1].text.strip():
         raise InvalidInput("The last message must be the user's, and say something.", param="messages")
