@@ -13,7 +13,7 @@ pytestmark = pytest.mark.architecture
 EMPTY_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "misc"})
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 FLOATING_IMAGE = re.compile(r"(?:image|FROM|newTag|tag)\S*\s*[:=]?\s*\S*:latest\b|\btag:\s*[\"']?latest\b")
-MACHINE = re.compile(r"/(?:home|Users)/[a-z]\w*/|/work/(?:main|shared|design)\b")
+MACHINE = re.compile(r"/(?:home|Users)/[a-z]\w*/")
 # The one module that reads the environment; tests and benchmarks start processes and may hand theirs on.
 ENVIRONMENT = "services/chatacter/chassis/settings.py"
 WEIGHTS = frozenset({".gguf", ".onnx", ".safetensors", ".pt", ".pth", ".tflite", ".npz", ".bin", ".ckpt"})
