@@ -11,6 +11,7 @@ from starlette.requests import Request
 from chatacter.chassis import plugins
 from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
+from chatacter.chassis.settings import url_host
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import EMBEDDED_MODEL, compose
 from chattr.routes import admin, characters, conversations, inference, live, media, memories, openai, videos
@@ -78,9 +79,7 @@ def show_page(app: FastAPI, settings: ChattrSettings) -> None:
     """Serve the page at `/`. It is a client like any other, so it is told where this process answers."""
     with plugins.needing("The page (ENABLE_UI)"):
         from chattr.ui.mounting import mount  # noqa: PLC0415  # needs the extra `ui`
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104
-    host = everywhere.get(settings.host) or (f"[{settings.host}]" if ":" in settings.host else settings.host)
-    mount(app, f"http://{host}:{settings.port}")
+    mount(app, f"http://{url_host(settings.host)}:{settings.port}")
 
 
 def product_routers() -> list[APIRouter]:

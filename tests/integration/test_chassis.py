@@ -19,7 +19,7 @@ from chatacter.chassis.auth import Caller, new_key, scope
 from chatacter.chassis.errors import ChatacterError, InvalidInput, Misconfigured
 from chatacter.chassis.health import Health
 from chatacter.chassis.problems import TABLE, mapped
-from chatacter.chassis.settings import ServiceSettings
+from chatacter.chassis.settings import ServiceSettings, url_host
 from chatacter.chassis.streaming import opened
 from chatacter.chassis.telemetry import telemetry_of
 
@@ -201,6 +201,14 @@ async def test_keys_decide_who_enters_and_where(keys: tuple[ServiceSettings, str
 )
 def test_doors_are_open_on_loopback_only_unless_told(host: str, require: bool | None, closed: bool) -> None:
     assert ServiceSettings(host=host, require_api_key=require).keys_required is closed
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("::1", "[::1]"), ("box.lan", "box.lan")],
+)
+def test_a_service_is_reached_at_a_host_that_fits_a_url(host: str, reached: str) -> None:
+    assert url_host(host) == reached
 
 
 def test_closed_doors_without_a_key_do_not_start() -> None:

@@ -34,6 +34,12 @@ def ask_for_stable_http_names() -> None:
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
 
 
+def url_host(host: str) -> str:
+    """Return the host of a URL at which this machine reaches a service that listens on `host`."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{reached}]" if ":" in reached else reached
+
+
 class ServiceSettings(BaseSettings):
     """What any service can be told."""
 

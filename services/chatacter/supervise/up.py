@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 import typer
 
-from chatacter.chassis.settings import inherited
+from chatacter.chassis.settings import inherited, url_host
 from chatacter.models.commands import installer
 from chatacter.models.lock import Lock
 from chatacter.models.store import ModelStore
@@ -22,7 +22,6 @@ from chatacter.supervise.supervisor import Failed, Supervisor, say
 
 LOOPBACK: Final = "127.0.0.1"
 CLIENTS_PORT: Final = 8000
-EVERYWHERE: Final = {"0.0.0.0": LOOPBACK, "::": "[::1]"}  # noqa: S104 - where to reach a service that listens there
 # What each process takes once its models are loaded and work, measured; the language model in its process comes on top.
 MEMORY: Final = {"Chattr": 400_000_000, "Vocalizr": 750_000_000, "Visualizr": 400_000_000}
 
@@ -126,7 +125,7 @@ def services(settings: LauncherSettings, shared: dict[str, str]) -> list[Process
                 command=(sys.executable, "-m", name.lower()),
                 environment=inherited(**shared, HOST=host, PORT=str(port)),
                 log=logs / f"{name.lower()}.log",
-                ready=answers_ready(f"http://{EVERYWHERE.get(host, host)}:{port}"),
+                ready=answers_ready(f"http://{url_host(host)}:{port}"),
             )
         )
     return described
@@ -134,7 +133,7 @@ def services(settings: LauncherSettings, shared: dict[str, str]) -> list[Process
 
 async def guide(settings: LauncherSettings, seconds: float) -> None:
     """Tell where everything is, and three things to try."""
-    base = f"http://{EVERYWHERE.get(settings.host, settings.host)}:{settings.chattr_port}"
+    base = f"http://{url_host(settings.host)}:{settings.chattr_port}"
     character = await a_character(base, token(settings))
     elsewhere = "" if settings.chattr_port == CLIENTS_PORT else f" --url {base}"
     key = "$YOUR_KEY" if settings.keys_required else "none"
