@@ -1,0 +1,26 @@
+{{/*
+Where a secret lies, as a secretKeyRef's fields: the operator's own Secret for it, else the one that this chart makes
+from the value, else global.existingSecret. Empty when nobody gave it. Takes a dict: context, own (value,
+existingSecret, existingSecretKey), made (name of the Secret made from the value), key (the key in it and in
+global.existingSecret).
+*/}}
+{{- define "chatacter.secretRef" -}}
+{{- $global := .context.Values.global.existingSecret -}}
+{{- if .own.existingSecret }}
+name: {{ .own.existingSecret }}
+key: {{ .own.existingSecretKey | default .key }}
+{{- else if .own.value }}
+name: {{ .made }}
+key: {{ .key }}
+{{- else if $global }}
+name: {{ $global }}
+key: {{ .key }}
+{{- end }}
+{{- end }}
+
+{{/* The token with which the services, KEDA and Prometheus speak inside the cluster. */}}
+{{- define "chatacter.serviceTokenRef" -}}
+{{- $made := include "chatacter.name" (list . "service-token") -}}
+{{- $ref := include "chatacter.secretRef" (dict "context" . "own" .Values.global.serviceToken "made" $made "key" "service-token") -}}
+{{- required "The services need a shared token: set global.serviceToken.value (e.g. from `openssl rand -hex 32`), global.serviceToken.existingSecret, or global.existingSecret with the key service-token." $ref -}}
+{{- end }}
