@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEV := .venv/.dev-installed
+TOOLS := .venv/.tools-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check render bench clean
@@ -13,21 +14,21 @@ help: ## List the targets
 run: $(RUNTIME) ## Install what is missing and start everything on this machine; Ctrl-C stops it
 	@exec $(BIN)/chatacter up
 
-test: $(DEV) ## Run every test, with real small models
+test: $(DEV) $(TOOLS) ## Run every test, with real small models
 	@$(BIN)/chatacter models install --profile tests
 	$(BIN)/python -m pytest
 
-check: $(DEV) ## Check style, types, import rules and generated files
+check: $(DEV) $(TOOLS) ## Check style, types, import rules and generated files
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy services
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/render --check
 
-render: $(DEV) ## Write the generated files anew
+render: $(DEV) $(TOOLS) ## Write the generated files anew
 	$(BIN)/python scripts/render
 
-bench: $(DEV) ## Measure on this machine
+bench: $(DEV) $(TOOLS) ## Measure on this machine
 	@$(BIN)/chatacter models install --profile embedded
 	@set -e; for benchmark in benchmarks/*.py; do echo "$$benchmark"; $(BIN)/python "$$benchmark"; done
 
@@ -40,3 +41,6 @@ $(RUNTIME): requirements.lock pyproject.toml scripts/venv
 
 $(DEV): requirements-dev.lock pyproject.toml scripts/venv
 	@PYTHON=$(PYTHON) scripts/venv requirements-dev.lock $@ $(RUNTIME)
+
+$(TOOLS): requirements-tools.lock scripts/tools | $(DEV)
+	@scripts/tools $@

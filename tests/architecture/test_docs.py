@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -25,16 +26,25 @@ def documents() -> list[Path]:
     return [path for path in files() if path.suffix == ".md"]
 
 
-def project() -> dict[str, object]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+def declared() -> dict[str, dict[str, list[str]]]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def named(*lists: list[str]) -> set[str]:
+    """The distributions in these lists by their normalised names; our own extras are not among them."""
+    names = {DISTRIBUTION.match(entry)[0] for entries in lists for entry in entries}  # type: ignore[index]
+    return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"chatacter"}
 
 
 def direct_dependencies() -> set[str]:
-    """Every distribution that `pyproject.toml` names, by its normalised name; our own extras are not among them."""
-    declared = project()
-    lists = [declared["dependencies"], *declared["optional-dependencies"].values()]  # type: ignore[attr-defined,misc]
-    names = {DISTRIBUTION.match(entry)[0] for entries in lists for entry in entries}  # type: ignore[index]
-    return {re.sub(r"[-_.]+", "-", name).lower() for name in names} - {"chatacter"}
+    """Every distribution that our Python imports or may import."""
+    project = declared()["project"]
+    return named(project["dependencies"], *project["optional-dependencies"].values())  # type: ignore[attr-defined]
+
+
+def tools() -> set[str]:
+    """Every distribution of which only programs are run."""
+    return named(*declared()["dependency-groups"].values())
 
 
 @cache
@@ -72,7 +82,7 @@ def test_every_page_of_the_docs_can_be_reached_from_their_index() -> None:
 def test_each_direct_dependency_is_explained() -> None:
     rows = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "dependencies.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(rows) == sorted(set(rows)), "a dependency stands there twice"
-    assert set(rows) == direct_dependencies()
+    assert set(rows) == direct_dependencies() | tools()
 
 
 def test_generated_pages_are_fresh() -> None:
@@ -97,7 +107,7 @@ def test_decisions_are_numbered_and_whole() -> None:
         assert {"context", "decision", "consequences"} <= anchors(text), f"{path.name} lacks a part"
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-tools.lock"])
 def test_locks_name_no_address_and_no_torch(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     assert "://" not in text
@@ -106,10 +116,13 @@ def test_locks_name_no_address_and_no_torch(name: str) -> None:
     assert len(pinned) <= text.count("--hash=sha256:")
 
 
-def test_each_release_of_a_direct_dependency_is_locked() -> None:
-    text = (ROOT / "requirements-dev.lock").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("lock", "asked"), [("requirements-dev.lock", direct_dependencies), ("requirements-tools.lock", tools)]
+)
+def test_each_release_of_a_direct_dependency_is_locked(lock: str, asked: Callable[[], set[str]]) -> None:
+    text = (ROOT / lock).read_text("utf-8")
     locked = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==", text, re.MULTILINE))
-    assert direct_dependencies() - locked == set()
+    assert asked() - locked == set()
 
 
 def test_no_direct_dependency_has_a_strong_copyleft() -> None:
