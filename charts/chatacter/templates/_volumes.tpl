@@ -1,0 +1,66 @@
+{{/* What Chattr and the dispatcher mount, each as one item of a YAML list, or nothing. */}}
+
+{{- define "chatacter.assetsClaimMade" -}}
+{{- if not (or .Values.assets.url .Values.assets.persistence.existingClaim) }}true{{ end -}}
+{{- end }}
+
+{{- define "chatacter.assetsVolume" -}}
+{{- if not .Values.assets.url -}}
+- name: assets
+  persistentVolumeClaim:
+    claimName: {{ .Values.assets.persistence.existingClaim | default (include "chatacter.name" (list . "assets")) }}
+{{- end -}}
+{{- end }}
+
+{{- define "chatacter.assetsMount" -}}
+{{- if not .Values.assets.url -}}
+- name: assets
+  mountPath: /var/lib/chatacter/assets
+{{- end -}}
+{{- end }}
+
+{{- define "chatacter.charactersConfigMap" -}}
+{{- .Values.characters.existingConfigMap | default (empty .Values.characters.files | ternary "" (include "chatacter.name" (list . "characters"))) -}}
+{{- end }}
+
+{{- define "chatacter.charactersVolume" -}}
+{{- with include "chatacter.charactersConfigMap" . -}}
+- name: characters
+  configMap:
+    name: {{ . }}
+{{- end -}}
+{{- end }}
+
+{{- define "chatacter.charactersMount" -}}
+{{- if include "chatacter.charactersConfigMap" . -}}
+- name: characters
+  mountPath: /etc/chatacter/characters
+  readOnly: true
+{{- end -}}
+{{- end }}
+
+{{- define "chatacter.keysVolume" -}}
+{{- with include "chatacter.apiKeysRef" . | fromYaml -}}
+- name: keys
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    items:
+      - key: {{ .key }}
+        path: api_keys.json
+{{- end -}}
+{{- end }}
+
+{{- define "chatacter.keysMount" -}}
+{{- if include "chatacter.apiKeysRef" . | fromYaml -}}
+- name: keys
+  mountPath: /etc/chatacter/keys
+  readOnly: true
+{{- end -}}
+{{- end }}
+
+{{/* What the pods read only at their start: its change must roll them. */}}
+{{- define "chatacter.checksums" -}}
+characters: {{ toYaml .Values.characters.files | quote }}
+secrets: {{ toYaml (list .Values.secrets .Values.global.serviceToken .Values.redis .Values.qdrant.auth .Values.externalRedis .Values.externalQdrant) | quote }}
+{{- end }}
