@@ -28,7 +28,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "chatacter.labels" (list $context .component) | nindent 8 }}
+        {{- include "chatacter.podLabels" (list $context .component) | nindent 8 }}
         {{- with $values.podLabels }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -47,8 +47,12 @@ spec:
       terminationGracePeriodSeconds: {{ include "chatacter.terminationGrace" $values }}
       securityContext:
         {{- include "chatacter.podSecurityContext" $context | nindent 8 }}
-      {{- include "chatacter.imagePullSecrets" $context | trim | nindent 6 }}
-      {{- include "chatacter.placement" $values | trim | nindent 6 }}
+      {{- with include "chatacter.imagePullSecrets" $context | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
+      {{- with include "chatacter.placement" $values | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- if $values.topologySpread }}
       topologySpreadConstraints:
         {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
@@ -76,7 +80,9 @@ spec:
               containerPort: 8000
               protocol: TCP
           {{- include "chatacter.probes" . | nindent 10 }}
-          {{- include "chatacter.preStop" $values | trim | nindent 10 }}
+          {{- with include "chatacter.preStop" $values | trim }}
+          {{- . | nindent 10 }}
+          {{- end }}
           resources:
             {{- toYaml $values.resources | nindent 12 }}
           securityContext:

@@ -60,7 +60,7 @@
 - name: CHATACTER_HOME
   value: /opt/chatacter
 - name: RECORDS__URL
-  value: {{ include "chatacter.redisUrl" . | quote }}
+  value: {{ include "chatacter.recordsUrl" . | quote }}
 {{- if not .Values.redis.enabled }}
 {{- with .Values.externalRedis.username }}
 - name: RECORDS__USERNAME
@@ -92,9 +92,10 @@
   value: {{ .Values.assets.url | default "file:///var/lib/chatacter/assets" | quote }}
 {{- end }}
 
-{{- define "chatacter.redisUrl" -}}
+{{/* Where records, jobs and sessions lie. */}}
+{{- define "chatacter.recordsUrl" -}}
 {{- if .Values.redis.enabled -}}
-{{- printf "redis://%s:6379/0" (include "chatacter.host" (list . (include "chatacter.name" (list . "redis")))) -}}
+{{- include "chatacter.redisUrl" . -}}
 {{- else -}}
 {{- required "There is no Redis: leave redis.enabled=true, or set externalRedis.url to a durable Redis of yours, e.g. rediss://redis.example.org:6379/0." .Values.externalRedis.url -}}
 {{- end -}}
@@ -105,7 +106,7 @@
 {{- if not .Values.redis.enabled -}}
 {{- .Values.externalRedis.cacheUrl -}}
 {{- else if dig "cache" "enabled" false .Values.redis -}}
-{{- printf "redis://%s:6379/0" (include "chatacter.host" (list . (include "chatacter.name" (list . "redis-cache")))) -}}
+{{- include "chatacter.redisCacheUrl" . -}}
 {{- end -}}
 {{- end }}
 

@@ -27,6 +27,13 @@ app.kubernetes.io/managed-by: {{ $context.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $context.Chart.Name $context.Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* Labels of a pod: those of its object, but for what would roll it without need. Takes a list: context, component. */}}
+{{- define "chatacter.podLabels" -}}
+{{ include "chatacter.selectorLabels" . }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: chatacter
+{{- end }}
+
 {{/* The host name of a Service inside the cluster. Takes a list: context, Service name. */}}
 {{- define "chatacter.host" -}}
 {{- $context := index . 0 -}}

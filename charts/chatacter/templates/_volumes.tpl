@@ -62,5 +62,5 @@
 {{/* What the pods read only at their start: its change must roll them. */}}
 {{- define "chatacter.checksums" -}}
 characters: {{ toYaml .Values.characters.files | quote }}
-secrets: {{ toYaml (list .Values.secrets .Values.global.serviceToken .Values.redis .Values.qdrant.auth .Values.externalRedis .Values.externalQdrant) | quote }}
+secrets: {{ toYaml (list .Values.secrets .Values.global.serviceToken .Values.redis.auth .Values.qdrant.auth .Values.externalRedis .Values.externalQdrant) | quote }}
 {{- end }}
