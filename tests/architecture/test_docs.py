@@ -117,10 +117,11 @@ def test_locks_name_no_address_and_no_torch(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "asked"), [("requirements-dev.lock", direct_dependencies), ("requirements-tools.lock", tools)]
+    ("locks", "asked"),
+    [(("requirements-dev.lock", "inference/locks/*.lock"), direct_dependencies), (("requirements-tools.lock",), tools)],
 )
-def test_each_release_of_a_direct_dependency_is_locked(lock: str, asked: Callable[[], set[str]]) -> None:
-    text = (ROOT / lock).read_text("utf-8")
+def test_each_release_of_a_direct_dependency_is_locked(locks: tuple[str, ...], asked: Callable[[], set[str]]) -> None:
+    text = "".join(lock.read_text("utf-8") for pattern in locks for lock in ROOT.glob(pattern))
     locked = set(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^\]]*\])?==", text, re.MULTILINE))
     assert asked() - locked == set()
 

