@@ -21,9 +21,13 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* Settings that every process of ours takes. Takes a list: context, port. */}}
+{{/*
+Settings that every process of ours takes. Takes a list: context, port, and optionally whether the pod may refer to its
+own fields (true unless said).
+*/}}
 {{- define "chatacter.processEnv" -}}
 {{- $context := index . 0 -}}
+{{- $knowsPod := or (lt (len .) 3) (index . 2) -}}
 - name: HOST
   value: "0.0.0.0"
 - name: PORT
@@ -48,12 +52,14 @@ seccompProfile:
       name: {{ . }}
       key: {{ $context.Values.global.telemetry.headers.existingSecretKey }}
 {{- end }}
+{{- if $knowsPod }}
 - name: POD_NAME
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- end }}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: {{ include "chatacter.resourceAttributes" $context | quote }}
+  value: {{ include "chatacter.resourceAttributes" (list $context $knowsPod) | quote }}
 {{- end }}
 {{- end }}
 
@@ -65,11 +71,18 @@ seccompProfile:
 {{- end -}}
 {{- end }}
 
-{{/* OpenTelemetry's resource attributes for Kubernetes, and the operator's own. $(POD_NAME) is filled in by the kubelet. */}}
+{{/*
+OpenTelemetry's resource attributes for Kubernetes, and the operator's own; the kubelet fills in $(POD_NAME). Takes a
+list: context, whether the pod's name is known.
+*/}}
 {{- define "chatacter.resourceAttributes" -}}
-{{- $attributes := dict "k8s.namespace.name" .Release.Namespace "k8s.pod.name" "$(POD_NAME)" "service.namespace" .Release.Name -}}
+{{- $context := index . 0 -}}
+{{- $attributes := dict "k8s.namespace.name" $context.Release.Namespace "service.namespace" $context.Release.Name -}}
+{{- if index . 1 -}}
+{{- $attributes = set $attributes "k8s.pod.name" "$(POD_NAME)" -}}
+{{- end -}}
 {{- $pairs := list -}}
-{{- range $key, $value := merge (dict) .Values.global.telemetry.resourceAttributes $attributes -}}
+{{- range $key, $value := merge (dict) $context.Values.global.telemetry.resourceAttributes $attributes -}}
 {{- $pairs = append $pairs (printf "%s=%s" $key $value) -}}
 {{- end -}}
 {{- join "," $pairs -}}

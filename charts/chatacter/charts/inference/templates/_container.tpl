@@ -1,0 +1,147 @@
+{{/* The container of a speech or video predictor. */}}
+
+{{/* Takes a list: context, model. */}}
+{{- define "inference.container" -}}
+{{- $context := index . 0 -}}
+{{- $model := index . 1 -}}
+name: kserve-container
+image: {{ include "inference.image" . }}
+imagePullPolicy: {{ include "inference.pullPolicy" . }}
+command: [python, -m, {{ $model.module }}]
+{{- with $model.args }}
+args:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+env:
+  {{- include "inference.env" . | trim | nindent 2 }}
+ports:
+  - name: http1
+    containerPort: {{ $model.port }}
+    protocol: TCP
+{{ include "inference.probes" $model }}
+{{- if ne $context.Values.serving.mode "Knative" }}
+{{- include "chatacter.preStop" $model }}
+{{- end }}
+securityContext:
+  {{- include "inference.containerSecurityContext" $context | nindent 2 }}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  {{- with $model.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "inference.env" -}}
+{{- $context := index . 0 -}}
+{{- $model := index . 1 -}}
+{{- include "chatacter.processEnv" (list $context $model.port (include "inference.allowed" (list $context "fieldref"))) }}
+- name: REQUIRE_API_KEY
+  value: "true"
+- name: CHATACTER_HOME
+  value: {{ ternary "/mnt" "/opt/chatacter" (not (empty $model.storageUri)) }}
+- name: HF_HOME
+  value: /tmp/huggingface
+- name: PRELOAD_MODELS
+  value: "true"
+- name: SHUTDOWN_GRACE
+  value: {{ $model.grace | quote }}
+- name: REQUEST_TIMEOUT
+  value: {{ $model.timeout | quote }}
+- name: {{ $model.prefix }}_MODEL
+  value: {{ $model.backend | quote }}
+- name: {{ $model.prefix }}_SERVED_NAME
+  value: {{ $model.servedName | quote }}
+- name: {{ $model.prefix }}_CONCURRENCY
+  value: {{ $model.concurrency | quote }}
+- name: {{ $model.prefix }}_QUEUE
+  value: {{ $model.queue | quote }}
+{{- $threads := printf "%s_THREADS" $model.prefix }}
+{{- $settings := deepCopy $model.settings }}
+{{- if not (hasKey $settings $threads) }}
+{{- $settings = set $settings $threads (include "inference.processors" $model.resources.limits.cpu) }}
+{{- end }}
+{{- include "chatacter.settingsEnv" $settings }}
+{{- with $model.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* A model loads for minutes; whoever stops answering afterwards is restarted, whoever is busy is not. */}}
+{{- define "inference.probes" -}}
+startupProbe:
+  httpGet:
+    path: /v2/models/{{ .servedName }}/ready
+    port: {{ .port }}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: {{ div (add (int .startupSeconds) 4) 5 }}
+readinessProbe:
+  httpGet:
+    path: /v2/models/{{ .servedName }}/ready
+    port: {{ .port }}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  successThreshold: 1
+  failureThreshold: 3
+livenessProbe:
+  httpGet:
+    path: {{ ternary "/v2/health/live" "/livez" (eq .modality "language") }}
+    port: {{ .port }}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end }}
+
+{{/* Where the pod's own security context is not allowed, the container says who it runs as. Takes the context. */}}
+{{- define "inference.containerSecurityContext" -}}
+{{ include "chatacter.containerSecurityContext" . }}
+{{- if not (include "inference.allowed" (list . "securitycontext")) }}
+runAsUser: 10001
+runAsGroup: 10001
+{{- end }}
+{{- end }}
+
+{{- define "inference.volumes" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: 8Gi
+{{- with .extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What the pod says beside its container. Takes a list: context, model. */}}
+{{- define "inference.pod" -}}
+{{- $context := index . 0 -}}
+{{- $model := index . 1 -}}
+serviceAccountName: {{ include "inference.serviceAccountName" $model }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- if ne $context.Values.serving.mode "Knative" }}
+terminationGracePeriodSeconds: {{ add (int $model.preStopSeconds) (int $model.grace) 5 }}
+{{- end }}
+{{- if include "inference.allowed" (list $context "securitycontext") }}
+securityContext:
+  {{- include (ternary "inference.languageSecurityContext" "chatacter.podSecurityContext" (eq $model.modality "language")) $context | nindent 2 }}
+{{- end }}
+{{- include "chatacter.imagePullSecrets" $context }}
+{{- include "chatacter.placement" (set (deepCopy $model) "nodeSelector" (include "inference.nodeSelector" . | fromYaml)) }}
+{{- with $model.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "inference.nodeSelector" -}}
+{{- $model := index . 1 -}}
+{{- $kind := ternary (dict (index . 0).Values.serving.gpuNodeLabel $model.gpu.kind) dict (not (empty $model.gpu.kind)) -}}
+{{- toYaml (merge (dict) $model.nodeSelector $kind) -}}
+{{- end }}
+
+{{/* There is no spare GPU to start a second pod on. Takes the model. */}}
+{{- define "inference.strategy" -}}
+type: RollingUpdate
+rollingUpdate:
+  maxSurge: {{ ternary 0 1 (gt (int .gpu.count) 0) }}
+  maxUnavailable: {{ ternary 1 0 (gt (int .gpu.count) 0) }}
+{{- end }}

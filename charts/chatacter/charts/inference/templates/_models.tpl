@@ -1,0 +1,114 @@
+{{/* The models as this part serves them. */}}
+
+{{/* Every enabled model by its key, as JSON, with what follows from its values. Takes the context. */}}
+{{- define "inference.models" -}}
+{{- $serving := .Values.serving -}}
+{{- $models := include "chatacter.models" .Values | fromJson -}}
+{{- range $key, $model := $models -}}
+{{- $ours := get (include "inference.servers" . | fromYaml) $model.modality -}}
+{{- $_ := set $model "key" $key -}}
+{{- $_ := set $model "name" (include "chatacter.modelName" (list $ $key)) -}}
+{{- $_ := set $model "autoscaler" (include "inference.autoscaler" (list $serving $model)) -}}
+{{- $_ := set $model "grace" (include "inference.grace" (list $serving $model) | int) -}}
+{{- range $field, $value := $ours -}}
+{{- $_ := set $model $field $value -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $models -}}
+{{- end }}
+
+{{/* What each modality is served by. */}}
+{{- define "inference.servers" -}}
+speech: {module: vocalizr, prefix: VOCALIZR, port: 8001}
+video: {module: visualizr, prefix: VISUALIZR, port: 8002}
+language: {port: 8080}
+{{- end }}
+
+{{/*
+Who decides how many replicas run: keda, hpa, knative or none. Chattr counts no work of language models, so that KEDA
+has no number for them. Takes a list: serving, model.
+*/}}
+{{- define "inference.autoscaler" -}}
+{{- $serving := index . 0 -}}
+{{- $own := get (dict "Standard" "keda" "Knative" "knative" "Deployment" "none") $serving.mode -}}
+{{- $said := (index . 1).scaling.autoscaler | default $serving.autoscaler -}}
+{{- if and (eq (index . 1).modality "language") (not (index . 1).scaling.autoscaler) (eq $own "keda") -}}
+{{- ternary "hpa" "none" (eq $said "hpa") -}}
+{{- else -}}
+{{- $said | default $own -}}
+{{- end -}}
+{{- end }}
+
+{{/* Seconds that running work gets after SIGTERM: as long as the longest piece may take. Takes a list: serving, model. */}}
+{{- define "inference.grace" -}}
+{{- $timeout := int (index . 1).timeout -}}
+{{- /* Knative kills a pod when the timeout has passed, the pause of its own proxy included. */ -}}
+{{- if eq (index . 0).mode "Knative" -}}
+{{- max 1 (sub $timeout 30) -}}
+{{- else -}}
+{{- $timeout -}}
+{{- end -}}
+{{- end }}
+
+{{/* Whether the pod may use a field that Knative refuses unless a flag is on. Takes a list: context, flag. */}}
+{{- define "inference.allowed" -}}
+{{- $serving := (index . 0).Values.serving -}}
+{{- if or (ne $serving.mode "Knative") (has (printf "kubernetes.podspec-%s" (index . 1)) $serving.knative.features) }}true{{ end -}}
+{{- end }}
+
+{{- define "inference.labels" -}}
+{{ include "chatacter.labels" (list (index . 0) "predictor") }}
+chatacter.ai/model: {{ (index . 1).key }}
+{{- end }}
+
+{{/* What a model's pods are selected by. Takes the model. */}}
+{{- define "inference.selector" -}}
+serving.kserve.io/inferenceservice: {{ .name }}
+{{- end }}
+
+{{- define "inference.serviceAccountName" -}}
+{{- .serviceAccount.name | default (ternary .name "default" .serviceAccount.create) -}}
+{{- end }}
+
+{{/* A model's image: its own, else that of its modality, in the CUDA variant where it has a GPU. */}}
+{{- define "inference.image" -}}
+{{- $context := index . 0 -}}
+{{- $model := index . 1 -}}
+{{- $image := get $context.Values.images $model.modality | default dict | deepCopy -}}
+{{- if gt (int $model.gpu.count) 0 -}}
+{{- $image = set $image "tag" (printf "%s-cuda" ($image.tag | default $context.Chart.AppVersion)) -}}
+{{- $image = set $image "digest" $image.cudaDigest -}}
+{{- end -}}
+{{- if $model.image.repository -}}
+{{- $image = $model.image -}}
+{{- else if $model.image.digest -}}
+{{- $image = set $image "digest" $model.image.digest -}}
+{{- else if $model.image.tag -}}
+{{- $image = merge (dict "tag" $model.image.tag "digest" "") (omit $image "tag" "digest") -}}
+{{- end -}}
+{{- include "chatacter.image" (list $context $image) -}}
+{{- end }}
+
+{{- define "inference.pullPolicy" -}}
+{{- $image := get (index . 0).Values.images (index . 1).modality | default dict -}}
+{{- (index . 1).image.pullPolicy | default $image.pullPolicy | default "IfNotPresent" -}}
+{{- end }}
+
+{{/* A model's resources, its GPUs among the limits. Takes the model. */}}
+{{- define "inference.resources" -}}
+{{- $resources := deepCopy .resources -}}
+{{- if gt (int .gpu.count) 0 -}}
+{{- $gpus := dict .gpu.resource (toString .gpu.count) -}}
+{{- range $part := list "requests" "limits" -}}
+{{- $resources = set $resources $part (merge (dict) $gpus (get $resources $part)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end }}
+
+{{/* Whole processors of a CPU quantity, at least one. */}}
+{{- define "inference.processors" -}}
+{{- $quantity := toString . -}}
+{{- $milli := ternary (trimSuffix "m" $quantity | int) (mulf (float64 $quantity) 1000 | int) (hasSuffix "m" $quantity) -}}
+{{- max 1 (min 64 (div $milli 1000)) -}}
+{{- end }}

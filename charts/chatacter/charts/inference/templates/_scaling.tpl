@@ -1,0 +1,47 @@
+{{/* How many replicas run, in KServe's words. */}}
+
+{{/* Takes the model. */}}
+{{- define "inference.scalerAnnotations" -}}
+{{- if eq .autoscaler "knative" -}}
+autoscaling.knative.dev/target-utilization-percentage: "100"
+autoscaling.knative.dev/scale-down-delay: {{ include "inference.scaleDownSeconds" . }}s
+{{- if .scaling.scaleToZero }}
+autoscaling.knative.dev/scale-to-zero-pod-retention-period: {{ .scaling.cooldownSeconds }}s
+{{- end }}
+{{- else -}}
+serving.kserve.io/autoscalerClass: {{ get (dict "keda" "external" "hpa" "hpa" "none" "none") .autoscaler }}
+{{- end -}}
+{{- end }}
+
+{{- define "inference.scaling" -}}
+{{- $fixed := eq .autoscaler "none" -}}
+minReplicas: {{ ternary 0 .scaling.minReplicas (and .scaling.scaleToZero (eq .autoscaler "knative")) }}
+maxReplicas: {{ ternary .scaling.minReplicas .scaling.maxReplicas $fixed }}
+{{- if eq .autoscaler "knative" }}
+scaleMetric: concurrency
+scaleTarget: {{ include "inference.target" . }}
+containerConcurrency: {{ add (int .concurrency) (int .queue) }}
+{{- else if eq .autoscaler "hpa" }}
+scaleMetric: cpu
+scaleTarget: {{ .scaling.targetCPUUtilizationPercentage }}
+{{- end }}
+{{- end }}
+
+{{/* Work that one replica should have: what it does at once, unless the model says otherwise. */}}
+{{- define "inference.target" -}}
+{{- .scaling.target | default .concurrency -}}
+{{- end }}
+
+{{/* Seconds of less work before a replica goes: as long as the longest piece takes, unless the model says otherwise. */}}
+{{- define "inference.scaleDownSeconds" -}}
+{{- kindIs "invalid" .scaling.scaleDownSeconds | ternary .timeout .scaling.scaleDownSeconds | int | min 3600 -}}
+{{- end }}
+
+{{/* A change of a secret that this chart makes must reach the pods, which read it only at their start. */}}
+{{- define "inference.podAnnotations" -}}
+{{- $token := (index . 0).Values.global.serviceToken -}}
+checksum/service-token: {{ sha256sum (toYaml $token) }}
+{{- with (index . 1).podAnnotations }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
