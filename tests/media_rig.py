@@ -20,14 +20,13 @@ from chatacter.chassis.health import Health
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.by_model import filmers, speakers
 from chattr.adapters.fakes.casting import FakeCasting
 from chattr.adapters.fakes.media import FakeFilmer, FakeInference, FakeSpeaker
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_demand import RedisDemand
 from chattr.adapters.redis_jobs import RedisJobs
-from chattr.adapters.visualizr_http import VisualizrHttp
-from chattr.adapters.vocalizr_http import VocalizrHttp
 from chattr.dispatcher import Dispatcher, Pace
 from chattr.routes import inference, media, videos
 from chattr.usecases.film import Film
@@ -69,8 +68,8 @@ class Rooms:
             speaker, filmer, kserve = FakeSpeaker(), FakeFilmer(), FakeInference(["kokoro", "portrait"])
             behind = await stack.enter_async_context(served(predictor_app(speaker, filmer, Seen())))
             redis = await stack.enter_async_context(connected(self._redis_url))
-            vocalizr = await stack.enter_async_context(VocalizrHttp(behind))
-            visualizr = await stack.enter_async_context(VisualizrHttp(behind))
+            vocalizr = await stack.enter_async_context(speakers(behind, {}, model="kokoro"))
+            visualizr = await stack.enter_async_context(filmers(behind, {}))
             jobs, demand = RedisJobs(redis), RedisDemand(redis)
             assets = FsspecAssets((self._folder / "assets").as_uri())
             await assets.open()

@@ -53,7 +53,7 @@ def predictor_app(speaker: FakeSpeaker, filmer: FakeFilmer, seen: Seen) -> FastA
 
     @app.get("/v1/audio/voices")
     async def voices() -> VoiceList:
-        return VoiceList(data=list(await speaker.voices(Deadline.after(LONG))))
+        return VoiceList(data=list((await speaker.voices(Deadline.after(LONG))).found))
 
     @app.post("/v1/audio/speech", response_model=None)
     async def speech(request: Request, body: SpeechRequest) -> Response:

@@ -18,6 +18,7 @@ from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
 from chattr.adapters import character_files
 from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.by_model import FilmersByModel, SpeakersByModel, filmers, speakers
 from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.adapters.redis_cache import RedisIdempotency
@@ -29,8 +30,6 @@ from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.redis_records import RedisCharacters, RedisConversations
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
 from chattr.adapters.snowball_stemmer import english_stemmer
-from chattr.adapters.visualizr_http import VisualizrHttp
-from chattr.adapters.vocalizr_http import VocalizrHttp
 from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget, stable_prefix
 from chattr.ports.assets import Assets
@@ -83,8 +82,8 @@ class Stores:
 class Predictors:
     """The predictors' clients; None where a modality is switched off."""
 
-    speaker: VocalizrHttp | None
-    filmer: VisualizrHttp | None
+    speaker: SpeakersByModel | None
+    filmer: FilmersByModel | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,12 +302,13 @@ async def open_index(
 async def open_predictors(stack: AsyncExitStack, settings: ChattrSettings) -> Predictors:
     """Make the predictors' clients; what is switched off is never looked for."""
     token = settings.service_token
-    speaker: VocalizrHttp | None = None
-    filmer: VisualizrHttp | None = None
+    voice, video = settings.vocalizr, settings.visualizr
+    speaker: SpeakersByModel | None = None
+    filmer: FilmersByModel | None = None
     if settings.enable_voice_generation:
-        speaker = await stack.enter_async_context(VocalizrHttp(settings.vocalizr.url, token=token))
+        speaker = await stack.enter_async_context(speakers(voice.url, voice.urls, model=voice.model, token=token))
     if settings.enable_video_generation:
-        filmer = await stack.enter_async_context(VisualizrHttp(settings.visualizr.url, token=token))
+        filmer = await stack.enter_async_context(filmers(video.url, video.urls, token=token))
     return Predictors(speaker, filmer)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from chatacter.chassis.settings import Section, ServiceSettings
+from chattr.addresses import BaseUrl, BaseUrls
 
 
 class ModelSettings(Section):
@@ -66,10 +67,12 @@ class ShortTermSettings(RedisSettings):
 
 
 class PredictorSettings(Section):
-    """Where a predictor answers."""
+    """Where the predictors of one modality answer."""
 
-    url: str
+    url: BaseUrl
     """Base URL."""
+    urls: BaseUrls = Field(default={})
+    """Models served elsewhere: JSON, `{"model": "base URL"}`. Every other model is looked for at the URL above."""
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds the longest piece of work may take."""
 
@@ -77,7 +80,7 @@ class PredictorSettings(Section):
 class VocalizrSettings(PredictorSettings):
     """Where speech comes from."""
 
-    url: str = "http://localhost:8001"
+    url: BaseUrl = "http://localhost:8001"
     """Base URL of Vocalizr."""
     model: str = "kokoro"
     """Speech model that characters speak with unless a request names another."""
@@ -88,7 +91,7 @@ class VocalizrSettings(PredictorSettings):
 class VisualizrSettings(PredictorSettings):
     """Where video comes from."""
 
-    url: str = "http://localhost:8002"
+    url: BaseUrl = "http://localhost:8002"
     """Base URL of Visualizr."""
 
 
@@ -152,6 +155,17 @@ class ChattrSettings(ServiceSettings):
             raise ValueError(
                 "MODEL__API_KEY is set without MODEL__URL; set it to the provider's address, "
                 "e.g. https://api.openai.com/v1, and MODEL__NAME to one of its models"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def a_model_has_one_predictor(self) -> "ChattrSettings":
+        """KServe's protocols name a model and nothing else, so its name must lead to one place."""
+        films = self.visualizr.urls.keys()
+        if both := sorted(films & {*self.vocalizr.urls, self.vocalizr.model}):
+            raise ValueError(
+                f"VISUALIZR__URLS names {', '.join(both)}, which VOCALIZR__URLS or VOCALIZR__MODEL names too; "
+                "a model has one predictor, so give each a name of its own"
             )
         return self
 

@@ -125,7 +125,7 @@ async def test_kserves_protocols_pass_through_and_are_counted(rig: Rig) -> None:
     method, path, sent, headers = rig.kserve.requests[-1]
     assert (method, path, sent) == ("POST", "/v2/models/portrait/infer", b"12345")
     assert headers["inference-header-content-length"] == "9"
-    assert (await rig.web.get("/v2/models")).json() == {"models": ["kokoro", "portrait"]}
+    assert (await rig.web.get("/v2/models")).json() == {"models": ["kokoro", "portrait"], "away": {}}
     missing = await rig.web.post("/v2/models/bert/infer", content=b"{}")
     assert (missing.status_code, "kokoro, portrait" in missing.json()["detail"]) == (404, True)
 

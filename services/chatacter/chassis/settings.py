@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 
 def split_commas(value: Any) -> Any:
@@ -117,6 +117,9 @@ class ServiceSettings(BaseSettings):
             for mistake in error.errors(include_input=False, include_url=False):
                 name = "__".join(str(part) for part in mistake["loc"]).upper()
                 sys.stderr.write(f"{name or 'settings'}: {mistake['msg']}\n")
+            raise SystemExit(2) from None
+        except SettingsError as error:  # a whole section written as JSON that is none
+            sys.stderr.write(f"settings: {error}\n")
             raise SystemExit(2) from None
 
 

@@ -131,10 +131,11 @@ class Api:
 
     async def speech_model(self) -> str:
         """Return the model that speaks here."""
-        found = VoiceList.model_validate(await self._json("GET", "/v1/audio/voices")).data
-        if not found:
+        voices = VoiceList.model_validate(await self._json("GET", "/v1/audio/voices"))
+        model = voices.model or next((voice.model for voice in voices.data), None)
+        if model is None:
             raise Refused("There is no voice here.", status=404, code="not_found")
-        return found[0].model
+        return model
 
     async def speak(
         self, text: str, *, voice: str, model: str, audio_format: AudioFormat = "mp3"

@@ -94,3 +94,5 @@ class VoiceList(Strict):
 
     object: Literal["list"] = "list"
     data: list[Voice]
+    model: str | None = Field(default=None, description="What characters speak with that name no model themselves")
+    away: dict[str, str] = Field(default={}, description="Models whose voices are not listed, and why")

@@ -1,7 +1,9 @@
 """Calls to one predictor. Each is a connection of its own, has a deadline, and carries the trace and our token."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,7 +14,7 @@ from pydantic import SecretStr
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.telemetry import outgoing_headers
-from chattr.ports.media import Answer
+from chattr.ports.media import Answer, Listing, Question
 
 CONNECT_SECONDS: Final = 5.0
 RETRY_AFTER: Final = 2.0
@@ -21,7 +23,10 @@ LARGEST_EVENT: Final = 512 * 1024 * 1024
 JSON: Final = {"content-type": "application/json"}
 PASSED_ON: Final = frozenset({"inference-header-content-length"})
 
-AWAY: Final = "{name} cannot be reached. Check that it runs and that {setting} is right."
+AWAY: Final = (
+    "{name} cannot be reached. Check that it runs and that {setting} is right. "
+    "Where it sleeps while nobody asks, this request wakes it: come back."
+)
 LATE: Final = "{name} took longer than it was given."
 BROKE_OFF: Final = "{name} was lost in the middle of its answer."
 SILENT: Final = "{name} stopped answering in the middle of its work."
@@ -30,18 +35,32 @@ NO_ENTRY: Final = "{name} does not accept our token. Set the same SERVICE_TOKEN 
 FAILED: Final = "{name} failed ({status})."
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A predictor's base URL, what it is called in sentences, and the setting that says where it is."""
+
+    url: str
+    name: str
+    setting: str
+
+    @classmethod
+    def of(cls, service: str, url: str, *models: str) -> Self:
+        """Name the place at `…__URL`, or with models the one at which `…__URLS` says that they are."""
+        named = f"{service} ({', '.join(models)})" if models else service
+        return cls(url, named, f"{service.upper()}__URL{'S' if models else ''}")
+
+
 class PredictorHttp:
     """One predictor at a base URL. Opened and closed as an async context manager; constructing it does nothing.
 
-    `silence` is how many seconds may pass between two pieces of an answer that has begun.
+    `silence` is how many seconds may pass between two pieces of an answer that has begun. Until it begins only the
+    deadline counts: a balancer may hold the request while a replica starts.
     """
 
-    def __init__(
-        self, url: str, *, name: str, setting: str, token: SecretStr | None = None, silence: float | None = None
-    ) -> None:
-        self.name = name
-        self._url = url.rstrip("/")
-        self._setting = setting
+    def __init__(self, place: Place, *, token: SecretStr | None = None, silence: float | None = None) -> None:
+        self.name = place.name
+        self._url = place.url.rstrip("/")
+        self._setting = place.setting
         self._token = token
         self._silence = silence
         self._session: aiohttp.ClientSession | None = None
@@ -60,19 +79,24 @@ class PredictorHttp:
         if self._session is not None:
             await self._session.close()
 
-    async def models(self, deadline: Deadline) -> Sequence[str]:
-        """Return the models that are served."""
-        listed = await self.json("/v1/models", deadline)
-        names = listed.get("models") if isinstance(listed, dict) else None
-        if not isinstance(names, list):
-            raise errors.UpstreamFailed(self._say(UNREADABLE))
-        return [str(name) for name in names]
+    def named(self, model: str) -> bool:
+        """Whether it is known without asking that a model is served here: nobody has said so."""
+        return False
 
-    async def ask(
-        self, method: str, path: str, deadline: Deadline, *, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Pass a request on and return the answer once it begins."""
-        response = await self.opened(method, path, deadline, body=body, headers=headers)
+    async def models(self, deadline: Deadline) -> Listing[str]:
+        """Return the models that are served."""
+        try:
+            listed = await self.json("/v1/models", deadline)
+        except errors.ChatacterError as error:
+            return Listing(unknown=error)
+        names = listed.get("models") if isinstance(listed, dict) else None
+        return Listing([str(name) for name in names]) if isinstance(names, list) else Listing(unknown=self.unreadable())
+
+    async def ask(self, model: str, question: Question, deadline: Deadline) -> Answer:
+        """Pass a question on and return the answer once it begins."""
+        response = await self.opened(
+            question.method, question.path, deadline, body=question.body, headers=question.headers
+        )
         kept = {name.lower(): value for name, value in response.headers.items() if name.lower() in PASSED_ON}
         return Answer(response.headers.get("content-type", "application/json"), kept, self.chunks(response))
 
@@ -100,7 +124,7 @@ class PredictorHttp:
         sent = outgoing_headers(headers)
         if self._token is not None:
             sent["authorization"] = f"Bearer {self._token.get_secret_value()}"
-        timeout = aiohttp.ClientTimeout(total=deadline.remaining, sock_connect=CONNECT_SECONDS, sock_read=self._silence)
+        timeout = aiohttp.ClientTimeout(total=deadline.remaining, sock_connect=CONNECT_SECONDS)
         with self._told():
             response = await self._session.request(
                 method, self._url + path, data=body or None, headers=sent, timeout=timeout, allow_redirects=False
@@ -112,11 +136,21 @@ class PredictorHttp:
     async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         """Yield an answer's bytes as they come. Closing it ends the connection."""
         try:
-            with self._told():
-                async for chunk in response.content.iter_any():
-                    yield chunk
+            while chunk := await self._piece(response):
+                yield chunk
         finally:
             response.close()
+
+    async def _piece(self, response: aiohttp.ClientResponse) -> bytes:
+        silence = asyncio.timeout(self._silence)
+        try:
+            with self._told():
+                async with silence:
+                    return await response.content.readany()
+        except errors.DeadlineExceeded as error:
+            if silence.expired():
+                raise errors.UpstreamFailed(self._say(SILENT)) from error
+            raise
 
     async def events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         """Yield the data of each server-sent event. A stream of ours has one line of data an event."""
@@ -158,8 +192,6 @@ class PredictorHttp:
             yield
         except aiohttp.ConnectionTimeoutError as error:
             raise errors.Unavailable(self._say(AWAY), retry_after=RETRY_AFTER) from error
-        except aiohttp.SocketTimeoutError as error:
-            raise errors.UpstreamFailed(self._say(SILENT)) from error
         except TimeoutError as error:
             raise errors.DeadlineExceeded(self._say(LATE)) from error
         except aiohttp.ClientConnectorError as error:

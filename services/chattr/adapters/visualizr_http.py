@@ -8,7 +8,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.contracts.video import VideoEvent, VideoGenerationRequest, VideoProgress
-from chattr.adapters.predictor_http import JSON, PredictorHttp
+from chattr.adapters.predictor_http import JSON, Place, PredictorHttp
 
 GENERATIONS: Final = "/v1/video/generations"
 EVENT: Final[TypeAdapter[VideoEvent]] = TypeAdapter(VideoEvent)
@@ -17,8 +17,8 @@ EVENT: Final[TypeAdapter[VideoEvent]] = TypeAdapter(VideoEvent)
 class VisualizrHttp(PredictorHttp):
     """A `Filmer`, and an `Inference`. Visualizr sends something each second, so that silence means that it is lost."""
 
-    def __init__(self, url: str, *, token: SecretStr | None = None, silence: float = 30.0) -> None:
-        super().__init__(url, name="Visualizr", setting="VISUALIZR__URL", token=token, silence=silence)
+    def __init__(self, url: str, *models: str, token: SecretStr | None = None, silence: float = 30.0) -> None:
+        super().__init__(Place.of("Visualizr", url, *models), token=token, silence=silence)
 
     async def film(self, request: VideoGenerationRequest, deadline: Deadline) -> AsyncGenerator[VideoEvent]:
         """Yield progress, then the film or why there is none."""

@@ -1,14 +1,16 @@
 """Vocalizr over HTTP."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import ChatacterError
 from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, Voice, VoiceList
-from chattr.adapters.predictor_http import JSON, PredictorHttp
+from chattr.adapters.predictor_http import JSON, Place, PredictorHttp
+from chattr.ports.media import Listing
 
 SPEECH: Final = "/v1/audio/speech"
 DELTA: Final = TypeAdapter(SpeechDelta)
@@ -18,8 +20,8 @@ DONE: Final = TypeAdapter(SpeechDone)
 class VocalizrHttp(PredictorHttp):
     """A `Speaker`, and an `Inference`."""
 
-    def __init__(self, url: str, *, token: SecretStr | None = None, silence: float | None = None) -> None:
-        super().__init__(url, name="Vocalizr", setting="VOCALIZR__URL", token=token, silence=silence)
+    def __init__(self, url: str, *models: str, token: SecretStr | None = None, silence: float | None = None) -> None:
+        super().__init__(Place.of("Vocalizr", url, *models), token=token, silence=silence)
 
     async def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
         """Yield encoded sound as it is made."""
@@ -32,8 +34,8 @@ class VocalizrHttp(PredictorHttp):
     async def speech_events(
         self, request: SpeechRequest, deadline: Deadline
     ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
-        """Yield sound with its timings."""
-        asked = request.model_copy(update={"stream_format": "sse", "timings": True})
+        """Yield sound with what belongs to it."""
+        asked = request.model_copy(update={"stream_format": "sse"})
         body = asked.model_dump_json(exclude_none=True).encode()
         response = await self.opened("POST", SPEECH, deadline, body=body, headers=JSON)
         async with aclosing(self.events(response)) as events:
@@ -54,9 +56,11 @@ class VocalizrHttp(PredictorHttp):
         except ValidationError as error:
             raise self.unreadable() from error
 
-    async def voices(self, deadline: Deadline) -> Sequence[Voice]:
+    async def voices(self, deadline: Deadline) -> Listing[Voice]:
         """Return the voices that can be asked for."""
         try:
-            return VoiceList.model_validate(await self.json("/v1/audio/voices", deadline)).data
-        except ValidationError as error:
-            raise self.unreadable() from error
+            return Listing(VoiceList.model_validate(await self.json("/v1/audio/voices", deadline)).data)
+        except ValidationError:
+            return Listing(unknown=self.unreadable())
+        except ChatacterError as error:
+            return Listing(unknown=error)

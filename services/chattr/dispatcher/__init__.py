@@ -26,6 +26,9 @@ INTERNAL: Final = "Something went wrong on our side. Quote the job's id when you
 POLL_SECONDS: Final = 1.0
 HAND_BACK_SECONDS: Final = 5.0
 LONGEST_RETRY: Final = 60.0
+# A job whose predictor is away is asked for again after a part of the time that it has waited already.
+AGE_OF_A_PAUSE: Final = 8.0
+LONGEST_PAUSE: Final = 30.0
 
 
 class Work(Protocol):
@@ -240,16 +243,14 @@ class Dispatcher:
             await self._jobs.fail(lease, JobError("internal", INTERNAL), retry_after=retry)
             return
         told = JobError(error.code, error.message)
-        if isinstance(error, Unavailable) and not self._too_old(lease):
-            await self._jobs.hand_back(lease, phase=WAITING, delay=error.retry_after or self._pace.retry)
+        age = (job.started_at or job.created_at) - job.created_at
+        if isinstance(error, Unavailable) and age <= self._pace.give_up:
+            delay = max(error.retry_after or self._pace.retry, min(age / AGE_OF_A_PAUSE, LONGEST_PAUSE))
+            await self._jobs.hand_back(lease, phase=WAITING, delay=delay)
         elif error.retryable and not isinstance(error, Unavailable):
             await self._jobs.fail(lease, told, retry_after=retry)
         else:
             await self._jobs.fail(lease, told)
-
-    def _too_old(self, lease: Lease) -> bool:
-        job = lease.job
-        return (job.started_at or job.created_at) - job.created_at > self._pace.give_up
 
     async def _discard(self, lease: Lease) -> None:
         try:

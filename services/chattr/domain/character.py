@@ -19,6 +19,7 @@ BAD_ASSET: Final = "use the name of a built-in portrait or an asset's id"
 BAD_LANGUAGE: Final = "use a language tag such as `en` or `pt-BR`"
 BAD_TAGS: Final = "each tag needs 1 to 40 characters"
 NOBODY: Final = "say who this is: set `personality`, `system_prompt` or both"
+NO_VOICE: Final = "a voice belongs to a model: set `voice` beside `speech_model`"
 
 
 def mistake(message: str) -> PydanticCustomError:
@@ -102,7 +103,9 @@ class CharacterCreate(Strict):
     tags: Annotated[tuple[str, ...], Field(max_length=32), AfterValidator(checked_tags)] = ()
     """What it is found by."""
     voice: Line | None = None
-    """A voice of the speech model. None: that model's own choice."""
+    """A voice of its speech model. None: the voice of `VOCALIZR__VOICE`."""
+    speech_model: Line | None = None
+    """The model that `voice` belongs to. None: the one that a request names, else `VOCALIZR__MODEL`."""
     portrait: Annotated[str | None, AfterValidator(checked_asset)] = None
     """The name of a built-in portrait, or the id of a stored picture. None: it cannot be filmed."""
     language: Annotated[str, AfterValidator(checked_language)] = "en"
@@ -117,6 +120,13 @@ class CharacterCreate(Strict):
         """Refuse a character that nothing is said about."""
         if not (self.personality.strip() or self.system_prompt.strip()):
             raise mistake(NOBODY)
+        return self
+
+    @model_validator(mode="after")
+    def speaks_with_a_voice_of_its_model(self) -> Self:
+        """Refuse a model without a voice: the operator's default voice is one of another."""
+        if self.speech_model is not None and self.voice is None:
+            raise mistake(NO_VOICE)
         return self
 
     @property

@@ -16,11 +16,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A character in front of microphone and camera. Without a portrait it can only be heard."""
+    """A character in front of microphone and camera. Without a portrait it can only be heard.
+
+    `speech_model` is the one that its voice belongs to; None: whichever speaks where nobody names one.
+    """
 
     id: str
     voice: str
     portrait: Picture | None = None
+    speech_model: str | None = None
 
 
 class Casting(Protocol):

@@ -1,21 +1,49 @@
 """The predictors: Vocalizr speaks, Visualizr films, and both answer KServe's protocols.
 
-Every call takes a deadline. What goes wrong before the first item is told as it is: `Unavailable` when nobody listens,
-`Busy` or `NotReady` with a time to come back; a predictor lost in the middle is `UpstreamFailed`. Closing a generator
-ends the connection at once, and with it the work at the other end. Every call is a connection of its own, so that a
-balancer chooses anew.
+A port stands for all predictors of its modality; the model that a request names picks the one that answers. Every call
+takes a deadline. What goes wrong before the first item is told as it is: `Unavailable` when nobody listens, `Busy` or
+`NotReady` with a time to come back; a predictor lost in the middle is `UpstreamFailed`. Closing a generator ends the
+connection at once, and with it the work at the other end. Every call is a connection of its own, so that a balancer
+chooses anew.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import ChatacterError
 from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, Voice
 from chatacter.contracts.video import VideoEvent, VideoGenerationRequest
 
+T = TypeVar("T")
 
-class Speaker(Protocol):
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """What the predictors that answer have, and who does not answer, with why: none hides what another has.
+
+    `away` is by model; `unknown` stands for a predictor of which nobody knows what it serves until it answers.
+    """
+
+    found: Sequence[T] = ()
+    away: Mapping[str, ChatacterError] = field(default_factory=dict)
+    unknown: ChatacterError | None = None
+
+
+class Models(Protocol):
+    """The models behind a port."""
+
+    def named(self, model: str) -> bool:
+        """Whether it is known without asking that a model is served here."""
+        ...
+
+    async def models(self, deadline: Deadline) -> Listing[str]:
+        """Return the models that are served."""
+        ...
+
+
+class Speaker(Models, Protocol):
     """Turns text into sound."""
 
     def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
@@ -23,28 +51,30 @@ class Speaker(Protocol):
         ...
 
     def speech_events(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[SpeechDelta | SpeechDone]:
-        """Yield sound with the timings of its phonemes, `SpeechDone` last."""
+        """Yield sound, with the timings of its phonemes where `timings` asks for them, and `SpeechDone` last."""
         ...
 
-    async def voices(self, deadline: Deadline) -> Sequence[Voice]:
+    async def voices(self, deadline: Deadline) -> Listing[Voice]:
         """Return the voices that can be asked for."""
         ...
 
-    async def models(self, deadline: Deadline) -> Sequence[str]:
-        """Return the speech models that are served."""
-        ...
 
-
-class Filmer(Protocol):
+class Filmer(Models, Protocol):
     """Makes films."""
 
     def film(self, request: VideoGenerationRequest, deadline: Deadline) -> AsyncGenerator[VideoEvent]:
         """Yield progress at least each second, then the finished film or why there is none."""
         ...
 
-    async def models(self, deadline: Deadline) -> Sequence[str]:
-        """Return the video models that are served."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to a predictor, passed on as it is."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +86,9 @@ class Answer:
     chunks: AsyncGenerator[bytes]
 
 
-class Inference(Protocol):
-    """A predictor by KServe's protocols."""
+class Inference(Models, Protocol):
+    """Predictors by KServe's protocols."""
 
-    async def models(self, deadline: Deadline) -> Sequence[str]:
-        """Return the models that it serves."""
-        ...
-
-    async def ask(
-        self, method: str, path: str, deadline: Deadline, *, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """Pass a request on and return the answer once it begins."""
+    async def ask(self, model: str, question: Question, deadline: Deadline) -> Answer:
+        """Pass a question to a model on and return the answer once it begins."""
         ...

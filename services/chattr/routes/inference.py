@@ -9,6 +9,7 @@ from starlette.responses import Response
 from chatacter.chassis.auth import scope
 from chatacter.chassis.streaming import opened
 from chattr.dependencies import InferDep
+from chattr.ports.media import Question
 from chattr.usecases.infer import Infer
 
 router = APIRouter(tags=["KServe"], dependencies=[Depends(scope("inference"))])
@@ -33,9 +34,10 @@ async def server() -> dict[str, Any]:
 
 
 @router.get("/v2/models")
-async def models(infer: InferDep) -> dict[str, list[str]]:
-    """List the models of every predictor that answers."""
-    return {"models": list(await infer.models())}
+async def models(infer: InferDep) -> dict[str, Any]:
+    """List the models of every predictor that answers, and those `away`, with the reason."""
+    found, away = await infer.models()
+    return {"models": found, "away": away}
 
 
 @router.get("/v2/models/{model_name}", response_class=Response)
@@ -59,5 +61,5 @@ async def infer_v2(model_name: ModelName, request: Request, infer: InferDep) -> 
 async def passed_on(infer: Infer, request: Request, path: str, model: str) -> Response:
     """Let the predictor answer; what it sends streams through."""
     headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
-    answer = await infer.ask(request.method, path, model, body=await request.body(), headers=headers)
+    answer = await infer.ask(model, Question(request.method, path, await request.body(), headers))
     return await opened(answer.chunks, answer.media_type, answer.headers)

@@ -47,7 +47,7 @@ async def transcribe() -> None:
 @voices.get("/v1/audio/voices")
 async def list_voices(use_case: SpeakDep) -> VoiceList:
     """List the voices that can be asked for."""
-    return VoiceList(data=list(await use_case.voices()))
+    return await use_case.voices()
 
 
 @voices.post("/v1/audio/voices")

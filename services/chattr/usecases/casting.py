@@ -30,7 +30,8 @@ class Actors:
             character = await self._cast.get(owner, character_id)
         except NotFound:
             return None
-        return Actor(character.id, character.voice or self._voice, await self.portrait(owner, character))
+        picture = await self.portrait(owner, character)
+        return Actor(character.id, character.voice or self._voice, picture, character.speech_model)
 
     async def portrait(self, owner: Owner, character: Character) -> Picture | None:
         """Return a character's portrait, or None when it has none, or no longer."""

@@ -7,8 +7,7 @@ from typing import Any, Final
 import anyio
 from pydantic import ValidationError
 
-from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable, Unsupported
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, TooLarge, Unsupported
 from chatacter.chassis.telemetry import carry
 from chatacter.contracts.video import Video, VideoError, VideoGenerationRequest
 from chatacter.contracts.video_job import TALKING_MODEL, VideoOrder
@@ -18,8 +17,8 @@ from chattr.ports.casting import Casting, Picture
 from chattr.ports.jobs import Job, Jobs, NewJob, Order
 from chattr.ports.media import Filmer
 from chattr.usecases.filming import film_id, image_id, sound_id
+from chattr.usecases.serving import require_served
 
-LISTING_SECONDS: Final = 3.0
 LARGEST_REFERENCE: Final = 16 * 1024 * 1024
 IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/svg+xml"})
 STATUS: Final[dict[str, Any]] = {
@@ -71,7 +70,7 @@ class Film:
             raise Unsupported(SWITCHED_OFF)
         if order.seconds is not None:
             raise Unsupported(NO_SECONDS, param="seconds")
-        await self._served(self._filmer, order.model)
+        await require_served(self._filmer, "video", order.model)
         picture = upload or picture_of(order)
         sound = decoded(order.audio_reference) if order.audio_reference else None
         job_id = new_id("video")
@@ -124,15 +123,6 @@ class Film:
         for asset_id in (image_id(job_id), sound_id(job_id), *films):
             await self._assets.delete(owner.shared, asset_id)
 
-    async def _served(self, filmer: Filmer, model: str) -> None:
-        """Refuse a model that is not served; while the predictor sleeps nobody knows, and the job waits for it."""
-        try:
-            served = await filmer.models(Deadline.after(LISTING_SECONDS))
-        except Unavailable:
-            return
-        if model not in served:
-            raise NotFound(f"There is no video model {model!r}. Served: {', '.join(served)}.", param="model")
-
     async def _cast(
         self, owner: Owner, order: VideoOrder, request: dict[str, Any], picture: Picture | None, *, silent: bool
     ) -> Picture:
@@ -146,7 +136,7 @@ class Film:
                 raise InvalidInput(NOTHING_SAID, param="prompt")
             if self._speech_model is None:
                 raise Unsupported(NO_VOICE, param="character")
-            request |= {"voice": actor.voice, "speech_model": self._speech_model}
+            request |= {"voice": actor.voice, "speech_model": actor.speech_model or self._speech_model}
         found = picture or actor.portrait
         if found is None:
             raise InvalidInput(NO_PORTRAIT, param="character")

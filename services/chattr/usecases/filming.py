@@ -27,6 +27,7 @@ PUBLISHING: Final = "publishing"
 SPOKEN_PROGRESS: Final = 0.1
 FILMED_PROGRESS: Final = 0.95
 LONGEST_WAIT: Final = 10.0
+SLOW_TO_BEGIN: Final = 3.0
 SHORTEST_WAIT: Final = 0.05
 
 NO_VOICE: Final = "Voice generation is switched off here (ENABLE_VOICE_GENERATION=false)."
@@ -46,6 +47,10 @@ class Report:
         self.phase = phase
         self.progress = max(self.progress, progress)
 
+    def waits(self) -> None:
+        """Tell that a predictor has not begun yet."""
+        self.at(WAITING, self.progress)
+
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
@@ -56,8 +61,10 @@ class Spoken:
 
 
 class FilmWork:
-    """Makes the film of a leased job. `patience` is how many seconds it waits for a busy predictor before it gives the
-    job back; `speaking` and `filming` are the seconds that each predictor may take.
+    """Makes the film of a leased job. `patience` is how many seconds it waits for a predictor before it gives the job
+    back: for a busy one, and with a sound in hand that would have to be spoken again, for an absent one too. Otherwise
+    an absent predictor lets the next job pass at once, which may be for another model. `speaking` and `filming` are the
+    seconds that each predictor may take.
     """
 
     def __init__(
@@ -96,7 +103,7 @@ class FilmWork:
             seed=request["seed"],
             output_format=request["output_format"],
         )
-        film = await self._filmed(shot, report)
+        film = await self._filmed(shot, report, spoken=sound is not None and not request.get("sound"))
         report.at(PUBLISHING, FILMED_PROGRESS)
         data = await asyncio.to_thread(base64.b64decode, film.video)
         asset = await self._assets.put(job.owner.shared, film_id(job.id, lease.fence), data, film.media_type)
@@ -134,29 +141,41 @@ class FilmWork:
             timings=True,
         )
         report.at(SPEAKING, 0.0)
+        async with self._demand.holding("speech", asked.model):
+            try:
+                return await self._spoken(speaker, asked, report)
+            except errors.Unsupported as error:
+                if error.param != "timings":
+                    raise
+                return await self._spoken(speaker, asked.model_copy(update={"timings": False}), report)
+
+    async def _spoken(self, speaker: Speaker, asked: SpeechRequest, report: Report) -> Spoken:
         pieces: list[bytes] = []
         phonemes: list[Phoneme] = []
-        async with (
-            self._demand.holding("speech", asked.model),
-            aclosing(
-                patient(
-                    lambda: speaker.speech_events(asked, Deadline.after(self._speaking)),
-                    report,
-                    SPEAKING,
-                    self._patience,
-                )
-            ) as events,
-        ):
+        async with aclosing(
+            patient(
+                lambda: speaker.speech_events(asked, Deadline.after(self._speaking)),
+                report,
+                SPEAKING,
+                busy=self._patience,
+            )
+        ) as events:
             async for event in events:
                 if isinstance(event, SpeechDelta):
                     pieces.append(base64.b64decode(event.audio))
                     phonemes += event.phonemes or ()
         return Spoken(data_url("audio/wav", finished_wav(b"".join(pieces))), phonemes or None)
 
-    async def _filmed(self, shot: VideoGenerationRequest, report: Report) -> VideoCompleted:
+    async def _filmed(self, shot: VideoGenerationRequest, report: Report, *, spoken: bool) -> VideoCompleted:
         report.at(FILMING, SPOKEN_PROGRESS)
         async with aclosing(
-            patient(lambda: self._filmer.film(shot, Deadline.after(self._filming)), report, FILMING, self._patience)
+            patient(
+                lambda: self._filmer.film(shot, Deadline.after(self._filming)),
+                report,
+                FILMING,
+                busy=self._patience,
+                away=self._patience if spoken else 0,
+            )
         ) as events:
             async for event in events:
                 if isinstance(event, VideoProgress):
@@ -180,21 +199,22 @@ class FilmWork:
 
 
 async def patient(
-    start: Callable[[], AsyncGenerator[T]], report: Report, phase: str, patience: float
+    start: Callable[[], AsyncGenerator[T]], report: Report, phase: str, *, busy: float, away: float = 0
 ) -> AsyncGenerator[T]:
     """Yield a predictor's events. While it is busy, loading or away, ask again, each time anew.
 
-    Raises its last `Unavailable` when patience is over. Once it has begun its errors pass as they are.
+    Raises its last `Unavailable` after `busy` or `away` seconds. Once it has begun its errors pass as they are.
     """
-    until = Deadline.after(patience)
+    when_busy, when_away = Deadline.after(busy), Deadline.after(away)
     while True:
         async with aclosing(start()) as items:
             try:
-                first = await anext(items)
+                first = await begun(items, report)
             except StopAsyncIteration:
                 return
             except errors.Unavailable as error:
                 wait = min(max(error.retry_after or 1.0, SHORTEST_WAIT), LONGEST_WAIT)
+                until = when_busy if isinstance(error, errors.Busy) else when_away
                 if wait > until.remaining:
                     raise
             else:
@@ -206,8 +226,17 @@ async def patient(
                 except errors.Unavailable as error:  # it had begun: an attempt that failed, not one still to be made
                     raise errors.UpstreamFailed(error.message) from error
                 return
-        report.at(WAITING, report.progress)
+        report.waits()
         await asyncio.sleep(wait)
+
+
+async def begun(items: AsyncGenerator[T], report: Report) -> T:
+    """Return the first item. One that takes long to come is told as waited for: a balancer may hold the request."""
+    slow = asyncio.get_running_loop().call_later(SLOW_TO_BEGIN, report.waits)
+    try:
+        return await anext(items)
+    finally:
+        slow.cancel()
 
 
 def failure_of(event: VideoFailed) -> errors.ChatacterError:

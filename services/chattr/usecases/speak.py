@@ -1,19 +1,19 @@
 """Speech: a request's voice may be a character; what runs is counted as demand."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import NotFound, Unsupported
-from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, Voice
+from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, VoiceList
 from chattr.domain.identity import Owner
 from chattr.ports.casting import Casting
 from chattr.ports.demand import Demand
 from chattr.ports.media import Speaker
+from chattr.usecases.serving import LISTING_SECONDS, require_served, served, told
 
 SWITCHED_OFF: Final = "Voice generation is switched off here (ENABLE_VOICE_GENERATION=false)."
-LISTING_SECONDS: Final = 5.0
 
 
 class Speak:
@@ -41,7 +41,7 @@ class Speak:
     async def speak(self, owner: Owner, request: SpeechRequest) -> AsyncGenerator[bytes]:
         """Yield encoded sound as it is made. Raises `NotFound` for an unknown model or voice before the first."""
         speaker = self._on()
-        asked = await self._resolved(owner, request)
+        asked = await self._resolved(owner, speaker, request)
         async with (
             self._demand.holding("speech", asked.model),
             aclosing(speaker.speak(asked, Deadline.after(self._seconds))) as pieces,
@@ -52,7 +52,7 @@ class Speak:
     async def events(self, owner: Owner, request: SpeechRequest) -> AsyncGenerator[SpeechDelta | SpeechDone]:
         """Yield sound with the timings of its phonemes."""
         speaker = self._on()
-        asked = await self._resolved(owner, request)
+        asked = await self._resolved(owner, speaker, request)
         async with (
             self._demand.holding("speech", asked.model),
             aclosing(speaker.speech_events(asked, Deadline.after(self._seconds))) as events,
@@ -60,16 +60,21 @@ class Speak:
             async for event in events:
                 yield event
 
-    async def voices(self) -> Sequence[Voice]:
-        """Return the voices that can be asked for."""
-        return await self._on().voices(Deadline.after(LISTING_SECONDS))
+    async def voices(self) -> VoiceList:
+        """Return the voices of every model that answers, and why the others do not."""
+        listing = await self._on().voices(Deadline.after(LISTING_SECONDS))
+        return VoiceList(data=list(listing.found), model=self._model, away=told(listing.away))
 
-    async def _resolved(self, owner: Owner, request: SpeechRequest) -> SpeechRequest:
+    async def _resolved(self, owner: Owner, speaker: Speaker, request: SpeechRequest) -> SpeechRequest:
+        """Put a character's voice in its place, and the model that this voice belongs to where the character says."""
         if not request.model:
-            served = await self._on().models(Deadline.after(LISTING_SECONDS))
-            raise NotFound(f"`model` is empty. Speech models here: {', '.join(served)}.", param="model")
+            listing = await speaker.models(Deadline.after(LISTING_SECONDS))
+            raise NotFound(f"`model` is empty. {served([listing])}", param="model")
         actor = await self._casting.actor(owner, request.voice_id)
-        return request.model_copy(update={"voice": actor.voice if actor else request.voice_id})
+        voice = actor.voice if actor else request.voice_id
+        model = (actor.speech_model if actor else None) or request.model
+        await require_served(speaker, "speech", model)
+        return request.model_copy(update={"voice": voice, "model": model})
 
     def _on(self) -> Speaker:
         if self._speaker is None:

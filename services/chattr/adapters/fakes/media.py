@@ -2,14 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, NotFound
 from chatacter.contracts.speech import Phoneme, SpeechDelta, SpeechDone, SpeechRequest, SpeechUsage, Voice
 from chatacter.contracts.video import VideoCompleted, VideoEvent, VideoFailed, VideoGenerationRequest, VideoProgress
-from chattr.ports.media import Answer
+from chattr.ports.media import Answer, Listing, Question
 
 FILM = b"\x1aE\xdf\xa3 a film"
 SOUND = (b"RIFF", b"\xff\xff\xff\xffWAVE", b"sound")
@@ -18,11 +18,14 @@ SOUND = (b"RIFF", b"\xff\xff\xff\xffWAVE", b"sound")
 class Scripted:
     """What both fakes share. `refusals` are raised one a call, before the first item; then it works.
 
+    `away` is what it says instead of listing anything, `known` the models of which it is known without asking.
     `hold_at` names the item before which a call waits for `released`; `lost_at` the one before which it fails.
     """
 
     def __init__(self, served: Sequence[str]) -> None:
         self.served = list(served)
+        self.known: frozenset[str] = frozenset()
+        self.away: ChatacterError | None = None
         self.refusals: list[ChatacterError] = []
         self.hold_at: int | None = None
         self.released = asyncio.Event()
@@ -32,9 +35,13 @@ class Scripted:
         self.stopped = 0
         self.finished = 0
 
-    async def models(self, deadline: Deadline) -> Sequence[str]:
+    def named(self, model: str) -> bool:
+        """Whether a test says that a model is known without asking."""
+        return model in self.known
+
+    async def models(self, deadline: Deadline) -> Listing[str]:
         """Return what is served."""
-        return self.served
+        return Listing(unknown=self.away) if self.away else Listing(self.served)
 
     def begin(self, request: Any, model: str, deadline: Deadline) -> None:
         """Take a request, or refuse it as told."""
@@ -88,9 +95,11 @@ class FakeSpeaker(Scripted):
         finally:
             self.stopped += 1
 
-    async def voices(self, deadline: Deadline) -> Sequence[Voice]:
+    async def voices(self, deadline: Deadline) -> Listing[Voice]:
         """Return the voices."""
-        return [Voice(id=name, name=name, model=self.served[0], language="en-US") for name in self._voices]
+        if self.away:
+            return Listing(unknown=self.away)
+        return Listing([Voice(id=name, name=name, model=self.served[0], language="en-US") for name in self._voices])
 
 
 class FakeFilmer(Scripted):
@@ -127,11 +136,10 @@ class FakeFilmer(Scripted):
 class FakeInference(Scripted):
     """Echoes what it is asked."""
 
-    async def ask(
-        self, method: str, path: str, deadline: Deadline, *, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    async def ask(self, model: str, question: Question, deadline: Deadline) -> Answer:
         """Answer with the method, the path and the body."""
-        self.begin((method, path, body, dict(headers or {})), self.served[0], deadline)
+        method, path, body = question.method, question.path, question.body
+        self.begin((method, path, body, dict(question.headers)), model, deadline)
 
         async def chunks() -> AsyncGenerator[bytes]:
             try:
