@@ -92,10 +92,49 @@
   value: {{ .Values.assets.url | default "file:///var/lib/chatacter/assets" | quote }}
 {{- end }}
 
+{{/* Where speech and video come from; a modality without a predictor is switched off. */}}
+{{- define "chatacter.predictorsEnv" -}}
+{{- $speech := include "chatacter.speech" . | fromJson -}}
+{{- $video := include "chatacter.video" . | fromJson -}}
+- name: ENABLE_VOICE_GENERATION
+  value: {{ $speech.enabled | quote }}
+- name: ENABLE_VIDEO_GENERATION
+  value: {{ $video.enabled | quote }}
+{{- if $speech.enabled }}
+- name: VOCALIZR__MODEL
+  value: {{ $speech.model | quote }}
+{{- include "chatacter.predictorEnv" (list "VOCALIZR" $speech) }}
+{{- end }}
+{{- if $video.enabled }}
+{{- include "chatacter.predictorEnv" (list "VISUALIZR" $video) }}
+{{- end }}
+{{- end }}
+
+{{- define "chatacter.predictorEnv" -}}
+{{- $prefix := index . 0 }}
+{{- with index . 1 }}
+- name: {{ $prefix }}__URL
+  value: {{ .url | quote }}
+{{- with .urls }}
+- name: {{ $prefix }}__URLS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .timeout }}
+- name: {{ $prefix }}__TIMEOUT
+  value: {{ . | toString | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Whether dispatchers are pods of their own; without video there is nothing to dispatch. */}}
+{{- define "chatacter.dispatcherRuns" -}}
+{{- if and .Values.dispatcher.enabled (include "chatacter.video" . | fromJson).enabled }}true{{ end -}}
+{{- end }}
+
 {{/* Where records, jobs and sessions lie. */}}
 {{- define "chatacter.recordsUrl" -}}
 {{- if .Values.redis.enabled -}}
-{{- include "chatacter.redisUrl" . -}}
+{{- printf "redis://%s:6379/0" (include "chatacter.host" (list . (include "chatacter.name" (list . "redis")))) -}}
 {{- else -}}
 {{- required "There is no Redis: leave redis.enabled=true, or set externalRedis.url to a durable Redis of yours, e.g. rediss://redis.example.org:6379/0." .Values.externalRedis.url -}}
 {{- end -}}
@@ -106,7 +145,7 @@
 {{- if not .Values.redis.enabled -}}
 {{- .Values.externalRedis.cacheUrl -}}
 {{- else if dig "cache" "enabled" false .Values.redis -}}
-{{- include "chatacter.redisCacheUrl" . -}}
+{{- printf "redis://%s:6379/0" (include "chatacter.host" (list . (include "chatacter.name" (list . "redis-cache")))) -}}
 {{- end -}}
 {{- end }}
 

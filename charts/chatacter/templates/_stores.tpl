@@ -2,7 +2,7 @@
 
 {{- define "chatacter.redisSecretRef" -}}
 {{- if .Values.redis.enabled -}}
-{{- include "chatacter.redisPasswordRef" (list . .Values.redis) -}}
+{{- include "chatacter.redisPasswordRef" (dict "context" . "redis" .Values.redis) -}}
 {{- else -}}
 {{- $external := .Values.externalRedis -}}
 {{- $own := dict "value" $external.password "existingSecret" $external.existingSecret "existingSecretKey" $external.existingSecretKey -}}
@@ -14,7 +14,7 @@
 
 {{- define "chatacter.qdrantSecretRef" -}}
 {{- if .Values.qdrant.enabled -}}
-{{- include "chatacter.qdrantApiKeyRef" (list . .Values.qdrant) -}}
+{{- include "chatacter.qdrantApiKeyRef" (dict "context" . "qdrant" .Values.qdrant) -}}
 {{- else -}}
 {{- $external := .Values.externalQdrant -}}
 {{- $own := dict "value" $external.apiKey "existingSecret" $external.existingSecret "existingSecretKey" $external.existingSecretKey -}}
