@@ -1,0 +1,104 @@
+"""Renders the chart with Helm."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .programs import ROOT, run
+
+CHART = ROOT / "charts" / "chatacter"
+RELEASE = "chatacter"
+NAMESPACE = "chatacter"
+# What an operator must say before anything can be installed; it holds no secret, only the name of one.
+LEAST: dict[str, Any] = {
+    "global": {"existingSecret": "chatacter-secrets"},
+    "model": {"url": "https://llm.example.com/v1", "name": "example-model"},
+}
+Manifest = dict[str, Any]
+
+
+class Refused(Exception):
+    """Helm did not render or lint; the text is what it said."""
+
+
+class UniqueKeys(yaml.CSafeLoader):
+    """Reads YAML and refuses a key that stands twice in one mapping, as an API server does."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands twice in one mapping", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def least(files: Sequence[Path] = ()) -> dict[str, Any]:
+    """Say what an operator must add to these values files; whoever answers may stand in them already."""
+    said = merged(*(objects(path.read_text("utf-8"))[0] for path in files))
+    model = said.get("model", {})
+    answered = bool(model.get("url") or model.get("fromInference"))
+    return {name: value for name, value in LEAST.items() if name != "model" or not answered}
+
+
+def template(
+    values: Sequence[Path] = (), given: Mapping[str, Any] | None = None, *arguments: str, release: str = RELEASE
+) -> str:
+    """Render the chart with these values files, then these values over them; raise `Refused` with Helm's words."""
+    files = [word for path in values for word in ("--values", str(path))]
+    command = ["template", release, str(CHART), "--namespace", NAMESPACE, *files, "--values", "-", *arguments]
+    done = run("helm", *command, given=json.dumps(given or {}))
+    if done.returncode:
+        raise Refused(done.stderr)
+    return done.stdout
+
+
+def lint(values: Sequence[Path] = (), given: Mapping[str, Any] | None = None) -> str:
+    """Lint the chart strictly with these values; raise `Refused` with what is wrong."""
+    files = [word for path in values for word in ("--values", str(path))]
+    done = run("helm", "lint", "--strict", str(CHART), *files, "--values", "-", given=json.dumps(given or {}))
+    if done.returncode:
+        raise Refused(done.stdout + done.stderr)
+    return done.stdout
+
+
+def objects(text: str) -> list[Manifest]:
+    """Read the objects of a stream of YAML documents."""
+    return [each for each in yaml.load_all(text, UniqueKeys) if each]
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over each other as Helm does: maps are merged, null takes a key away, the rest is replaced."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            below = result.get(key)
+            if value is None:
+                result.pop(key, None)
+            elif isinstance(value, Mapping):
+                result[key] = merged(below if isinstance(below, Mapping) else {}, value)
+            else:
+                result[key] = value
+    return result
+
+
+def defaults(chart: Path = CHART) -> dict[str, Any]:
+    """The values of a chart with those of its subcharts beneath their names."""
+    below = {path.name: defaults(path) for path in sorted((chart / "charts").glob("*/"))}
+    return merged(below, *objects((chart / "values.yaml").read_text("utf-8")))
+
+
+def guards(chart: Path = CHART) -> Iterator[tuple[str, str]]:
+    """Every sentence with which a template refuses values, and the template that it stands in."""
+    call = re.compile(r"\b(?:fail|required)\s+(?:\(\s*printf\s+)?(\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
+    for path in sorted(chart.rglob("templates/**/*")):
+        if path.suffix in {".tpl", ".yaml", ".txt"}:
+            for match in call.finditer(path.read_text("utf-8")):
+                said = match[1]
+                yield (json.loads(said) if said[0] == '"' else said[1:-1]), str(path.relative_to(chart))

@@ -1,0 +1,64 @@
+"""What holds for any set of objects that we give to a cluster, gathered: one list of faults, empty when all is well."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scripts.manifests.helm import Manifest
+from tests.manifests import networks, pod_security
+from tests.manifests.references import References, declared_elsewhere
+from tests.manifests.workloads import Cluster
+
+# Every object says to what it belongs. Helm's own labels are left out of what is rendered for kubectl.
+LABELS = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/version")
+IN_A_RELEASE = ("app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart")
+IMAGE = re.compile(r"^[a-z0-9.\-/:_]+(:(?P<tag>[\w][\w.\-]*)|@sha256:[0-9a-f]{64})$")
+CLUSTER_WIDE = frozenset(
+    {"ClusterRole", "ClusterRoleBinding", "ClusterServingRuntime", "CustomResourceDefinition", "Namespace"}
+)
+
+
+def faults(manifests: list[Manifest], values: Mapping[str, Any] | None = None, *, release: bool = True) -> list[str]:
+    """Everything that is wrong but for the schemas; `values` say what exists elsewhere."""
+    cluster = Cluster(manifests)
+    elsewhere = declared_elsewhere(values or {})
+    return [
+        *identities(manifests),
+        *labels(manifests, LABELS + (IN_A_RELEASE if release else ())),
+        *images(cluster),
+        *References(cluster, elsewhere).check(),
+        *networks.faults(cluster),
+        *pod_security.faults(cluster),
+    ]
+
+
+def identities(manifests: list[Manifest]) -> Iterator[str]:
+    seen = set()
+    for each in manifests:
+        identity = (each["apiVersion"].partition("/")[0], each["kind"], each["metadata"]["name"])
+        if identity in seen:
+            yield f"{each['kind']} {each['metadata']['name']} is there twice"
+        seen.add(identity)
+        if "namespace" in each["metadata"]:
+            yield f"{each['kind']} {each['metadata']['name']} names a namespace, which is the installer's to choose"
+        if each["kind"] in CLUSTER_WIDE:
+            yield f"{each['kind']} {each['metadata']['name']} is the whole cluster's, which a release does not own"
+        if len(each["metadata"]["name"]) > 63:
+            yield f"{each['kind']} {each['metadata']['name']} has a name that is too long"
+
+
+def labels(manifests: list[Manifest], wanted: tuple[str, ...]) -> Iterator[str]:
+    for each in manifests:
+        found = each["metadata"].get("labels") or {}
+        missing = [name for name in wanted if not found.get(name)]
+        if missing:
+            yield f"{each['kind']} {each['metadata']['name']} lacks {', '.join(missing)}"
+
+
+def images(cluster: Cluster) -> Iterator[str]:
+    for pods in cluster.pods():
+        for container in pods.containers:
+            image = container.get("image", "")
+            match = IMAGE.match(image)
+            if not match or match["tag"] == "latest":
+                yield f"{pods.owner} {container['name']} runs {image or 'no image'}, which is not pinned"

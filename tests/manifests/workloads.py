@@ -1,0 +1,122 @@
+"""Objects as a cluster would see them: by identity, with their pods, and with what KServe would make."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from scripts.manifests.helm import Manifest
+
+TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
+# The container that KServe merges a predictor's `model` into.
+SERVING = "kserve-container"
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of one workload: who makes them, their labels, their spec."""
+
+    owner: str
+    labels: dict[str, str]
+    spec: Manifest
+    annotations: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def containers(self) -> list[Manifest]:
+        return [*self.spec.get("initContainers", []), *self.spec.get("containers", [])]
+
+    def ports(self) -> Iterator[tuple[str | None, int]]:
+        for container in self.containers:
+            for port in container.get("ports", []):
+                yield port.get("name"), port["containerPort"]
+
+    def listens_on(self, port: str | int) -> bool:
+        return any(port in known for known in self.ports())
+
+
+class Cluster:
+    """What was rendered, and what a cluster would derive from it."""
+
+    def __init__(self, manifests: list[Manifest]) -> None:
+        self.manifests = manifests
+        self.derived: list[Manifest] = []
+        for each in self.of_kind("InferenceService"):
+            self.derived += made_by_kserve(each)
+
+    def of_kind(self, *kinds: str) -> list[Manifest]:
+        return [each for each in [*self.manifests, *getattr(self, "derived", [])] if each["kind"] in kinds]
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        return next((each for each in self.of_kind(kind) if each["metadata"]["name"] == name), None)
+
+    def pods(self) -> list[Pods]:
+        found = []
+        for each in self.manifests:
+            kind, spec = each["kind"], each.get("spec", {})
+            if kind in TEMPLATED:
+                found.append(templated(each, spec["template"]))
+            elif kind == "CronJob":
+                found.append(templated(each, spec["jobTemplate"]["spec"]["template"]))
+            elif kind == "Pod":
+                found.append(templated(each, each))
+            elif kind == "InferenceService":
+                found.append(self.predictor(each))
+        return found
+
+    def predictor(self, service: Manifest) -> Pods:
+        """The pods that KServe makes: the runtime's containers, the predictor's fields over them."""
+        predictor, metadata = service["spec"]["predictor"], service["metadata"]
+        model = predictor.get("model") or {}
+        runtime = self.find("ServingRuntime", model.get("runtime", "")) or {"spec": {}}
+        base = runtime["spec"]
+        containers = [dict(each) for each in [*base.get("containers", []), *predictor.get("containers", [])]]
+        for container in containers:
+            if container["name"] == SERVING:
+                container.update({k: v for k, v in model.items() if k in {"resources", "image", "args", "command"}})
+                container["env"] = [*container.get("env", []), *model.get("env", [])]
+        spec = {**base, **predictor, "containers": containers}
+        spec["volumes"] = [*base.get("volumes", []), *predictor.get("volumes", [])]
+        labels = {**metadata.get("labels", {}), **predictor.get("labels", {})}
+        labels["serving.kserve.io/inferenceservice"] = metadata["name"]
+        return Pods(f"InferenceService/{metadata['name']}", labels, spec, predictor.get("annotations", {}))
+
+
+def templated(owner: Manifest, template: Manifest) -> Pods:
+    metadata, spec = template.get("metadata", {}), dict(template["spec"])
+    if owner["kind"] == "StatefulSet":
+        claims = owner["spec"].get("volumeClaimTemplates", [])
+        made = [{"name": each["metadata"]["name"], "ephemeral": {}} for each in claims]
+        spec["volumes"] = [*spec.get("volumes", []), *made]
+    identity = f"{owner['kind']}/{owner['metadata']['name']}"
+    return Pods(identity, metadata.get("labels", {}), spec, metadata.get("annotations", {}))
+
+
+def made_by_kserve(service: Manifest) -> Iterator[Manifest]:
+    """The Deployment and the Service of a predictor; source: KServe, `pkg/constants` and the raw deployment."""
+    name = f"{service['metadata']['name']}-predictor"
+    selector = {"serving.kserve.io/inferenceservice": service["metadata"]["name"]}
+    yield {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}}
+    yield {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "ports": [{"name": "http", "port": 80}]},
+    }
+
+
+def matches(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:
+    """Whether a label selector picks these labels; an empty one picks all, none at all picks nothing."""
+    if selector is None:
+        return False
+    plain = selector.get("matchLabels", {})
+    rules = selector.get("matchExpressions", [])
+    return all(labels.get(key) == value for key, value in plain.items()) and all(holds(rule, labels) for rule in rules)
+
+
+def holds(rule: dict[str, Any], labels: dict[str, str]) -> bool:
+    value, values = labels.get(rule["key"]), rule.get("values", [])
+    return {
+        "In": value in values,
+        "NotIn": value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }[rule["operator"]]
