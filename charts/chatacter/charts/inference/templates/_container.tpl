@@ -13,7 +13,9 @@ args:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 env:
-  {{- include "inference.env" . | trim | nindent 2 }}
+  {{- $env := include "inference.env" . | fromYamlArray }}
+  {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "extra" $model.extraEnv) }}
+  {{- toYaml (concat $env $model.extraEnv) | nindent 2 }}
 ports:
   - name: http1
     containerPort: {{ $model.port }}
@@ -42,12 +44,8 @@ volumeMounts:
   value: {{ ternary "/mnt" "/opt/chatacter" (not (empty $model.storageUri)) }}
 - name: HF_HOME
   value: /tmp/huggingface
-- name: PRELOAD_MODELS
-  value: "true"
 - name: SHUTDOWN_GRACE
   value: {{ $model.grace | quote }}
-- name: REQUEST_TIMEOUT
-  value: {{ $model.timeout | quote }}
 - name: {{ $model.prefix }}_MODEL
   value: {{ $model.backend | quote }}
 - name: {{ $model.prefix }}_SERVED_NAME
@@ -56,15 +54,9 @@ volumeMounts:
   value: {{ $model.concurrency | quote }}
 - name: {{ $model.prefix }}_QUEUE
   value: {{ $model.queue | quote }}
-{{- $threads := printf "%s_THREADS" $model.prefix }}
-{{- $settings := deepCopy $model.settings }}
-{{- if not (hasKey $settings $threads) }}
-{{- $settings = set $settings $threads (include "inference.processors" $model.resources.limits.cpu) }}
-{{- end }}
-{{- include "chatacter.settingsEnv" $settings }}
-{{- with $model.extraEnv }}
-{{ toYaml . }}
-{{- end }}
+{{- $threads := include "inference.processors" $model.resources.limits.cpu | int }}
+{{- $unless := dict "PRELOAD_MODELS" true "REQUEST_TIMEOUT" $model.timeout (printf "%s_THREADS" $model.prefix) $threads }}
+{{- include "chatacter.settingsEnv" (include "chatacter.laidOver" (list $unless $model.settings) | fromJson) }}
 {{- end }}
 
 {{/* A model loads for minutes; whoever stops answering afterwards is restarted, whoever is busy is not. */}}

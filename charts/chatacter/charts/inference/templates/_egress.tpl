@@ -2,18 +2,18 @@
 {{- define "inference.egress" -}}
 {{- $context := index . 0 -}}
 {{- $model := index . 1 -}}
-{{- $policy := $context.Values.global.networkPolicy -}}
-- to:
-    {{- toYaml $policy.dnsTo | nindent 4 }}
-  ports:
-    - port: 53
-      protocol: UDP
-    - port: 53
-      protocol: TCP
-{{- if hasKey $model "module" }}
-{{- include "inference.egressToCollector" $context }}
+{{- include "chatacter.rules" (list
+  (include "chatacter.egressToDns" $context)
+  (ternary (include "chatacter.egressToCollector" $context) "" (hasKey $model "module"))
+  (include "inference.egressToWeights" .)
+  (empty $model.extraEgress | ternary "" (toYaml $model.extraEgress))
+) -}}
 {{- end }}
-{{- if regexMatch "^(s3|gs|hf|https|abfs)://" $model.storageUri }}
+
+{{/* KServe fetches weights in the pod; a claim and an image are brought by the node. Takes a list: context, model. */}}
+{{- define "inference.egressToWeights" -}}
+{{- $policy := (index . 0).Values.global.networkPolicy -}}
+{{- if regexMatch "^(s3|gs|hf|https|abfs)://" (index . 1).storageUri -}}
 - to:
     {{- toYaml $policy.egressTo | nindent 4 }}
   ports:
@@ -21,32 +21,5 @@
     - port: {{ . }}
       protocol: TCP
     {{- end }}
-{{- end }}
-{{- with $model.extraEgress }}
-{{ toYaml . }}
-{{- end }}
-{{- end }}
-
-{{/* The release's own collector, or the port of the one outside. Takes the context. */}}
-{{- define "inference.egressToCollector" -}}
-{{- $telemetry := .Values.global.telemetry -}}
-{{- if and $telemetry.enabled $telemetry.endpoint }}
-{{- $url := urlParse $telemetry.endpoint }}
-{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
-- {{- with .Values.global.networkPolicy.externalTo }}
-  to:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  ports:
-    - port: {{ $port }}
-      protocol: TCP
-{{- else if $telemetry.enabled }}
-- to:
-    - podSelector:
-        matchLabels:
-          {{- include "chatacter.selectorLabels" (list . "otel-collector") | nindent 10 }}
-  ports:
-    - port: 4318
-      protocol: TCP
 {{- end }}
 {{- end }}
