@@ -1,8 +1,9 @@
-"""What holds for every client of a predictor: the fake, and HTTP to a server that runs the fake."""
+"""What holds for every client of predictors: the fake, HTTP to a server that runs the fake, and several of them."""
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from chatacter.chassis.errors import (
 )
 from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest
 from chatacter.contracts.video import VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
+from chattr.adapters.by_model import filmers, speakers
 from chattr.adapters.fakes.media import FILM, SOUND, FakeFilmer, FakeSpeaker, Scripted
 from chattr.adapters.visualizr_http import VisualizrHttp
 from chattr.adapters.vocalizr_http import VocalizrHttp
@@ -47,20 +49,32 @@ class Predictors:
     filmer: Filmer
     behind: FakeSpeaker
     camera: FakeFilmer
+    unknown_goes_to: str = "kokoro"
 
 
-@pytest.fixture(params=["fake", "http"])
+@pytest.fixture(params=["fake", "http", "default of several", "one of several"])
 async def predictors(request: pytest.FixtureRequest) -> AsyncIterator[Predictors]:
     speaker, filmer = FakeSpeaker(), FakeFilmer()
     if request.param == "fake":
         yield Predictors(speaker, filmer, speaker, filmer)
         return
-    async with (
-        served(predictor_app(speaker, filmer, Seen())) as url,
-        VocalizrHttp(url) as vocalizr,
-        VisualizrHttp(url) as visualizr,
-    ):
-        yield Predictors(vocalizr, visualizr, speaker, filmer)
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(served(predictor_app(speaker, filmer, Seen())))
+        if request.param == "http":
+            vocalizr = await stack.enter_async_context(VocalizrHttp(url))
+            visualizr = await stack.enter_async_context(VisualizrHttp(url))
+            yield Predictors(vocalizr, visualizr, speaker, filmer)
+            return
+        others = predictor_app(FakeSpeaker(["xtts"], voices=[]), FakeFilmer(["svd"]), Seen())
+        other = await stack.enter_async_context(served(others))
+        if request.param == "default of several":
+            several = await stack.enter_async_context(speakers(url, {"xtts": other}, model="kokoro"))
+            cameras = await stack.enter_async_context(filmers(url, {"svd": other}))
+            yield Predictors(several, cameras, speaker, filmer)
+        else:
+            several = await stack.enter_async_context(speakers(other, {"kokoro": url}, model="xtts"))
+            cameras = await stack.enter_async_context(filmers(other, {"portrait": url}))
+            yield Predictors(several, cameras, speaker, filmer, unknown_goes_to="xtts")
 
 
 @dataclass
@@ -153,7 +167,7 @@ async def test_a_refusal_arrives_as_itself(predictors: Predictors, refusal: Chat
 
 
 async def test_an_unknown_model_lists_those_served(predictors: Predictors) -> None:
-    with pytest.raises(NotFound, match="kokoro"):
+    with pytest.raises(NotFound, match=predictors.unknown_goes_to):
         await all_of(predictors.speaker.speak(SPOKEN.model_copy(update={"model": "bark"}), soon()))
 
 
@@ -192,6 +206,17 @@ async def test_a_predictor_that_falls_silent_is_given_up(wire: Wire) -> None:
     async with VisualizrHttp(wire.url, silence=0.1) as visualizr:
         with pytest.raises(UpstreamFailed, match="stopped answering"):
             await all_of(visualizr.film(FILMED, soon()))
+
+
+async def test_a_predictor_that_is_slow_to_begin_is_waited_for(wire: Wire) -> None:
+    """A balancer may hold a request while a replica starts; only an answer that has begun must not fall silent."""
+    wire.filmer.hold_at = 0
+    async with VisualizrHttp(wire.url, silence=0.1) as visualizr:
+        film = asyncio.create_task(all_of(visualizr.film(FILMED, soon())))
+        await until(lambda: wire.filmer.started == 1)
+        assert not (await asyncio.wait({film}, timeout=0.5))[0]
+        wire.filmer.released.set()
+        assert isinstance((await film)[-1], VideoCompleted)
 
 
 async def test_a_predictor_that_breaks_off_is_upstream(wire: Wire) -> None:
