@@ -1,10 +1,14 @@
 """What passes is tried again, what stays fails the job, and a busy predictor is waited for."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+
 import pytest
 
 from chatacter.chassis.errors import Busy, Unavailable, Unsupported, UpstreamFailed
 from chatacter.contracts.video import VideoFailed
 from chattr.dispatcher import Pace
+from chattr.usecases.filming import FILMING, WAITING, Report, patient
 from tests.studio import ANNA, Studio
 from tests.waiting import until
 
@@ -92,6 +96,66 @@ async def test_a_predictor_that_stays_away_lets_others_pass_and_costs_no_attempt
     job = await studio.reached(video.id, "completed")
     assert job.attempts == 1
     assert studio.jobs.completed == [after.id, video.id]
+
+
+async def test_a_cold_predictor_lets_films_of_another_model_pass_at_once(studio: Studio) -> None:
+    """One film at a time, and the patience for a predictor is longer than this test."""
+    studio.filmer.served.append("svd")
+    cold = [Unavailable("Visualizr (svd) cannot be reached.", retry_after=30)] * 3
+    studio.filmer.refusals += [*cold]
+    jobs = [await studio.order(model="svd") for _ in cold]
+    studio.start(studio.dispatcher(patience=60.0))
+    for job in jobs:
+        await studio.reached(job.id, "waiting_for_gpu")
+    after = await studio.order()
+    await studio.reached(after.id, "completed")
+    assert (await studio.jobs.outstanding())["video", "svd"] == 3
+
+
+async def test_a_speech_model_without_timings_is_heard_without(studio: Studio) -> None:
+    studio.speaker.refusals.append(Unsupported("timings: this model does not tell.", param="timings"))
+    studio.start(studio.dispatcher())
+    video = await studio.order()
+    await studio.reached(video.id, "completed")
+    assert [request.timings for request in studio.speaker.requests] == [True, False]
+
+
+async def test_another_thing_that_a_speech_model_cannot_do_fails_the_job(studio: Studio) -> None:
+    studio.speaker.refusals.append(Unsupported("language: this model speaks en.", param="language"))
+    studio.start(studio.dispatcher())
+    video = await studio.order()
+    await studio.reached(video.id, "failed")
+    assert studio.speaker.started == 0
+
+
+async def test_a_character_is_filmed_with_the_model_of_its_voice(studio: Studio) -> None:
+    studio.speaker.served.append("xtts")
+    studio.start(studio.dispatcher())
+    for character in ("ada", "clara"):
+        video = await studio.order(character=character)
+        await studio.reached(video.id, "completed")
+    assert [(said.model, said.voice) for said in studio.speaker.requests] == [
+        ("kokoro", "af_heart"),
+        ("xtts", "Claribel Dervla"),
+    ]
+
+
+async def test_a_predictor_that_takes_long_to_begin_is_told_as_waited_for() -> None:
+    """A balancer may hold the request while a replica starts; the film is not under way then."""
+    report, may = Report(), asyncio.Event()
+
+    async def slow() -> AsyncGenerator[int]:
+        await may.wait()
+        yield 1
+
+    report.at(FILMING, 0.1)
+    items = patient(slow, report, FILMING, busy=1, slow=0.05)
+    first = asyncio.ensure_future(anext(items))
+    await until(lambda: report.phase == WAITING)
+    may.set()
+    assert await first == 1
+    assert (report.phase, report.progress) == (FILMING, 0.1)
+    await items.aclose()
 
 
 async def test_a_job_does_not_wait_for_ever(studio: Studio) -> None:

@@ -199,17 +199,24 @@ class FilmWork:
 
 
 async def patient(
-    start: Callable[[], AsyncGenerator[T]], report: Report, phase: str, *, busy: float, away: float = 0
+    start: Callable[[], AsyncGenerator[T]],
+    report: Report,
+    phase: str,
+    *,
+    busy: float,
+    away: float = 0,
+    slow: float = SLOW_TO_BEGIN,
 ) -> AsyncGenerator[T]:
     """Yield a predictor's events. While it is busy, loading or away, ask again, each time anew.
 
-    Raises its last `Unavailable` after `busy` or `away` seconds. Once it has begun its errors pass as they are.
+    Raises its last `Unavailable` after `busy` or `away` seconds. Once it has begun its errors pass as they are. One
+    that takes `slow` seconds to begin is told as waited for: a balancer may hold the request while a replica starts.
     """
     when_busy, when_away = Deadline.after(busy), Deadline.after(away)
     while True:
         async with aclosing(start()) as items:
             try:
-                first = await begun(items, report)
+                first = await begun(items, slow, report.waits)
             except StopAsyncIteration:
                 return
             except errors.Unavailable as error:
@@ -230,13 +237,13 @@ async def patient(
         await asyncio.sleep(wait)
 
 
-async def begun(items: AsyncGenerator[T], report: Report) -> T:
-    """Return the first item. One that takes long to come is told as waited for: a balancer may hold the request."""
-    slow = asyncio.get_running_loop().call_later(SLOW_TO_BEGIN, report.waits)
+async def begun(items: AsyncGenerator[T], slow: float, tell: Callable[[], None]) -> T:
+    """Return the first item; tell when it does not come within `slow` seconds."""
+    telling = asyncio.get_running_loop().call_later(slow, tell)
     try:
         return await anext(items)
     finally:
-        slow.cancel()
+        telling.cancel()
 
 
 def failure_of(event: VideoFailed) -> errors.ChatacterError:

@@ -1,4 +1,4 @@
-"""A cast of two: one with a portrait, one without."""
+"""A cast of three: one with a portrait, one without, one whose voice is of another model."""
 
 from chattr.domain.identity import Owner
 from chattr.ports.casting import Actor, Picture
@@ -7,7 +7,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>'
 
 
 class FakeCasting:
-    """Knows `ada`, who is the default, and `voice_only`."""
+    """Knows `ada`, who is the default, `voice_only` and `clara`."""
 
     default_id = "ada"
 
@@ -17,4 +17,6 @@ class FakeCasting:
             return Actor("ada", "af_heart", Picture(SVG, "image/svg+xml"))
         if character_id == "voice_only":
             return Actor("voice_only", "bm_george")
+        if character_id == "clara":
+            return Actor("clara", "Claribel Dervla", Picture(SVG, "image/svg+xml"), speech_model="xtts")
         return None
