@@ -1,8 +1,7 @@
 """Renders the chart with Helm."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +73,12 @@ def objects(text: str) -> list[Manifest]:
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay values over each other as Helm does: maps are merged, null takes a key away, the rest is replaced."""
+    """Lay values over each other as Helm does: maps are merged, the rest is replaced. A null is Helm's to obey."""
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             below = result.get(key)
-            if value is None:
-                result.pop(key, None)
-            elif isinstance(value, Mapping):
+            if isinstance(value, Mapping):
                 result[key] = merged(below if isinstance(below, Mapping) else {}, value)
             else:
                 result[key] = value
@@ -92,13 +89,3 @@ def defaults(chart: Path = CHART) -> dict[str, Any]:
     """The values of a chart with those of its subcharts beneath their names."""
     below = {path.name: defaults(path) for path in sorted((chart / "charts").glob("*/"))}
     return merged(below, *objects((chart / "values.yaml").read_text("utf-8")))
-
-
-def guards(chart: Path = CHART) -> Iterator[tuple[str, str]]:
-    """Every sentence with which a template refuses values, and the template that it stands in."""
-    call = re.compile(r"\b(?:fail|required)\s+(?:\(\s*printf\s+)?(\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
-    for path in sorted(chart.rglob("templates/**/*")):
-        if path.suffix in {".tpl", ".yaml", ".txt"}:
-            for match in call.finditer(path.read_text("utf-8")):
-                said = match[1]
-                yield (json.loads(said) if said[0] == '"' else said[1:-1]), str(path.relative_to(chart))

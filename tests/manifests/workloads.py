@@ -9,6 +9,9 @@ from scripts.manifests.helm import Manifest
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
 # The container that KServe merges a predictor's `model` into.
 SERVING = "kserve-container"
+MODE = "serving.kserve.io/deploymentMode"
+# What Knative adds to a pod: its proxy's ports for HTTP/1 and HTTP/2, and for the autoscaler.
+KNATIVES_PORTS = (8012, 8013, 9090)
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Pods:
     labels: dict[str, str]
     spec: Manifest
     annotations: dict[str, str] = field(default_factory=dict)
+    added_ports: tuple[int, ...] = ()
 
     @property
     def containers(self) -> list[Manifest]:
@@ -28,6 +32,8 @@ class Pods:
         for container in self.containers:
             for port in container.get("ports", []):
                 yield port.get("name"), port["containerPort"]
+        for number in self.added_ports:
+            yield None, number
 
     def listens_on(self, port: str | int) -> bool:
         return any(port in known for known in self.ports())
@@ -77,7 +83,8 @@ class Cluster:
         spec["volumes"] = [*base.get("volumes", []), *predictor.get("volumes", [])]
         labels = {**metadata.get("labels", {}), **predictor.get("labels", {})}
         labels["serving.kserve.io/inferenceservice"] = metadata["name"]
-        return Pods(f"InferenceService/{metadata['name']}", labels, spec, predictor.get("annotations", {}))
+        added = KNATIVES_PORTS if on_knative(service) else ()
+        return Pods(f"InferenceService/{metadata['name']}", labels, spec, predictor.get("annotations", {}), added)
 
 
 def templated(owner: Manifest, template: Manifest) -> Pods:
@@ -90,11 +97,16 @@ def templated(owner: Manifest, template: Manifest) -> Pods:
     return Pods(identity, metadata.get("labels", {}), spec, metadata.get("annotations", {}))
 
 
+def on_knative(service: Manifest) -> bool:
+    return bool(service["metadata"].get("annotations", {}).get(MODE) == "Knative")
+
+
 def made_by_kserve(service: Manifest) -> Iterator[Manifest]:
-    """The Deployment and the Service of a predictor; source: KServe, `pkg/constants` and the raw deployment."""
+    """What KServe makes of a predictor; under Knative its Deployments are revisions, whose names nobody knows."""
     name = f"{service['metadata']['name']}-predictor"
     selector = {"serving.kserve.io/inferenceservice": service["metadata"]["name"]}
-    yield {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}}
+    if not on_knative(service):
+        yield {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}}
     yield {
         "kind": "Service",
         "apiVersion": "v1",
