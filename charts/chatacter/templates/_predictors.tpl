@@ -33,8 +33,8 @@
 
 {{/*
 The predictors of one modality as Chattr meets them, as JSON: enabled; url and model of the default one; urls, from
-model to base URL, of the others; timeout, the seconds that the slowest of this release's own may take. Takes a list:
-context, modality, what stands outside (url, model, urls), and that value's name.
+model to base URL, of all, so that a cold one is known by its name; timeout, the seconds that the slowest of this
+release's own may take. Takes a list: context, modality, what stands outside (url, model, urls), and that value's name.
 */}}
 {{- define "chatacter.predictorsOf" -}}
 {{- $context := index . 0 -}}
@@ -46,9 +46,8 @@ context, modality, what stands outside (url, model, urls), and that value's name
 {{- $url := include "chatacter.modelUrl" (list $context $key) -}}
 {{- if $model.default -}}
 {{- $found = merge (dict "url" $url "model" $model.servedName) (omit $found "url" "model") -}}
-{{- else -}}
-{{- $found = set $found "urls" (set $found.urls $model.servedName $url) -}}
 {{- end -}}
+{{- $found = set $found "urls" (set $found.urls $model.servedName $url) -}}
 {{- $found = set $found "timeout" (max (int $found.timeout) (int $model.timeout)) -}}
 {{- end -}}
 {{- end -}}
