@@ -1,5 +1,12 @@
 {{/* Flows between the parts, as rules of NetworkPolicies. A policy speaks of pods and their ports, never of Services. */}}
 
+{{/* The parts that run the Chattr image, as JSON. */}}
+{{- define "chatacter.components" -}}
+{{- $ui := ternary "ui" "" .Values.ui.enabled -}}
+{{- $dispatcher := ternary "" "dispatcher" (include "chatacter.dispatcherRuns" . | empty) -}}
+{{- compact (list "chattr" $dispatcher $ui) | toJson -}}
+{{- end }}
+
 {{/* The head of a policy of a part's own. Takes a list: context, component. */}}
 {{- define "chatacter.policyHead" -}}
 apiVersion: networking.k8s.io/v1

@@ -31,6 +31,8 @@ from chattr.usecases.live import Live, LogWriter
 from chattr.usecases.remember import Recollection, Remember
 
 RECALL_SECONDS: Final = 2.0
+# OpenTelemetry's semantic conventions for generative AI, without the boundaries that no provider comes near.
+FIRST_TEXT_BOUNDARIES: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 WITH_USAGE: Final = {"include_usage": True}
 BAD_ID: Final = "A conversation id has 1 to 128 letters, digits, `_`, `.` or `-`."
 NOT_STORED: Final = "This exchange could not be stored; the character will not know of it."
@@ -112,7 +114,10 @@ class Reply:
         self._tracer = tracer
         self._clock = clock
         self._first_text = meter.create_histogram(
-            "gen_ai.server.time_to_first_token", unit="s", description="From the question to the first text"
+            "gen_ai.server.time_to_first_token",
+            unit="s",
+            description="From the question to the first text",
+            explicit_bucket_boundaries_advisory=FIRST_TEXT_BOUNDARIES,
         )
 
     async def start(self, owner: Owner, ask: Ask, *, detached: bool) -> Running:
