@@ -54,9 +54,10 @@ def running(
     settings: Mapping[str, str],
     *,
     wait: bool = True,
+    port: int | None = None,
 ) -> Iterator[ServiceProcess]:
     """Start a service and wait until it is ready; stop it at the end."""
-    port = free_port()
+    port = port or free_port()
     log = folder / f"{module}-{port}.log"
     environment = {
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},

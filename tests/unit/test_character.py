@@ -11,6 +11,7 @@ from chattr.domain.character import (
     BAD_LANGUAGE,
     BAD_NAME,
     BAD_TAGS,
+    NO_VOICE,
     NOBODY,
     Character,
     CharacterCreate,
@@ -58,6 +59,7 @@ def test_a_stored_character_is_read_back() -> None:
         ({"language": "English, please"}, BAD_LANGUAGE),
         ({"tags": ["ok", " "]}, BAD_TAGS),
         ({"personality": " ", "system_prompt": ""}, NOBODY),
+        ({"speech_model": "xtts"}, NO_VOICE),
         ({"temperature": 3}, "less than or equal to 2"),
         ({"max_tokens": 0}, "greater than or equal to 1"),
         ({"greetings": [""]}, "at least 1 character"),
@@ -69,6 +71,12 @@ def test_mistakes_are_sentences(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError) as caught:
         CharacterCreate.model_validate({**FAQ, **change})
     assert sentence in caught.value.errors()[0]["msg"]
+
+
+def test_a_voice_may_belong_to_a_model_of_its_own() -> None:
+    made = Character.model_validate({**FAQ, "voice": "Claribel Dervla", "speech_model": "xtts"})
+    assert (made.voice, made.speech_model) == ("Claribel Dervla", "xtts")
+    assert Character.model_validate(FAQ).speech_model is None
 
 
 def test_tags_are_trimmed_and_said_once() -> None:
