@@ -67,6 +67,8 @@ def written(kind: Any) -> str:
         return " or ".join(written(part) for part in get_args(kind) if part is not type(None))
     if origin is tuple:
         return "list, by commas"
+    if origin is dict:
+        return "JSON object"
     names = {
         str: "text",
         int: "whole number",
@@ -91,6 +93,8 @@ def default_of(field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
         return f"`{','.join(map(str, value))}`" if value else "empty"
+    if value == {}:
+        return "empty"
     return f"`{value}`"
 
 

@@ -72,7 +72,8 @@ class PredictorSettings(Section):
     url: BaseUrl
     """Base URL."""
     urls: BaseUrls = Field(default={})
-    """Models served elsewhere: JSON, `{"model": "base URL"}`. Every other model is looked for at the URL above."""
+    """Models that have a predictor of their own: JSON, `{"model": "base URL"}`, by the names that these predictors serve.
+    One that is named here is known while its predictor sleeps. Every other model is looked for at the URL above."""
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds the longest piece of work may take."""
 
@@ -81,18 +82,18 @@ class VocalizrSettings(PredictorSettings):
     """Where speech comes from."""
 
     url: BaseUrl = "http://localhost:8001"
-    """Base URL of Vocalizr."""
+    """Base URL of Vocalizr, for every model that `VOCALIZR__URLS` does not name."""
     model: str = "kokoro"
-    """Speech model that characters speak with unless a request names another."""
+    """Speech model that characters speak with unless they or a request name another."""
     voice: str = "af_heart"
-    """Voice of characters that name none."""
+    """Voice of characters that name none; one of that model."""
 
 
 class VisualizrSettings(PredictorSettings):
     """Where video comes from."""
 
     url: BaseUrl = "http://localhost:8002"
-    """Base URL of Visualizr."""
+    """Base URL of Visualizr, for every model that `VISUALIZR__URLS` does not name."""
 
 
 class ChattrSettings(ServiceSettings):
