@@ -91,10 +91,8 @@ def default_of(field: FieldInfo) -> str:
         return f"`{value.get_secret_value()}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | dict):
         return f"`{','.join(map(str, value))}`" if value else "empty"
-    if value == {}:
-        return "empty"
     return f"`{value}`"
 
 

@@ -72,7 +72,7 @@ class PredictorSettings(Section):
     url: BaseUrl
     """Base URL."""
     urls: BaseUrls = Field(default={})
-    """Models that have a predictor of their own: JSON, `{"model": "base URL"}`, by the names that these predictors serve.
+    """Models with a predictor of their own: JSON, `{"model": "base URL"}`, by the names that these predictors serve.
     One that is named here is known while its predictor sleeps. Every other model is looked for at the URL above."""
     timeout: Annotated[float, Field(gt=0)] = 600.0
     """Seconds the longest piece of work may take."""
