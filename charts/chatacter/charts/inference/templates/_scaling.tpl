@@ -20,7 +20,7 @@ maxReplicas: {{ ternary .scaling.minReplicas .scaling.maxReplicas $fixed }}
 {{- if eq .autoscaler "knative" }}
 scaleMetric: concurrency
 scaleTarget: {{ include "inference.target" . }}
-containerConcurrency: {{ add (int .concurrency) (int .queue) }}
+containerConcurrency: {{ min 1000 (add (int .concurrency) (int .queue)) }}
 {{- else if eq .autoscaler "hpa" }}
 scaleMetric: cpu
 scaleTarget: {{ .scaling.targetCPUUtilizationPercentage }}
