@@ -25,6 +25,7 @@ class Span:
     parent_id: str
     links: tuple[str, ...]
     attributes: dict[str, Any]
+    resource: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -52,13 +53,13 @@ class Collected:
 
 def take_traces(into: Collected, body: bytes) -> None:
     for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-        service = next(a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
+        about = {a.key: a.value.string_value for a in resource.resource.attributes}
         for scope in resource.scope_spans:
             for span in scope.spans:
                 attributes = {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
                 links = tuple(link.trace_id.hex() for link in span.links)
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                into.spans.append(Span(service, span.name, *ids, links, attributes))
+                into.spans.append(Span(about["service.name"], span.name, *ids, links, attributes, about))
 
 
 def take_metrics(into: Collected, body: bytes) -> None:
