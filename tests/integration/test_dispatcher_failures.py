@@ -7,7 +7,7 @@ import pytest
 
 from chatacter.chassis.errors import Busy, Unavailable, Unsupported, UpstreamFailed
 from chatacter.contracts.video import VideoFailed
-from chattr.dispatcher import Pace
+from chattr.dispatcher import Pace, pause
 from chattr.usecases.filming import FILMING, WAITING, Report, patient
 from tests.studio import ANNA, Studio
 from tests.waiting import until
@@ -156,6 +156,11 @@ async def test_a_predictor_that_takes_long_to_begin_is_told_as_waited_for() -> N
     assert await first == 1
     assert (report.phase, report.progress) == (FILMING, 0.1)
     await items.aclose()
+
+
+@pytest.mark.parametrize(("told", "age", "seconds"), [(2, 0, 2), (2, 80, 10), (20, 80, 20), (2, 86_400, 30)])
+async def test_who_has_waited_long_is_asked_for_less_often(told: float, age: float, seconds: float) -> None:
+    assert pause(told, age) == seconds
 
 
 async def test_a_job_does_not_wait_for_ever(studio: Studio) -> None:

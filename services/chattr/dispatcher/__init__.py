@@ -245,7 +245,7 @@ class Dispatcher:
         told = JobError(error.code, error.message)
         age = (job.started_at or job.created_at) - job.created_at
         if isinstance(error, Unavailable) and age <= self._pace.give_up:
-            delay = max(error.retry_after or self._pace.retry, min(age / AGE_OF_A_PAUSE, LONGEST_PAUSE))
+            delay = pause(error.retry_after or self._pace.retry, age)
             await self._jobs.hand_back(lease, phase=WAITING, delay=delay)
         elif error.retryable and not isinstance(error, Unavailable):
             await self._jobs.fail(lease, told, retry_after=retry)
@@ -257,6 +257,11 @@ class Dispatcher:
             await self._work.discard(lease)
         except ChatacterError:
             logger.warning("a file of a job that came to nothing could not be removed")
+
+
+def pause(told: float, age: float) -> float:
+    """Return how many seconds a job waits for an absent predictor: what it told, longer for one long waited for."""
+    return max(told, min(age / AGE_OF_A_PAUSE, LONGEST_PAUSE))
 
 
 async def within(event: asyncio.Event, seconds: float) -> None:
