@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.supervise.settings import LauncherSettings
 from chattr.settings import ChattrSettings
+from chattr.ui.settings import UiSettings
 from visualizr.settings import VisualizrSettings
 from vocalizr.settings import VocalizrSettings
 
@@ -23,8 +24,9 @@ the environment wins over the file. They are read once, at start; a mistake ends
 the variable. This page is generated from the code by `make render`.
 """
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
-    ("Every service", "Chattr, Vocalizr and Visualizr each take these.", ServiceSettings),
+    ("Every service", "Chattr, its page, Vocalizr and Visualizr each take these.", ServiceSettings),
     ("Chattr", "Characters, conversations, memory and the public doors.", ChattrSettings),
+    ("The page", "Where it is a process of its own (`python -m chattr.ui`); a visitor's key is theirs.", UiSettings),
     ("Vocalizr", "Speech.", VocalizrSettings),
     ("Visualizr", "Video.", VisualizrSettings),
     ("The launcher", "`chatacter up`, which `make run` calls. It passes on everything else.", LauncherSettings),

@@ -19,11 +19,13 @@ from chatacter.chassis.server import serve
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.supervise.settings import LauncherSettings
 from chattr.settings import ChattrSettings
+from chattr.ui.settings import UiSettings
 from visualizr.settings import VisualizrSettings
 from vocalizr.settings import VocalizrSettings
 
 CLASSES: dict[str, type[ServiceSettings]] = {
     "chattr": ChattrSettings,
+    "chattr.ui": UiSettings,
     "vocalizr": VocalizrSettings,
     "visualizr": VisualizrSettings,
     "launcher": LauncherSettings,

@@ -67,7 +67,7 @@ class RedisServer:
 
     def command(self, *words: str) -> str:
         """Send one command by hand and return the first line of the answer; empty when nobody answers."""
-        body = "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+        body = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=STARTING_SECONDS) as connection:
                 connection.sendall(f"*{len(words)}\r\n{body}".encode())

@@ -49,7 +49,7 @@ class ServiceProcess:
 
 @contextmanager
 def running(
-    module: Literal["chattr", "vocalizr", "visualizr", "chattr.dispatcher"],
+    module: Literal["chattr", "vocalizr", "visualizr", "chattr.dispatcher", "chattr.ui"],
     folder: Path,
     settings: Mapping[str, str],
     *,

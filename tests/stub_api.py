@@ -196,9 +196,10 @@ def main() -> None:
     film = given.film.read_bytes() if given.film else b""
     app = stub(State(delay=given.delay, key=given.key, film=film))
     if given.page:
+        from chattr.ui.door import Door
         from chattr.ui.mounting import mount
 
-        mount(app, f"http://127.0.0.1:{given.port}")
+        mount(app, Door(f"http://127.0.0.1:{given.port}"))
     uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning")
 
 

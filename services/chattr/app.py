@@ -39,7 +39,7 @@ def create_app(settings: ChattrSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with compose(settings, telemetry, health) as parts:
+        async with compose(settings, telemetry, health, app.state.drain) as parts:
             yield {**parts.state(), "about": about(settings)}
 
     service = Service(
@@ -78,8 +78,9 @@ def about(settings: ChattrSettings) -> Mapping[str, Any]:
 def show_page(app: FastAPI, settings: ChattrSettings) -> None:
     """Serve the page at `/`. It is a client like any other, so it is told where this process answers."""
     with plugins.needing("The page (ENABLE_UI)"):
+        from chattr.ui.door import Door  # noqa: PLC0415  # only where there is a page
         from chattr.ui.mounting import mount  # noqa: PLC0415  # needs the extra `ui`
-    mount(app, f"http://{url_host(settings.host)}:{settings.port}")
+    mount(app, Door(f"http://{url_host(settings.host)}:{settings.port}"), ending=app.state.drain.begun)
 
 
 def product_routers() -> list[APIRouter]:

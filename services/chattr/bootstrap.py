@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Final
 from uuid import uuid4
@@ -11,7 +11,8 @@ from uuid import uuid4
 from redis.asyncio import Redis
 
 from chatacter.chassis import plugins
-from chatacter.chassis.errors import Misconfigured
+from chatacter.chassis.drain import Drain
+from chatacter.chassis.errors import Misconfigured, Unavailable
 from chatacter.chassis.health import Health
 from chatacter.chassis.tasks import stopped
 from chatacter.chassis.telemetry import Telemetry
@@ -24,7 +25,7 @@ from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_connection import connected, reachable
 from chattr.adapters.redis_demand import RedisDemand
-from chattr.adapters.redis_durability import require_durable
+from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.redis_records import RedisCharacters, RedisConversations
@@ -41,7 +42,7 @@ from chattr.ports.media import Filmer, Inference, Speaker
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
-from chattr.settings import ChattrSettings
+from chattr.settings import ChattrSettings, RecordsSettings, RedisServer, RedisSettings
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
@@ -62,6 +63,9 @@ PROVIDER_ANSWER: Final = 512
 # Replies that one process shows to those who resume them, at a time; each holds a connection while it waits.
 FOLLOWERS: Final = 1024
 PROVIDER_TEMPERATURE: Final = 0.7
+CONNECTIONS: Final = 64
+# How long a start waits for a Redis that may be starting too.
+REDIS_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,9 @@ class Chattr:
 
 
 @asynccontextmanager
-async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health) -> AsyncIterator[Chattr]:
+async def compose(
+    settings: ChattrSettings, telemetry: Telemetry, health: Health, drain: Drain
+) -> AsyncIterator[Chattr]:
     """Open everything, in the order in which it is needed; close it in the other. Raises `Misconfigured`."""
     async with AsyncExitStack() as stack:
         stores = await open_stores(stack, settings, health)
@@ -125,12 +131,10 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
         predictors = await open_predictors(stack, settings)
-        live = Live(grace=settings.shutdown_grace)
-        stack.push_async_callback(live.close)
+        live = open_live(stack, drain)
         if settings.run_dispatcher:
-            run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry))
-        speech = settings.vocalizr
-        speaker = predictors.speaker
+            run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry), drain)
+        speech, speaker = settings.vocalizr, predictors.speaker
         yield Chattr(
             health=health,
             reply=Reply(
@@ -168,7 +172,7 @@ async def compose(settings: ChattrSettings, telemetry: Telemetry, health: Health
 
 @asynccontextmanager
 async def compose_dispatcher(
-    settings: ChattrSettings, telemetry: Telemetry, health: Health
+    settings: ChattrSettings, telemetry: Telemetry, health: Health, drain: Drain
 ) -> AsyncIterator[Outstanding]:
     """Open what a dispatcher alone needs, and run it. Raises `Misconfigured`."""
     async with AsyncExitStack() as stack:
@@ -178,29 +182,41 @@ async def compose_dispatcher(
         made = dispatchers(settings, stores, assets, await open_predictors(stack, settings), telemetry)
         if not made:
             raise Misconfigured("There is nothing to dispatch: ENABLE_VIDEO_GENERATION=false.")
-        run_dispatcher(stack, made)
+        run_dispatcher(stack, made, drain)
         yield Outstanding(stores.jobs, stores.demand, telemetry.meter)
 
 
 async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> Stores:
-    """Connect to each Redis once, though several ports may share it."""
-    clients: dict[str, Redis] = {}
+    """Connect to each Redis once, though several ports may share it.
 
-    async def client(name: str, url: str) -> Redis:
-        if url not in clients:
-            clients[url] = await stack.enter_async_context(connected(url))
-            redis = clients[url]
-            health.require(name, lambda: reachable(redis))
-        return clients[url]
+    One that goes away later is told, and makes nobody unready: all replicas would leave the balancer at once, and
+    with them what needs no Redis.
+    """
+    clients: dict[RedisServer, Redis] = {}
 
-    records = await client("records", settings.records.url.get_secret_value())
-    sessions = await client("short_term_memory", settings.redis_url(settings.short_term_memory))
-    jobs = await client("jobs", settings.redis_url(settings.jobs))
-    cache = await client("cache", settings.redis_url(settings.cache))
-    await require_durable(records, "RECORDS__URL")
-    await require_durable(jobs, "JOBS__URL")
+    async def client(name: str, section: RecordsSettings | RedisSettings) -> Redis:
+        server = settings.redis_server(section)
+        if server not in clients:
+            clients[server] = redis = await stack.enter_async_context(redis_at(server))
+            health.tell(name, lambda: reachable(redis))
+            must = name in {"records", "jobs"}
+            try:
+                await require_entry(redis, name.upper(), wait=REDIS_SECONDS if must else 0)
+            except Unavailable:
+                if must:
+                    raise
+        return clients[server]
+
+    records = await client("records", settings.records)
+    sessions = await client("short_term_memory", settings.short_term_memory)
+    jobs = await client("jobs", settings.jobs)
+    cache = await client("cache", settings.cache)
+    await require_durable(records, "RECORDS", vouched=settings.records.durable)
+    if jobs is not records:
+        same = settings.jobs.url is None and settings.records.durable
+        await require_durable(jobs, "JOBS", vouched=settings.jobs.durable or same)
     short = settings.short_term_memory
-    followers = await stack.enter_async_context(connected(settings.redis_url(short), connections=FOLLOWERS))
+    followers = await stack.enter_async_context(redis_at(settings.redis_server(short), connections=FOLLOWERS))
     return Stores(
         characters=RedisCharacters(records),
         conversations=RedisConversations(records),
@@ -211,6 +227,12 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         demand=RedisDemand(jobs),
         idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),
     )
+
+
+def redis_at(server: RedisServer, connections: int = CONNECTIONS) -> AbstractAsyncContextManager[Redis]:
+    """Connect to a Redis as the settings say."""
+    password = server.password.get_secret_value() if server.password else None
+    return connected(server.url, username=server.username, password=password, connections=connections)
 
 
 async def open_cast(settings: ChattrSettings, stores: Stores, assets: Assets) -> tuple[Cast, Actors]:
@@ -348,13 +370,19 @@ def dispatchers(
     ]
 
 
-def run_dispatcher(stack: AsyncExitStack, made: list[Dispatcher]) -> None:
+def open_live(stack: AsyncExitStack, drain: Drain) -> Live:
+    """Hold the replies that this process writes; at the end they may finish in what is left of the grace."""
+    live = Live()
+    stack.push_async_callback(lambda: live.close(drain.remaining))
+    return live
+
+
+def run_dispatcher(stack: AsyncExitStack, made: list[Dispatcher], drain: Drain) -> None:
     """Run dispatchers inside this process; at the end they stop leasing and hand back what they cannot finish."""
-    stopping = asyncio.Event()
-    tasks = [asyncio.create_task(dispatcher.run(stopping)) for dispatcher in made]
+    tasks = [asyncio.create_task(dispatcher.run(drain.begun)) for dispatcher in made]
 
     async def stop() -> None:
-        stopping.set()
+        drain.begin()
         await asyncio.gather(*tasks)
 
     stack.push_async_callback(stop)

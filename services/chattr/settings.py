@@ -1,12 +1,16 @@
 """What Chattr can be told."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from chatacter.chassis.settings import Section, ServiceSettings
 from chattr.addresses import BaseUrl, BaseUrls
+
+# The environment knows texts only.
+OnlyZero = Annotated[Literal[0], BeforeValidator(lambda value: 0 if value == "0" else value)]
 
 
 class ModelSettings(Section):
@@ -43,18 +47,44 @@ class VectorDatabaseSettings(Section):
     """Seconds a request to Qdrant may take."""
 
 
+class RedisServer(NamedTuple):
+    """Where a Redis is and how to enter it."""
+
+    url: str
+    username: str | None
+    password: SecretStr | None
+
+
 class RedisSettings(Section):
     """One Redis, named by URL."""
 
     url: SecretStr | None = None
-    """`redis://`, `rediss://` or `unix://` URL. Unset: the one of `RECORDS__URL`."""
+    """`redis://`, `rediss://` or `unix://` URL. Unset: the one of `RECORDS__URL`, with its user and password."""
+    username: str | None = None
+    """User of this Redis (an ACL's). Unset: Redis' default user."""
+    password: SecretStr | None = None
+    """Password of this Redis, of any characters. Records' own is never sent to a server that is named here."""
 
 
 class RecordsSettings(Section):
     """Characters, conversations and what waits to be remembered. Must persist and not evict."""
 
     url: SecretStr = SecretStr("redis://localhost:6379/0")
-    """`redis://`, `rediss://` or `unix://` URL."""
+    """`redis://`, `rediss://` (TLS; an own CA by `?ssl_ca_certs=/path/ca.crt`) or `unix://` URL."""
+    username: str | None = None
+    """User of this Redis (an ACL's). Unset: Redis' default user."""
+    password: SecretStr | None = None
+    """Password of this Redis, of any characters; in the URL some would have to be escaped."""
+    durable: bool = False
+    """`true`: you vouch that this Redis persists what it holds, where a managed server forbids `CONFIG` and so cannot
+    say it. One that says that it evicts is refused all the same."""
+
+
+class JobsSettings(RedisSettings):
+    """Video jobs, and what is outstanding. Must persist and not evict."""
+
+    durable: bool = False
+    """`true`: like `RECORDS__DURABLE`, for a `JOBS__URL` of its own."""
 
 
 class ShortTermSettings(RedisSettings):
@@ -105,7 +135,7 @@ class ChattrSettings(ServiceSettings):
     """Redis for characters and conversations."""
     short_term_memory: ShortTermSettings = Field(default_factory=ShortTermSettings)
     """Redis for recent turns and reply logs."""
-    jobs: RedisSettings = Field(default_factory=RedisSettings)
+    jobs: JobsSettings = Field(default_factory=JobsSettings)
     """Redis for video jobs. Must persist and not evict."""
     cache: RedisSettings = Field(default_factory=RedisSettings)
     """Redis for idempotency keys; may evict."""
@@ -137,9 +167,9 @@ class ChattrSettings(ServiceSettings):
     """Load the embedded models at start and warm up the characters; `false` loads them with the first request."""
     idempotency_ttl: Annotated[int, Field(ge=60)] = 86_400
     """Seconds for which an `Idempotency-Key` returns its first answer."""
-    cache_ttl: Literal[0] = 0
+    cache_ttl: OnlyZero = 0
     """Seconds for which equal requests get a cached reply. The cache is not built yet: only 0 is accepted."""
-    api_rate_limit: Literal[0] = 0
+    api_rate_limit: OnlyZero = 0
     """Requests a minute that a key may make. The limit is not built yet: only 0 (none) is accepted."""
 
     @model_validator(mode="after")
@@ -175,11 +205,46 @@ class ChattrSettings(ServiceSettings):
         """Whether the model in this process answers."""
         return self.model.url is None
 
-    def redis_url(self, section: RedisSettings) -> str:
-        """Return a section's Redis URL: its own, else the records'."""
-        return (section.url or self.records.url).get_secret_value()
+    @model_validator(mode="after")
+    def credentials_stand_in_one_place(self) -> "ChattrSettings":
+        """Two passwords for one server: whichever is sent, somebody meant the other."""
+        for name in ("records", "short_term_memory", "jobs", "cache"):
+            section: RecordsSettings | RedisSettings = getattr(self, name)
+            refuse_half_credentials(name.upper(), section)
+        return self
+
+    def redis_server(self, section: RecordsSettings | RedisSettings) -> RedisServer:
+        """Return where a section's Redis is and how to enter: its own, else the records'.
+
+        The records' password goes to no other server, and a section's own pair wins over the records' on theirs.
+        """
+        own = section if section.url is not None or section.password is not None else self.records
+        return RedisServer(
+            url=(section.url or self.records.url).get_secret_value(), username=own.username, password=own.password
+        )
 
     @property
     def assets_root(self) -> str:
         """Return the URL under which assets lie."""
         return self.assets_url or (self.chatacter_home / "assets").absolute().as_uri()
+
+
+def refuse_half_credentials(name: str, section: RecordsSettings | RedisSettings) -> None:
+    """Refuse a user without a password, and credentials in the URL beside those in settings. Raises `ValueError`."""
+    if section.username is None and section.password is None:
+        return
+    if section.password is None:
+        raise ValueError(f"{name}__USERNAME is set without {name}__PASSWORD; set both, or neither")
+    if section.url is not None and names_credentials(section.url.get_secret_value()):
+        raise ValueError(
+            f"{name}__URL holds a user or a password, and {name}__PASSWORD is set too; take them out of the URL"
+        )
+
+
+def names_credentials(url: str) -> bool:
+    """Whether a Redis URL says who enters, before its host or in its query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False  # connecting says that it cannot be read
+    return bool(parts.username or parts.password or {"username", "password"} & parse_qs(parts.query).keys())

@@ -46,13 +46,17 @@ def test_a_stateless_reply_survives_and_the_rest_says_what_is_missing(
         assert refused.status_code == 503
         assert "Redis" in refused.json()["detail"]
         assert int(refused.headers["retry-after"]) >= 1
-        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
+        ready = client.get("/readyz")
+        assert ready.status_code == 200, "all replicas share it: none may leave the balancer"
+        assert "Redis" in ready.json()["checks"]["records"]
+        assert client.get("/api/v1/health").json()["status"] == "degraded"
 
         redis.start()
         assert client.post("/api/v1/chat/message", json={"message": "After.", "session_id": "s"}).status_code == 200
         history = client.get("/api/v1/chat/history/s").json()["messages"]
         assert [message["content"] for message in history if message["role"] == "user"] == ["Before.", "After."]
-        assert client.get("/readyz").status_code == 200
+        assert client.get("/api/v1/health").json()["status"] == "ok"
 
 
 def test_a_redis_that_forgets_is_refused_at_the_start(llm_server: FakeLLMServer, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Stage:
     conversations: FakeConversations = field(default_factory=FakeConversations)
     short_term: FakeShortTerm = field(default_factory=FakeShortTerm)
     log: FakeSessionLog = field(default_factory=FakeSessionLog)
-    live: Live = field(default_factory=lambda: Live(grace=5))
+    live: Live = field(default_factory=Live)
     timeout: float = 5.0
 
     def reply(self) -> Reply:
@@ -101,7 +101,7 @@ class Stage:
 async def stage() -> AsyncIterator[Stage]:
     made = Stage(Talker())
     yield made
-    await made.live.close()
+    await made.live.close(5)
 
 
 async def all_of(heard: AsyncGenerator[Heard]) -> list[Event]:
@@ -163,7 +163,7 @@ async def test_leaving_a_detached_reply_lets_it_finish(stage: Stage) -> None:
         await anext(heard)
     for _ in stage.talker.words:
         stage.talker.step.release()
-    await stage.live.close()
+    await stage.live.close(5)
     assert (await stage.conversations.messages(ANN, "c"))[-1].content == "Good day!"
 
 
@@ -185,7 +185,7 @@ async def test_an_error_before_the_first_text_is_raised_and_logged(stage: Stage)
     running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
     with pytest.raises(Misconfigured):
         await all_of(running.heard())
-    await stage.live.close()
+    await stage.live.close(5)
     logged = [event async for event in stage.log.follow(ANN, running.reply_id)]
     assert [event.type for event in logged] == [CREATED, FAILED]
     assert [message.content for message in await stage.conversations.messages(ANN, "c")] == ["Hello"]
@@ -208,12 +208,12 @@ async def test_what_was_said_before_a_failure_is_kept(stage: Stage) -> None:
 
 
 async def test_what_was_said_before_the_process_ends_is_kept_and_told(stage: Stage) -> None:
-    stage.talker.step, stage.live = asyncio.Semaphore(2), Live(grace=0)
+    stage.talker.step = asyncio.Semaphore(2)
     running = await stage.reply().start(ANN, Ask("ada", "Hello", conversation_id="c"), detached=True)
     async with asyncio.timeout(10), aclosing(running.heard()) as heard:
         while (item := await anext(heard)).event is None or item.event.data.get("text") != "day":
             pass
-        await stage.live.close()
+        await stage.live.close(0)
         assert [event.type async for event in stage.log.follow(ANN, running.reply_id)][-1] == FAILED
         assert (last := (await anext(heard)).event)
         assert (last.type, last.data["code"]) == (FAILED, "unavailable")

@@ -50,7 +50,7 @@ class Room:
     """Ada with a memory."""
 
     def __init__(self, *, recall: bool = True) -> None:
-        self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live(grace=5)
+        self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live()
         embedder, stem = FakeEmbedder(), english_stemmer()
         self.indexer = Indexer(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem)
         remember = Remember(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem, tracer=NoOpTracer())
@@ -89,7 +89,7 @@ class Room:
 async def room() -> AsyncIterator[Room]:
     made = Room()
     yield made
-    await made.live.close()
+    await made.live.close(5)
 
 
 async def test_what_was_told_in_one_conversation_is_in_the_prompt_of_another(room: Room) -> None:
@@ -105,7 +105,7 @@ async def test_without_recall_it_is_not() -> None:
     await room.say(FACT, "first")
     await room.say("what is my dog called", "second")
     assert FACT not in room.prompt
-    await room.live.close()
+    await room.live.close(5)
 
 
 async def test_what_the_prompt_holds_anyway_is_not_recalled(room: Room) -> None:

@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis import problems
 from chatacter.chassis.auth import bearer_key, keyring_of, scope
+from chatacter.chassis.drain import Drain
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.health import Health, probes
 from chatacter.chassis.limits import LoopbackOnly, RequestLimits
@@ -53,8 +54,9 @@ def build(service: Service, settings: ServiceSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.keyring = keyring_of(settings)
+    app.state.keyring = keyring_of(settings, needed=bool(service.routers))
     app.state.failure = None
+    app.state.drain = Drain(settings.shutdown_grace)
     for router in service.routers:
         app.include_router(router)
     for open_router in (probes(service.health), *service.probes):
@@ -72,7 +74,10 @@ def closing(service: Service) -> Lifespan:
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         try:
             async with service.lifespan(app) as state:
-                yield state
+                try:
+                    yield state
+                finally:
+                    app.state.drain.begin()
         except ChatacterError as error:
             app.state.failure = error.message
             raise

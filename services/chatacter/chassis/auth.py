@@ -103,13 +103,16 @@ class Keyring:
         return ANYONE  # OpenAI clients always send some key
 
 
-def keyring_of(settings: ServiceSettings) -> Keyring:
-    """Build the keyring that the settings ask for. Raises `Misconfigured` if doors are closed and no key exists."""
+def keyring_of(settings: ServiceSettings, *, needed: bool = True) -> Keyring:
+    """Build the keyring that the settings ask for. Raises `Misconfigured` if doors are closed and no key exists.
+
+    A service without doors of its own does not need one; without any key nobody reads its metrics.
+    """
     keys = read_keys(settings.api_keys_file) if settings.api_keys_file else []
     if settings.service_token is not None:
         service = ApiKey(id="service", sha256=digest(settings.service_token.get_secret_value()), scopes=ALL_SCOPES)
         keys.append(service)
-    if settings.keys_required and not keys:
+    if needed and settings.keys_required and not keys:
         raise Misconfigured(
             "API keys are required (REQUIRE_API_KEY=true, or HOST is not loopback) and there are none. "
             "Make one with `chatacter keys create` and point API_KEYS_FILE at the file."

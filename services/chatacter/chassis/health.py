@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse
 
 CHECK_TIMEOUT: Final = 2.0
+WELL: Final = "ok"
 
 # Returns None when all is well, else a sentence that says what is missing.
 Check = Callable[[], Awaitable[str | None]]
@@ -20,9 +21,17 @@ class Readiness(BaseModel):
     ready: bool
     checks: dict[str, str]
 
+    @property
+    def well(self) -> bool:
+        """Whether every check is, the told ones too."""
+        return all(told == WELL for told in self.checks.values())
+
 
 class Health:
-    """The checks of one service. `optional` ones are told and do not make it unready."""
+    """The checks of one service. `optional` ones are told and do not make it unready.
+
+    What all replicas share is told only: its absence would take all of them out of the balancer at once.
+    """
 
     def __init__(self, required: dict[str, Check] | None = None, optional: dict[str, Check] | None = None) -> None:
         self._required = dict(required or {})
@@ -41,7 +50,7 @@ class Health:
         checks = {**self._required, **self._optional}
         answers = dict(zip(checks, await asyncio.gather(*map(bounded, checks.values())), strict=True))
         ready = all(answers[name] is None for name in self._required)
-        told = {name: answer or "ok" for name, answer in answers.items()}
+        told = {name: answer or WELL for name, answer in answers.items()}
         return Readiness(ready=ready, checks=told)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chatacter.chassis import logs
+from chatacter.chassis.drain import Drain
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.settings import ServiceSettings
 
@@ -17,7 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 def serve(create_app: Callable[[], FastAPI], settings: ServiceSettings) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let running requests finish. Ends the process with a sentence on failure."""
+    """Serve until SIGTERM or Ctrl-C, then let running requests finish. Ends the process with a sentence on failure.
+
+    After SIGTERM the status is 0: uvicorn raises the signal again when it has stopped, and the first process of a
+    container would not even hear it before uvicorn listens.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     logs.configure(settings)
     try:
         listener = bound(settings.host, settings.port)
@@ -32,7 +39,7 @@ def serve(create_app: Callable[[], FastAPI], settings: ServiceSettings) -> None:
         lifespan="on",
         timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
     )
-    server = uvicorn.Server(config)
+    server = Draining(config, app.state.drain)
     logging.getLogger("uvicorn.error").addFilter(lambda _: app.state.failure is None)
     try:
         with listener:
@@ -42,6 +49,19 @@ def serve(create_app: Callable[[], FastAPI], settings: ServiceSettings) -> None:
             raise
     if app.state.failure is not None:
         sys.exit(app.state.failure)
+
+
+class Draining(uvicorn.Server):
+    """Tells the application when its end begins: no new connections are taken from then on."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, and let what runs come to its end."""
+        self._drain.begin()
+        await super().shutdown(sockets)
 
 
 def bound(host: str, port: int) -> socket.socket:

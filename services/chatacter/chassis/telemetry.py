@@ -4,6 +4,8 @@ Providers are handed around, never registered globally, so that several services
 """
 
 import logging
+import socket
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,15 +20,17 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
+from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.settings import ServiceSettings, ask_for_stable_http_names, pairs
 
 SCOPE = "chatacter"
+FAREWELL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +54,30 @@ class Telemetry:
         return self.meters.get_meter(SCOPE)
 
     def close(self) -> None:
-        """Send what is still held back, then stop. Blocks: call it off the event loop."""
+        """Send what is still held back, then stop. Blocks: call it off the event loop.
+
+        A collector that does not answer holds nobody up: each exporter would try for ten seconds and more, and the
+        process would be killed meanwhile.
+        """
         if self.log_handler is not None:
             logging.getLogger().removeHandler(self.log_handler)
-        if self.loggers is not None:
-            self.loggers.shutdown()
-        self.tracers.shutdown()
-        self.meters.shutdown()
+        ends = [self.tracers.shutdown, self.meters.shutdown, *([self.loggers.shutdown] if self.loggers else [])]
+        ending = [threading.Thread(target=end, name="last telemetry", daemon=True) for end in ends]
+        for thread in ending:
+            thread.start()
+        deadline = Deadline.after(FAREWELL_SECONDS)
+        for thread in ending:
+            thread.join(deadline.remaining)
 
 
 def telemetry_of(service: str, settings: ServiceSettings) -> Telemetry:
     """Build the providers that the settings ask for. Without an endpoint nothing leaves the process."""
     ask_for_stable_http_names()
-    attributes = {SERVICE_NAME: settings.otel_service_name or service, **pairs(settings.otel_resource_attributes)}
+    attributes = {
+        SERVICE_NAME: settings.otel_service_name or service,
+        SERVICE_INSTANCE_ID: socket.gethostname(),  # two replicas that push would else be one series
+        **pairs(settings.otel_resource_attributes),
+    }
     resource = Resource.create(attributes)
     endpoint = (settings.otel_exporter_otlp_endpoint or "").rstrip("/")
     headers = pairs(settings.otel_exporter_otlp_headers)

@@ -6,8 +6,8 @@ from typing import Final
 
 from redis import DriverInfo, __version__
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chatacter.chassis.errors import Misconfigured, Unavailable
@@ -16,6 +16,12 @@ from chattr.domain.identity import Owner
 
 PREFIX: Final = "chatacter"
 AWAY: Final = "Redis does not answer. Nothing was lost; try again in a moment."
+REFUSED: Final = "Redis refuses these credentials. Tell its operator."
+FORBIDDEN: Final = "Redis does not let this user run a command that is needed. Tell its operator."
+UNREADABLE: Final = (
+    "A Redis URL must begin with redis://, rediss:// or unix://, and its characters must be escaped. "
+    "A password with other characters than letters and digits belongs into a setting of its own (RECORDS__PASSWORD)."
+)
 FULL: Final = "Redis takes no writes: its memory is full (maxmemory), or it is a replica. Tell its operator."
 RETRY_AFTER: Final = 2.0
 # Said once here: left to itself, the client reads its own version from disk with every connection, in the event loop.
@@ -28,7 +34,14 @@ def key(owner: Owner, *parts: str) -> str:
 
 
 @asynccontextmanager
-async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) -> AsyncIterator[Redis]:
+async def connected(
+    url: str,
+    *,
+    username: str | None = None,
+    password: str | None = None,
+    connections: int = 64,
+    seconds: float = 5.0,
+) -> AsyncIterator[Redis]:
     """Hold a pool that waits for a free connection instead of failing. Connects with the first command.
 
     Raises `Misconfigured` when the URL cannot be read.
@@ -36,6 +49,8 @@ async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) ->
     try:
         pool = BlockingConnectionPool.from_url(
             url,
+            username=username,
+            password=password,
             max_connections=connections,
             timeout=seconds,
             socket_timeout=seconds,
@@ -43,7 +58,7 @@ async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) ->
             driver_info=DRIVER,
         )
     except ValueError as error:
-        raise Misconfigured("A Redis URL must begin with redis://, rediss:// or unix://.") from error
+        raise Misconfigured(UNREADABLE) from error
     pool.connection_class = cancelling(pool.connection_class)
     client = Redis(connection_pool=pool)
     try:
@@ -55,9 +70,13 @@ async def connected(url: str, *, connections: int = 64, seconds: float = 5.0) ->
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn a lost connection, and a server that takes no writes, into `Unavailable`."""
+    """Turn a lost connection, and a server that does not let us in or takes no writes, into `Unavailable`."""
     try:
         yield
+    except AuthenticationError as error:
+        raise Unavailable(REFUSED, retry_after=RETRY_AFTER) from error
+    except NoPermissionError as error:
+        raise Unavailable(FORBIDDEN, retry_after=RETRY_AFTER) from error
     except (RedisConnectionError, RedisTimeoutError) as error:
         raise Unavailable(AWAY, retry_after=RETRY_AFTER) from error
     except (OutOfMemoryError, ReadOnlyError) as error:

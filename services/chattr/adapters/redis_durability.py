@@ -1,38 +1,96 @@
 """A Redis that holds what must not be lost: it may not evict, and it must write to disk."""
 
+import asyncio
+import logging
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
-from chatacter.chassis.errors import Misconfigured
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import Misconfigured, Unavailable
 from chattr.adapters.redis_connection import told
 
+logger = logging.getLogger(__name__)
+
 KEEPS: Final = "noeviction"
+PAUSE_SECONDS: Final = 0.5
 
 
-async def require_durable(redis: Redis, setting: str, *, volatile_accepted: bool = False) -> None:
-    """Refuse a server that evicts or does not persist. `setting` is the variable that names it, for the message.
+async def require_entry(redis: Redis, section: str, *, wait: float = 0.0) -> None:
+    """Refuse credentials that the server refuses; `section` is the setting's that names it, for the message.
+
+    A server that is away is waited for, since it may be starting beside this process. Raises `Misconfigured`, or
+    `Unavailable` when it does not answer within `wait` seconds.
+    """
+    deadline = Deadline.after(wait)
+    silent = False
+    while True:
+        try:
+            with told():
+                await redis.ping()
+        except Unavailable as error:
+            if isinstance(error.__cause__, NoPermissionError):
+                return  # it is there, and lets this user not ping
+            if isinstance(error.__cause__, AuthenticationError):
+                raise Misconfigured(
+                    f"{section}__URL: this Redis refuses the user or the password. Check {section}__PASSWORD and "
+                    f"{section}__USERNAME, or the credentials in the URL."
+                ) from error
+            if not deadline.remaining:
+                raise
+        else:
+            return
+        if not silent:
+            logger.warning("a Redis does not answer yet; waiting for it", extra={"setting": f"{section}__URL"})
+            silent = True
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def require_durable(redis: Redis, section: str, *, vouched: bool = False) -> None:
+    """Refuse a server that evicts or does not persist. `section` is the setting's that names it, for the message.
 
     Raises `Misconfigured`, or `Unavailable` when it does not answer. Source: Redis documentation, "Key eviction" and
-    "Redis persistence". Managed servers forbid CONFIG; there INFO tells, which does not show snapshots.
+    "Redis persistence". Managed servers forbid CONFIG, and then only an append-only file shows in INFO: for one that
+    persists otherwise somebody has to vouch.
     """
-    if volatile_accepted:
-        return
     with told():
-        memory: dict[str, Any] = await redis.info("memory")
-        persistence: dict[str, Any] = await redis.info("persistence")
-        try:
-            snapshots = bool((await redis.config_get("save")).get("save"))
-        except (NoPermissionError, ResponseError):
-            snapshots = False
+        memory = await shown(redis, "memory")
+        persistence = await shown(redis, "persistence")
+        snapshots = await snapshots_of(redis)
     policy = memory.get("maxmemory_policy", KEEPS)
     if memory.get("maxmemory", 0) and policy != KEEPS:
         raise Misconfigured(
-            f"{setting}: this Redis throws data away when its memory is full (maxmemory-policy {policy}). "
+            f"{section}__URL: this Redis throws data away when its memory is full (maxmemory-policy {policy}). "
             "Set `maxmemory-policy noeviction`, or name another server."
         )
-    if not persistence.get("aof_enabled") and not snapshots:
+    if persistence.get("aof_enabled") or snapshots:
+        return
+    if snapshots is None and not vouched:
         raise Misconfigured(
-            f"{setting}: this Redis keeps nothing on disk. Start it with `--appendonly yes`, or name another server."
+            f"{section}__URL: this Redis does not say whether it keeps anything on disk (it forbids CONFIG). "
+            f"If you know that it does, set {section}__DURABLE=true; else name another server."
         )
+    if snapshots is not None:
+        raise Misconfigured(
+            f"{section}__URL: this Redis keeps nothing on disk. Start it with `--appendonly yes`, "
+            "or name another server."
+        )
+
+
+async def shown(redis: Redis, section: str) -> dict[str, Any]:
+    """Return what INFO shows; nothing where it is forbidden."""
+    try:
+        found: dict[str, Any] = await redis.info(section)
+    except ResponseError:
+        return {}
+    return found
+
+
+async def snapshots_of(redis: Redis) -> bool | None:
+    """Say whether the server takes snapshots; None where it does not say."""
+    try:
+        found = await redis.config_get("save")
+    except ResponseError:
+        return None
+    return bool(found["save"]) if "save" in found else None

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 INTERNAL: Final = "Something went wrong on our side. Quote the job's id when you report it."
 POLL_SECONDS: Final = 1.0
-HAND_BACK_SECONDS: Final = 5.0
+HAND_BACK_SECONDS: Final = 2.0
 LONGEST_RETRY: Final = 60.0
 # A job whose predictor is away is asked for again after a part of the time that it has waited already.
 AGE_OF_A_PAUSE: Final = 8.0

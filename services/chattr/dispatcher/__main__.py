@@ -27,7 +27,7 @@ def create_app(settings: ChattrSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with compose_dispatcher(settings, telemetry, health) as outstanding:
+        async with compose_dispatcher(settings, telemetry, health, app.state.drain) as outstanding:
             yield {"outstanding": outstanding}
 
     service = Service(

@@ -1,6 +1,8 @@
 """The page on an application that has doors of its own: which addresses are the page's, and what it may load."""
 
-import re
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 import gradio as gr
@@ -9,16 +11,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chattr.ui.door import Door
 from chattr.ui.page import Page
+from chattr.ui.paths import HEARTBEAT, of_page
 from chattr.ui.style import CSS, HEAD, theme
 
-# Everything that the page in a browser asks for. Whatever else Gradio would answer (uploads, files, its API, MCP,
-# monitoring) does not exist here, and all other addresses stay the application's own.
-PAGE_PATHS: Final = re.compile(
-    r"/?|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)"
-    r"|/(assets|static|svelte)/.*"
-    r"|/gradio_api/(info|app_id|user|startup-events|queue/(join|data)|heartbeat/[a-z0-9]+|cancel|reset)/?"
-)
 # The page loads nothing from elsewhere, whatever a character writes into its text, and stands in no other site's frame.
 SECURITY: Final = {
     "content-security-policy": "; ".join(
@@ -47,7 +44,7 @@ class PageMount(Mount):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match what the page asks for; leave the rest, and its errors, to the application."""
-        if scope["type"] != "http" or not PAGE_PATHS.fullmatch(scope["path"]):
+        if scope["type"] != "http" or not of_page(scope["path"]):
             return Match.NONE, {}
         return super().matches(scope)
 
@@ -69,9 +66,46 @@ class Secured:
         await self._app(scope, receive, headed)
 
 
-def mount(app: FastAPI, base_url: str) -> Page:
-    """Serve the page at `/` of an application; it asks the API at `base_url`. Call it after all other routes."""
-    page = Page(base_url)
+class Visits:
+    """Counts what is being answered, so that at the process's end open tabs hold nothing up but turns do.
+
+    A tab keeps one stream open for as long as it shows the page. Ending it ends what its session is doing.
+    """
+
+    def __init__(self, app: ASGIApp, closed: asyncio.Event) -> None:
+        self._app = app
+        self._closed = closed
+        self._running = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["path"].startswith(HEARTBEAT):
+            await self._app(scope, receive, send)
+            return
+        self._running += 1
+        self._quiet.clear()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._quiet.set()
+
+    async def close(self, ending: asyncio.Event) -> None:
+        """Once `ending` is set and all turns have ended, let the tabs go."""
+        await ending.wait()
+        await self._quiet.wait()
+        self._closed.set()
+
+
+def mount(app: FastAPI, door: Door, *, ending: asyncio.Event | None = None) -> Page:
+    """Serve the page at `/` of an application, before the API behind `door`. Call it after all other routes.
+
+    When `ending` is set, open tabs are let go as soon as nothing is being said.
+    """
+    page = Page(door)
     gr.mount_gradio_app(
         app,
         page.blocks,
@@ -90,5 +124,24 @@ def mount(app: FastAPI, base_url: str) -> Page:
         head=HEAD,
     )
     mounted: Any = app.router.routes.pop()
-    app.router.routes.append(PageMount(mounted.path, app=Secured(mounted.app), name="page"))
+    visits = Visits(Secured(mounted.app), mounted.app.stop_event)
+    app.router.routes.append(PageMount(mounted.path, app=visits, name="page"))
+    if ending is not None:
+        app.router.lifespan_context = beside(app.router.lifespan_context, visits, ending)
     return page
+
+
+def beside(lifespan: Any, visits: Visits, ending: asyncio.Event) -> Any:
+    """Wrap a lifespan so that the visits are watched for as long as it lasts."""
+
+    @asynccontextmanager
+    async def watched(app: FastAPI) -> AsyncIterator[Any]:
+        inner: AbstractAsyncContextManager[Any] = lifespan(app)
+        async with inner as state:
+            watching = asyncio.create_task(visits.close(ending))
+            try:
+                yield state
+            finally:
+                watching.cancel()
+
+    return watched

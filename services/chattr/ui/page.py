@@ -8,6 +8,7 @@ import gradio as gr
 
 from chatacter.client.errors import Away, ClientError, KeyNeeded
 from chattr.ui import words
+from chattr.ui.door import Door
 from chattr.ui.seat import Seat
 from chattr.ui.style import static
 
@@ -33,8 +34,8 @@ CAST: Final = '<div class="cast" role="group" aria-label="Choose a character"></
 class Page:
     """Gradio's blocks, by name, with their listeners."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+    def __init__(self, door: Door) -> None:
+        self._door = door
         with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
             self.seat = gr.State(None)
             self.memory = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
@@ -126,16 +127,17 @@ class Page:
         """Connect the parts. Every listener is private: the page is not another API."""
         with self.blocks:
             arriving = [self.seat, self.memory, self.key]
+            kept = [self.memory, self.key]
             everything = [*self._shown(), self.seat]
             quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True}
             self.blocks.load(self.arrive, arriving, everything, **quiet)
             gr.on([self.enter.click, self.key.submit], self.arrive, arriving, everything, **quiet)
-            self.cast.choose(self.choose, [self.seat], everything, **quiet)
-            self.again.click(self.restart, [self.seat], everything, **quiet)
+            self.cast.choose(self.choose, [self.seat, *kept], everything, **quiet)
+            self.again.click(self.restart, [self.seat, *kept], everything, **quiet)
             gr.on(
                 [self.send.click, self.message.submit],
                 self.say,
-                [self.seat, self.message, self.aloud],
+                [self.seat, self.message, self.aloud, *kept],
                 everything,
                 trigger_mode="multiple",
                 **quiet,
@@ -145,7 +147,7 @@ class Page:
             self.aloud.change(
                 None, js=f"(on) => {{ if (!on) ({HUSH})(); }}", inputs=[self.aloud], api_visibility="private"
             )
-            self.film.click(self.shoot, [self.seat], everything, **quiet)
+            self.film.click(self.shoot, [self.seat, *kept], everything, **quiet)
 
     def _shown(self) -> list[Any]:
         return [
@@ -170,7 +172,7 @@ class Page:
         """Sit down: find out who is there. Called when the page opens, and again with a key."""
         if seat is not None:
             await seat.leave()
-        seat = Seat(self._base_url, key.strip() or None, sessions=dict(memory.get("sessions") or {}))
+        seat = Seat(self._door, key.strip() or None, sessions=dict(memory.get("sessions") or {}))
         try:
             await seat.open(memory.get("character"))
         except KeyNeeded:
@@ -192,18 +194,30 @@ class Page:
             ),
         }
 
-    async def choose(self, seat: Seat | None, event: gr.EventData) -> Changes:
+    async def back(self, seat: Seat | None, memory: Memory, key: str) -> tuple[Seat, Changes]:
+        """Return the visitor's seat; a visitor of another process, or of a forgotten visit, gets one of their own.
+
+        What the browser kept is enough for that: a process that ends takes nobody's conversation with it.
+        """
+        if seat is not None and seat.character is not None:
+            return seat, {}
+        changes = await self.arrive(seat, memory, key)
+        return changes[self.seat], changes
+
+    async def choose(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
         """Talk with somebody else."""
-        return await self._face(seat, str(event.id), anew=False)
+        seat, arrived = await self.back(seat, memory, key)
+        return {**arrived, **await self._face(seat, str(event.id), anew=False)}
 
-    async def restart(self, seat: Seat | None) -> Changes:
+    async def restart(self, seat: Seat | None, memory: Memory, key: str) -> Changes:
         """Begin a new conversation with the same character."""
-        character = seat.character.id if seat is not None and seat.character is not None else ""
-        return await self._face(seat, character, anew=True)
+        seat, arrived = await self.back(seat, memory, key)
+        character = seat.character.id if seat.character is not None else ""
+        return {**arrived, **await self._face(seat, character, anew=True)}
 
-    async def _face(self, seat: Seat | None, character: str, *, anew: bool) -> Changes:
-        if seat is None or not seat.cast:
-            return {self.trouble: note(words.LEFT_ALONE)}
+    async def _face(self, seat: Seat, character: str, *, anew: bool) -> Changes:
+        if not seat.cast:
+            return {}  # arriving has told why
         try:
             await seat.face(character, anew=anew)
         except ClientError as error:
@@ -225,14 +239,17 @@ class Page:
             **self._ready(seat, speaking=False),
         }
 
-    async def say(self, seat: Seat | None, message: str, aloud: bool) -> AsyncGenerator[Changes]:
+    async def say(
+        self, seat: Seat | None, message: str, aloud: bool, memory: Memory, key: str
+    ) -> AsyncGenerator[Changes]:
         """Say something, and show the reply while it is written and spoken."""
         if not message.strip():
             return
-        if seat is None or seat.character is None:
-            yield {self.trouble: note(words.LEFT_ALONE)}
+        seat, arrived = await self.back(seat, memory, key)
+        if seat.character is None:
+            yield arrived
             return
-        yield {self.message: "", self.trouble: nothing(), **self._ready(seat, speaking=True)}
+        yield {**arrived, self.message: "", self.trouble: nothing(), **self._ready(seat, speaking=True)}
         try:
             async with aclosing(seat.say(message.strip(), aloud=aloud)) as turns:
                 async for turn in turns:
@@ -268,10 +285,12 @@ class Page:
         await seat.leave()
         return self._ready(seat, speaking=False)
 
-    async def shoot(self, seat: Seat | None) -> AsyncGenerator[Changes]:
+    async def shoot(self, seat: Seat | None, memory: Memory, key: str) -> AsyncGenerator[Changes]:
         """Film the last reply."""
-        if seat is None or seat.character is None:
-            yield {self.trouble: note(words.LEFT_ALONE)}
+        seat, arrived = await self.back(seat, memory, key)
+        if arrived:
+            yield arrived
+        if seat.character is None:
             return
         who = seat.character.card()
         try:

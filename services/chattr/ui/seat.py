@@ -11,6 +11,7 @@ from chatacter.client.errors import ClientError, Refused
 from chatacter.client.sentences import speakable
 from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, Video
 from chattr.ui import words
+from chattr.ui.door import Door
 from chattr.ui.turn import Line, Turn, data_url
 
 Message = dict[str, str]
@@ -58,7 +59,7 @@ class Shoot:
 class Seat:
     """The state of one visit. Calls raise `ClientError`."""
 
-    base_url: str
+    door: Door
     key: str | None
     cast: list[Someone] = field(default_factory=list)
     character: Someone | None = None
@@ -73,10 +74,11 @@ class Seat:
 
     def api(self) -> AbstractAsyncContextManager[Api]:
         """Connect to the public API, as the visitor."""
-        return Api.connected(self.base_url, self.key)
+        return self.door.api(self.key)
 
     async def open(self, wanted: str | None) -> None:
         """Find out who is there and what works, and sit down before somebody."""
+        await self.door.enter(self.key)
         async with self.api() as api:
             found = await api.characters()
             self.health = await api.health()

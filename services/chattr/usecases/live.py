@@ -94,8 +94,7 @@ class LogWriter:
 class Live:
     """The replies that this process writes. They outlive the request that asked for them."""
 
-    def __init__(self, *, grace: float) -> None:
-        self._grace = grace
+    def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -110,8 +109,8 @@ class Live:
         if not task.cancelled() and task.exception() is not None:
             logger.error("a reply's task failed", exc_info=task.exception())
 
-    async def close(self) -> None:
-        """Let running replies finish within the grace, then stop the rest."""
+    async def close(self, grace: float) -> None:
+        """Let running replies finish within `grace` seconds, then stop the rest."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._grace)
+            await asyncio.wait(self._tasks, timeout=grace)
         await asyncio.gather(*(stopped(task) for task in tuple(self._tasks)))
