@@ -39,11 +39,14 @@ class UniqueKeys(yaml.CSafeLoader):
 
 
 def least(files: Sequence[Path] = ()) -> dict[str, Any]:
-    """Say what an operator must add to these values files; whoever answers may stand in them already."""
+    """Say what an operator must add to these values files: secrets and who answers, unless they say it themselves."""
     said = merged(*(objects(path.read_text("utf-8"))[0] for path in files))
     model = said.get("model", {})
-    answered = bool(model.get("url") or model.get("fromInference"))
-    return {name: value for name, value in LEAST.items() if name != "model" or not answered}
+    there = {
+        "global": "existingSecret" in said.get("global", {}),
+        "model": bool(model.get("url") or model.get("fromInference")),
+    }
+    return {name: value for name, value in LEAST.items() if not there[name]}
 
 
 def template(

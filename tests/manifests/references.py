@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scripts.manifests.helm import Manifest
-from tests.manifests.workloads import Cluster, Pods, matches
+from tests.manifests.workloads import KSERVES_RUNTIMES, Cluster, Pods, matches
 
 # What the operator's one Secret holds; see the values reference, `global.existingSecret`.
 SHARED_KEYS = frozenset({"model-api-key", "service-token", "redis-password", "qdrant-api-key", "api_keys.json"})
@@ -190,7 +190,7 @@ def check_workload(references: References, who: str, spec: Manifest) -> None:
 
 def check_inference_service(references: References, who: str, spec: Manifest) -> None:
     runtime = spec["predictor"].get("model", {}).get("runtime")
-    if runtime:
+    if runtime and runtime not in KSERVES_RUNTIMES:
         references.need(who, "ServingRuntime", runtime)
 
 

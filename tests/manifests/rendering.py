@@ -9,13 +9,18 @@ from scripts.manifests import helm
 from scripts.manifests.helm import CHART, Manifest
 from scripts.manifests.programs import ROOT
 
+# Flags of Knative without which it refuses what models with GPUs ask for.
+FEATURES = [
+    f"kubernetes.podspec-{field}"
+    for field in ("affinity", "nodeselector", "persistent-volume-claim", "priorityclassname", "tolerations")
+]
 # How predictors are served and scaled; a values file's own way is one of them.
 MODES: dict[str, dict[str, Any]] = {
     "own": {},
     "keda": {"mode": "Standard", "autoscaler": "keda"},
     "hpa": {"mode": "Standard", "autoscaler": "hpa"},
     "none": {"mode": "Standard", "autoscaler": "none"},
-    "knative": {"mode": "Knative", "autoscaler": ""},
+    "knative": {"mode": "Knative", "autoscaler": "", "knative": {"features": FEATURES}},
     "plain": {"mode": "Deployment", "autoscaler": "none"},
 }
 # Combinations that the ready-made files leave out.
@@ -41,7 +46,20 @@ class Installation:
     def said(self) -> dict[str, Any]:
         """The values that stand over those of the file."""
         serving = {"inference": {"serving": MODES[self.mode]}} if MODES[self.mode] else {}
-        return helm.merged(helm.least(self.files), serving, self.given)
+        return helm.merged(helm.least(self.files), serving, self.adapted(), self.given)
+
+    def adapted(self) -> dict[str, Any]:
+        """What an operator changes who serves this file's models in another way than it was written for."""
+        found = helm.merged(*map(read, self.files)).get("inference", {}).get("models", {})
+        models: dict[str, dict[str, Any]] = {name: {} for name in found}
+        for name, model in found.items():
+            if self.mode in {"hpa", "none", "plain"}:
+                models[name]["scaling"] = {"scaleToZero": False, "autoscaler": ""}
+            if self.mode == "plain":
+                language = model.get("modality") == "language"
+                models[name] |= {"storageUri": "", "enabled": model.get("enabled", True) and not language}
+        answer = {**helm.LEAST["model"], "fromInference": ""} if self.mode == "plain" else {}
+        return {"inference": {"models": models}, "model": answer}
 
     @property
     def values(self) -> dict[str, Any]:

@@ -9,6 +9,28 @@ from scripts.manifests.helm import Manifest
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
 # The container that KServe merges a predictor's `model` into.
 SERVING = "kserve-container"
+# Fields of a predictor's `model` that are not its container's.
+OF_THE_MODEL = frozenset(
+    {"modelFormat", "runtime", "storageUri", "storage", "protocolVersion", "runtimeVersion", "name"}
+)
+# Runtimes that KServe brings along, as far as they matter here; source: KServe, config/runtimes.
+KSERVES_RUNTIMES: dict[str, Manifest] = {
+    "kserve-huggingfaceserver": {
+        "containers": [
+            {
+                "name": SERVING,
+                "image": "kserve/huggingfaceserver:v0.20.0",
+                "ports": [{"containerPort": 8080}],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "privileged": False,
+                    "runAsNonRoot": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+            }
+        ]
+    }
+}
 MODE = "serving.kserve.io/deploymentMode"
 # What Knative adds to a pod: its proxy's ports for HTTP/1 and HTTP/2, and for the autoscaler.
 KNATIVES_PORTS = (8012, 8013, 9090)
@@ -72,19 +94,25 @@ class Cluster:
         """The pods that KServe makes: the runtime's containers, the predictor's fields over them."""
         predictor, metadata = service["spec"]["predictor"], service["metadata"]
         model = predictor.get("model") or {}
-        runtime = self.find("ServingRuntime", model.get("runtime", "")) or {"spec": {}}
-        base = runtime["spec"]
-        containers = [dict(each) for each in [*base.get("containers", []), *predictor.get("containers", [])]]
-        for container in containers:
-            if container["name"] == SERVING:
-                container.update({k: v for k, v in model.items() if k in {"resources", "image", "args", "command"}})
-                container["env"] = [*container.get("env", []), *model.get("env", [])]
+        name = model.get("runtime", "")
+        base = KSERVES_RUNTIMES.get(name) or (self.find("ServingRuntime", name) or {"spec": {}})["spec"]
+        own = {key: value for key, value in model.items() if key not in OF_THE_MODEL}
+        containers = [
+            with_fields(each, own) if each["name"] == SERVING else each
+            for each in [*base.get("containers", []), *predictor.get("containers", [])]
+        ]
         spec = {**base, **predictor, "containers": containers}
         spec["volumes"] = [*base.get("volumes", []), *predictor.get("volumes", [])]
         labels = {**metadata.get("labels", {}), **predictor.get("labels", {})}
         labels["serving.kserve.io/inferenceservice"] = metadata["name"]
         added = KNATIVES_PORTS if on_knative(service) else ()
         return Pods(f"InferenceService/{metadata['name']}", labels, spec, predictor.get("annotations", {}), added)
+
+
+def with_fields(container: Manifest, own: Manifest) -> Manifest:
+    """Lay a predictor's fields over its runtime's container: lists are joined, the rest is replaced."""
+    lists = {key: [*container.get(key, []), *value] for key, value in own.items() if isinstance(value, list)}
+    return {**container, **own, **lists}
 
 
 def templated(owner: Manifest, template: Manifest) -> Pods:
