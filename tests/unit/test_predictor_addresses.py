@@ -4,7 +4,7 @@ import json
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -45,12 +45,14 @@ def read(name: str, value: str) -> ChattrSettings:
 
 
 @pytest.mark.parametrize("section", ["vocalizr", "visualizr"])
+@settings(deadline=None)
 @given(urls=st.dictionaries(MODELS, URLS, max_size=5), slash=st.sampled_from(["", "/"]))
 def test_what_is_right_is_obeyed(section: str, urls: dict[str, str], slash: str) -> None:
     given = json.dumps({model: url + slash for model, url in urls.items()})
     assert getattr(read(f"{section.upper()}__URLS", given), section).urls == urls
 
 
+@settings(deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.from_regex(r"[\[{].*[\]}]"))
 def test_whatever_is_written_is_obeyed_or_told_by_name(text: str) -> None:
     text = text.replace("\0", "")
