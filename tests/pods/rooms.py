@@ -29,7 +29,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 FUNCTIONS = """
 ro() { mkdir -p "$root$2"; mount --rbind "$1" "$root$2"; mount -o remount,bind,ro "$root$2"; }
 rw() { mkdir -p "$root$2"; mount --bind "$1" "$root$2"; }
-file() { : > "$root$2"; mount --bind "$1" "$root$2"; }
+device() { : > "$root$1"; mount --bind "$1" "$root$1"; }
 mount -t tmpfs -o mode=755,size=16m tmpfs "$root"
 mkdir -p "$root/etc" "$root/dev/shm" "$root/proc" "$root/sys" "$root/tmp"
 mount -t proc proc "$root/proc"
@@ -106,9 +106,9 @@ class Rooms:
         ours = dict.fromkeys([sys.base_prefix, sys.prefix, str(ROOT / "services"), *programs()])
         lines += [f"ro {shlex.quote(place)} {shlex.quote(place)}" for place in ours]
         lines += [f"ln -s usr{place} $root{place}" for place in PROGRAMS if Path(place).is_symlink()]
-        lines += [f"file /dev/{name} /dev/{name}" for name in DEVICES]
+        lines += [f"device /dev/{name}" for name in DEVICES]
         for path in (Path("/etc") / name for name in OF_ETC):
-            lines += [f"{'ro' if path.is_dir() else 'file'} {path} {path}"] if path.exists() else []
+            lines += [f"ro {path} {path}" if path.is_dir() else f"cp {path} $root{path}"] if path.exists() else []
         user, group = container.user()
         lines.append(f"echo 'chatacter:x:{user}:{group}::/tmp:/usr/sbin/nologin' > $root/etc/passwd")
         lines.append("echo '127.0.0.1 localhost' > $root/etc/hosts")
