@@ -20,6 +20,10 @@ def mode(name: str, **models: Any) -> dict[str, Any]:
     return {"serving": {"mode": name}, "models": models}
 
 
+def address(key: str) -> str:
+    return f"http://chatacter-{key}-predictor.chatacter.svc.cluster.local"
+
+
 @pytest.mark.parametrize("name", MODES)
 def test_each_probe_asks_the_port_and_the_model_that_the_process_is_told(name: str) -> None:
     for key, model in served(mode(name)).items():
@@ -36,7 +40,7 @@ def test_each_probe_asks_the_port_and_the_model_that_the_process_is_told(name: s
 def test_each_model_answers_at_the_address_that_chattr_is_told(name: str) -> None:
     cluster = inference(mode(name))
     for url, key in ((told(cluster)["VOCALIZR__URL"], "voice"), (told(cluster)["VISUALIZR__URL"], "portrait")):
-        assert url == f"http://chatacter-{key}-predictor.chatacter.svc.cluster.local"
+        assert url == address(key)
         service = cluster.find("Service", f"chatacter-{key}-predictor")
         assert service is not None
         assert matches({"matchLabels": service["spec"]["selector"]}, Served(key, cluster).pods.labels)
@@ -193,9 +197,7 @@ def test_weights_from_storage_lie_where_kserve_mounts_them() -> None:
 
 def test_no_name_is_too_long_for_kserves_labels() -> None:
     key = "a-long-key-of15"
-    values = helm.merged(
-        helm.LEAST, {"inference": {"models": {key: {"modality": "speech", "backend": "bark"}}}}
-    )
+    values = helm.merged(helm.LEAST, {"inference": {"models": {key: {"modality": "speech", "backend": "bark"}}}})
     text = helm.template((), values, release="a-release-with-a-name-that-is-long-enough")
     names = [each["metadata"]["name"] for each in helm.objects(text) if each["kind"] == "InferenceService"]
     assert len(names) == 3
@@ -207,8 +209,7 @@ def test_two_models_of_a_modality_stand_beside_each_other() -> None:
     bark = {"modality": "speech", "backend": "bark"}
     cluster = inference(mode("Standard", bark=bark))
     assert told(cluster)["VOCALIZR__MODEL"] == "kokoro"
-    assert told(cluster)["VOCALIZR__URLS"] == {"bark": "http://chatacter-bark-predictor.chatacter.svc.cluster.local"}
-    assert "VISUALIZR__URLS" not in told(cluster)
+    assert told(cluster)["VOCALIZR__URLS"] == {"bark": address("bark"), "kokoro": address("voice")}
     assert told(cluster, "dispatcher")["VOCALIZR__URLS"] == told(cluster)["VOCALIZR__URLS"]
     pods = [Served(key, cluster).pods for key in ("voice", "bark")]
     assert len({each.labels[ISVC] for each in pods}) == 2
@@ -218,8 +219,7 @@ def test_the_default_is_who_says_so() -> None:
     bark = {"modality": "speech", "backend": "bark", "default": True}
     env = told(inference(mode("Standard", bark=bark, voice={"default": False})))
     assert env["VOCALIZR__MODEL"] == "bark"
-    assert env["VOCALIZR__URL"] == "http://chatacter-bark-predictor.chatacter.svc.cluster.local"
-    assert list(env["VOCALIZR__URLS"]) == ["kokoro"]
+    assert env["VOCALIZR__URL"] == address("bark")
 
 
 @pytest.mark.parametrize("away", [None, {"enabled": False}], ids=["null", "not enabled"])
@@ -240,8 +240,8 @@ def test_a_modality_that_is_not_served_here_may_be_served_elsewhere() -> None:
 def test_models_elsewhere_stand_beside_those_here() -> None:
     outside = {"externalVocalizr": {"urls": {"xtts": "http://xtts.example.org"}}}
     env = told(inference({}, outside))
-    assert env["VOCALIZR__URL"] == "http://chatacter-voice-predictor.chatacter.svc.cluster.local"
-    assert env["VOCALIZR__URLS"] == {"xtts": "http://xtts.example.org"}
+    assert env["VOCALIZR__URL"] == address("voice")
+    assert env["VOCALIZR__URLS"] == {"kokoro": address("voice"), "xtts": "http://xtts.example.org"}
 
 
 def test_a_model_says_only_what_is_other_than_the_defaults() -> None:

@@ -47,6 +47,9 @@ release's own may take. Takes a list: context, modality, what stands outside (ur
 {{- if $model.default -}}
 {{- $found = merge (dict "url" $url "model" $model.servedName) (omit $found "url" "model") -}}
 {{- end -}}
+{{- if hasKey $found.urls $model.servedName -}}
+{{- fail (printf "%s.urls names %q, which inference.models.%s is served as: drop the one, or give the other another servedName." (index $ 3) $model.servedName $key) -}}
+{{- end -}}
 {{- $found = set $found "urls" (set $found.urls $model.servedName $url) -}}
 {{- $found = set $found "timeout" (max (int $found.timeout) (int $model.timeout)) -}}
 {{- end -}}
@@ -56,6 +59,9 @@ release's own may take. Takes a list: context, modality, what stands outside (ur
 {{- end -}}
 {{- if not $found.url -}}
 {{- $found = merge (dict "url" ($external.url | default "") "model" ($external.model | default "")) (omit $found "url" "model") -}}
+{{- end -}}
+{{- if and $found.urls (not $found.url) -}}
+{{- fail (printf "%s.urls names models, and nothing is the default for %s: set %s.url to the one that answers where nobody names a model." (index . 3) $modality (index . 3)) -}}
 {{- end -}}
 {{- toJson (set $found "enabled" (not (empty $found.url))) -}}
 {{- end }}
