@@ -1,13 +1,10 @@
 """The rendered pods really start: their command, environment, probes and grace, with the small real models.
 
-Chattr twice, the dispatcher, the page, both predictors and Redis run as the chart says, as uid 10001, each in a read-only
-root of its own where that is permitted. Qdrant is away, the provider is scripted.
+Chattr twice, the dispatcher, the page, both predictors and Redis run as the chart says, as uid 10001, each in a
+read-only root of its own where that is permitted. Qdrant is away, the provider is scripted.
 """
 
-import io
-import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +18,13 @@ from tests.otlp_receiver import Collected, collecting
 from tests.pods.installed import PROVIDER_KEY, TOKEN, Operator, installed, world
 from tests.pods.release import Release
 from tests.pods.rooms import refusal
+from tests.pods.talking import SMALL, chat, film_of, filming, frames_of, streamed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 PODS = {"chattr": 2, "dispatcher": 1, "ui": 1, "voice": 1, "portrait": 1}
 SAID = "Good evening, my friend. The stars are very bright tonight."
 LONG = " ".join(["The storm rolled in from the western sea, and every lantern began to sway."] * 3)
-SMALL = {"size": "256x256"}
 
 
 @pytest.fixture(scope="module")
@@ -72,38 +69,6 @@ def chattr(release: Release, operator: Operator, llm: FakeLLMServer) -> Iterator
     base = f"http://{release.addresses.reached('chatacter-chattr', 8000)}"
     with httpx.Client(base_url=base, timeout=90, headers={"authorization": f"Bearer {operator.key}"}) as client:
         yield client
-
-
-def streamed(lines: Iterator[str]) -> Iterator[str]:
-    """The text of an OpenAI stream, piece by piece. Fails when the stream does not end as it should."""
-    for line in lines:
-        if line == "data: [DONE]":
-            return
-        if line.startswith("data: "):
-            for choice in json.loads(line[6:])["choices"]:
-                yield choice["delta"].get("content") or ""
-    pytest.fail("the stream broke off")
-
-
-def chat(text: str) -> dict[str, Any]:
-    return {"model": "ada", "stream": True, "messages": [{"role": "user", "content": text}]}
-
-
-def film_of(client: httpx.Client, order: dict[str, Any], until: set[str], seconds: float = 120) -> dict[str, Any]:
-    """Wait until a job of that id has such a status."""
-    end = time.monotonic() + seconds
-    while (video := client.get(f"/v1/videos/{order['id']}").raise_for_status().json())["status"] not in until:
-        assert time.monotonic() < end, video
-        time.sleep(0.1)
-    return dict(video)
-
-
-def frames_of(content: bytes) -> int:
-    import av
-
-    film: Any = av.open(io.BytesIO(content))
-    with film:
-        return sum(1 for _ in film.decode(video=0))
 
 
 def test_every_pod_starts_in_time_and_is_probed_as_the_kubelet_does(
@@ -250,11 +215,3 @@ def test_dispatcher_and_visualizr_end_without_losing_a_film(chattr: httpx.Client
     assert film_of(chattr, video, {"completed", "failed"}, seconds=1)["status"] == "completed"
     assert frames_of(chattr.get(f"/v1/videos/{video['id']}/content").raise_for_status().content) > 25
     assert not [pod.container.name for pod in leaving if "Traceback" in pod.written()]
-
-
-def filming(client: httpx.Client, video: str, seconds: float = 60) -> None:
-    """Wait until Visualizr is at work on it."""
-    end = time.monotonic() + seconds
-    while (job := client.get(f"/api/v1/jobs/{video}").raise_for_status().json())["phase"] != "filming":
-        assert time.monotonic() < end, job
-        time.sleep(0.02)

@@ -28,7 +28,7 @@ class Operator:
     def __init__(self, folder: Path) -> None:
         self.key, record = new_key("tester", "default", ALL_SCOPES - {"inside"})
         store(folder / "api_keys.json", [record])
-        self._keys = (folder / "api_keys.json").read_text()
+        self.keys = (folder / "api_keys.json").read_text()
 
     def values(self, **more: Any) -> dict[str, Any]:
         """The least that can be installed, and `more` over it."""
@@ -37,7 +37,7 @@ class Operator:
             "model": {"url": PROVIDER, "name": "scripted"},
             "redis": {"auth": {"password": PASSWORD}},
             "qdrant": {"auth": {"apiKey": "key-of-qdrant-0123456789"}},
-            "secrets": {"modelApiKey": PROVIDER_KEY, "apiKeys": self._keys},
+            "secrets": {"modelApiKey": PROVIDER_KEY, "apiKeys": self.keys},
         }
         return helm.merged(least, more)
 
