@@ -11,14 +11,16 @@ from .helm import CHART, Manifest
 from .programs import ROOT
 
 HEAD = "# Rendered from charts/chatacter by scripts/render; changes are made there.\n"
-HELMS_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by")
+# Without Helm nobody gives secrets as values: there is nothing of which a checksum could tell.
+HELMS_OWN = ("helm.sh/chart", "app.kubernetes.io/managed-by", "checksum/secret", "checksum/service-token")
 HOOK = "helm.sh/hook"
 INFERENCE = Path("inference")
 BASE = Path("kustomize") / "base"
-POLICIES = Path("kustomize") / "components" / "network-policies" / "policies.yaml"
 GOLDEN = Path("tests") / "manifests" / "golden"
 # The renders that are kept whole, by the values file that they are made of.
 KEPT = ("values", "values-gpu", "values-dev", "values-knative", "values-airgapped")
+# `kubectl apply -k` starts with what Helm must be told, and without policies: a component adds them.
+ON_ITS_OWN: dict[str, Any] = helm.merged(helm.LEAST, {"global": {"networkPolicy": {"enabled": False}}})
 Files = dict[Path, Callable[[], str]]
 
 
@@ -53,7 +55,7 @@ def without_helm(node: Any) -> Any:
         return [without_helm(each) for each in node]
     if not isinstance(node, dict):
         return node
-    return {key: without_helm(value) for key, value in node.items() if key not in HELMS_LABELS}
+    return {key: without_helm(value) for key, value in node.items() if not key.startswith(HELMS_OWN)}
 
 
 def component(manifest: Manifest) -> str:
@@ -62,8 +64,6 @@ def component(manifest: Manifest) -> str:
 
 def place(manifest: Manifest) -> Path:
     """Say in which file an object lies."""
-    if manifest["kind"] == "NetworkPolicy":
-        return POLICIES
     name = manifest["metadata"]["name"].removeprefix(f"{helm.RELEASE}-")
     if component(manifest) == "predictor":
         model = manifest["metadata"]["labels"].get("chatacter.ai/model", name)
@@ -75,7 +75,7 @@ def place(manifest: Manifest) -> Path:
 def for_kubectl() -> dict[Path, str]:
     """Write the default installation as files for `kubectl apply -k`."""
     files: dict[Path, list[Manifest]] = {}
-    for each in stripped(helm.objects(helm.template((), helm.LEAST))):
+    for each in stripped(helm.objects(helm.template((), ON_ITS_OWN))):
         files.setdefault(place(each), []).append(each)
     written = {path: dump(manifests) for path, manifests in sorted(files.items())}
     listed = [str(path.relative_to(INFERENCE)) for path in written if path.is_relative_to(INFERENCE)]
