@@ -1,5 +1,6 @@
 """Prometheus is told where metrics are and with which token; each alert speaks of metrics that are really there."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from tests.manifests.rendering import Installation
 from tests.manifests.workloads import Cluster
 from tests.redis_server import started as redis_started
 from tests.three_services import three_services
+from tests.waiting import until
 
 pytestmark = pytest.mark.manifests
 
@@ -91,7 +93,7 @@ def worked(url: str) -> str:
     with httpx.Client(base_url=url, timeout=30) as client:
         assert client.post("/v1/chat/completions", json=asked).is_success
         film = client.post("/v1/videos", json={"prompt": "Good day.", "character": "robin"}).raise_for_status().json()
-        wait_until(lambda: client.get(f"/v1/videos/{film['id']}").json()["status"] == "completed", within=60)
+        asyncio.run(until(lambda: client.get(f"/v1/videos/{film['id']}").json()["status"] == "completed", 60))
     return read(url)
 
 
