@@ -1,5 +1,7 @@
 """The rendered Redis runs: a real server, started by the pod's command with its files, environment and probes."""
 
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import randbytes
@@ -20,6 +22,10 @@ from scripts.manifests.helm import Manifest
 from tests.manifests.rendered_redis import RenderedRedis, running
 from tests.manifests.rendering import Installation
 from tests.manifests.workloads import Cluster
+from tests.pods.installed import until_listening
+from tests.pods.release import Release, World
+from tests.pods.rooms import refusal
+from tests.redis_server import STARTING_SECONDS
 
 pytestmark = pytest.mark.manifests
 
@@ -128,7 +134,7 @@ def test_it_is_alive_but_not_ready_while_it_reads_its_log(tmp_path: Path) -> Non
         with client(server) as redis:
             redis.mset({f"key:{number}": randbytes(1024) for number in range(4_000)})
             redis.bgrewriteaof()
-            server.wait_for(lambda: redis.info("persistence")["aof_rewrite_in_progress"] == 0)
+            until_rewritten(redis)
         assert server.end() == 0
         server.start()
         server.wait_for(lambda: is_loading(server))
@@ -136,6 +142,13 @@ def test_it_is_alive_but_not_ready_while_it_reads_its_log(tmp_path: Path) -> Non
         assert not server.asked("readinessProbe")
         assert server.asked("livenessProbe")
         assert is_loading(server)
+
+
+def until_rewritten(redis: Redis) -> None:
+    until = time.monotonic() + STARTING_SECONDS
+    while redis.info("persistence")["aof_rewrite_in_progress"]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def is_loading(server: RenderedRedis) -> bool:
@@ -211,3 +224,25 @@ def test_a_change_of_configuration_or_password_rolls_the_pods(given: dict[str, A
     after = {pods.owner: pods.annotations for pods in Cluster(manifests(both)).pods()}
     for owner in map("/".join, (RECORDS, CACHE)):
         assert before[owner] != after[owner]
+
+
+@pytest.mark.skipif(refusal() is not None, reason=f"no container can be made here: {refusal()}")
+@pytest.mark.parametrize("part", ["redis", "redis-cache"])
+def test_it_serves_as_the_pods_user_with_nothing_to_write_to_but_its_volume(
+    rendered: list[Manifest], part: str, tmp_path: Path
+) -> None:
+    with Release(rendered, tmp_path, tmp_path, {part: 1}, World()) as release:
+        pod = release.start(part)
+        until_listening(pod)
+        status = Path(f"/proc/{pod.pid}/status").read_text()
+        assert re.search(r"^Uid:\t10001\t10001", status, re.MULTILINE)
+        assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
+        host, _, port = pod.url.removeprefix("http://").partition(":")
+        with Redis(host, int(port), password=PASSWORD, socket_timeout=5) as redis:
+            assert redis.set("key", "value")
+            if part == "redis":
+                redis.bgrewriteaof()
+                until_rewritten(redis)
+                assert redis.info("persistence")["aof_last_bgrewrite_status"] == "ok"
+        pod.terminate()
+        assert pod.ended() == 0
