@@ -5,7 +5,6 @@ set -eu
 umask 0077
 : "${REDISCLI_AUTH:?The password is empty.}"
 hash=$(printf %s "$REDISCLI_AUTH" | sha256sum | cut -d ' ' -f 1)
-unset REDISCLI_AUTH
 exec redis-server "$1" - <<END
 user default on sanitize-payload #$hash ~* &* +@all
 END
