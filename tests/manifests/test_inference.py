@@ -13,6 +13,44 @@ pytestmark = pytest.mark.manifests
 
 MODES: Final = ("Standard", "Knative", "Deployment")
 GPU: Final = {"count": 1}
+# What Knative takes with its flags as they come. Source: Knative Serving, pkg/apis/serving, fieldmask.go and
+# k8s_validation.go.
+KNATIVES_POD: Final = frozenset({"automountServiceAccountToken", "enableServiceLinks", "serviceAccountName", "volumes"})
+KNATIVES_CONTAINER: Final = frozenset(
+    [
+        "name",
+        "args",
+        "command",
+        "env",
+        "envFrom",
+        "image",
+        "imagePullPolicy",
+        "livenessProbe",
+        "ports",
+        "readinessProbe",
+        "resources",
+        "securityContext",
+        "startupProbe",
+        "volumeMounts",
+        "workingDir",
+    ]
+)
+KNATIVES_VOLUMES: Final = frozenset({"configMap", "emptyDir", "projected", "secret"})
+# Knative sets these itself; PORT to the container's port.
+KNATIVES_OWN: Final = frozenset({"PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION"})
+# Fields of a predictor that KServe reads and does not hand on.
+KSERVES_FIELDS: Final = frozenset(
+    [
+        "annotations",
+        "containerConcurrency",
+        "maxReplicas",
+        "minReplicas",
+        "model",
+        "scaleMetric",
+        "scaleTarget",
+        "timeout",
+    ]
+)
 FLAGS: Final = [f"kubernetes.podspec-{flag}" for flag in ("securitycontext", "fieldref")]
 
 
@@ -29,7 +67,7 @@ def test_each_probe_asks_the_port_and_the_model_that_the_process_is_told(name: s
     for key, model in served(mode(name)).items():
         prefix, module = {"voice": ("VOCALIZR", "vocalizr"), "portrait": ("VISUALIZR", "visualizr")}[key]
         assert model.container["command"] == ["python", "-m", module]
-        assert model.env["PORT"] == str(model.port)
+        assert model.env.get("PORT") == (None if name == "Knative" else str(model.port))
         ready = {"path": f"/v2/models/{model.env[f'{prefix}_SERVED_NAME']}/ready", "port": model.port}
         assert model.container["startupProbe"]["httpGet"] == ready
         assert model.container["readinessProbe"]["httpGet"] == ready
@@ -87,17 +125,21 @@ def test_a_pod_without_a_pause_has_no_hook() -> None:
 
 
 def test_knative_is_asked_for_nothing_that_it_refuses() -> None:
-    # Source: Knative Serving, pkg/apis/serving/fieldmask.go and the defaults of config-features.
     for model in served(mode("Knative")).values():
         predictor = model.one("InferenceService")["spec"]["predictor"]
-        refused = {"terminationGracePeriodSeconds", "securityContext", "nodeSelector", "tolerations", "affinity"}
-        assert not refused & set(predictor)
-        assert "deploymentStrategy" not in predictor
-        assert "lifecycle" not in model.container
+        assert set(predictor) - KSERVES_FIELDS <= KNATIVES_POD
+        assert set(model.container) <= KNATIVES_CONTAINER
+        assert not {each["name"] for each in model.container["env"]} & KNATIVES_OWN
         assert not [each for each in model.container["env"] if "fieldRef" in each.get("valueFrom", {})]
-        assert [port["name"] for port in model.container["ports"]] == ["http1"]
-        assert int(model.env["SHUTDOWN_GRACE"]) < predictor["timeout"]
         assert "$(POD_NAME)" not in model.env["OTEL_RESOURCE_ATTRIBUTES"]
+        assert [port["name"] for port in model.container["ports"]] == ["http1"]
+        assert {kind for volume in model.pods.spec["volumes"] for kind in set(volume) - {"name"}} <= KNATIVES_VOLUMES
+
+
+def test_work_ends_before_knative_ends_the_pod() -> None:
+    for model in served(mode("Knative")).values():
+        timeout = model.one("InferenceService")["spec"]["predictor"]["timeout"]
+        assert timeout - 60 <= int(model.env["SHUTDOWN_GRACE"]) < timeout
 
 
 def test_without_the_pods_security_context_the_container_has_one() -> None:

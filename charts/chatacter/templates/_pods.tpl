@@ -22,16 +22,18 @@ seccompProfile:
 {{- end }}
 
 {{/*
-Settings that every process of ours takes. Takes a list: context, port, and optionally whether the pod may refer to its
-own fields (true unless said).
+Settings that every process of ours takes. Takes a list: context, port (0 where the platform sets it), and optionally
+whether the pod may refer to its own fields (true unless said).
 */}}
 {{- define "chatacter.processEnv" -}}
 {{- $context := index . 0 -}}
 {{- $knowsPod := or (lt (len .) 3) (index . 2) -}}
 - name: HOST
   value: "0.0.0.0"
+{{- with index . 1 }}
 - name: PORT
-  value: {{ index . 1 | quote }}
+  value: {{ . | quote }}
+{{- end }}
 - name: LOG_FORMAT
   value: json
 - name: LOG_LEVEL

@@ -37,7 +37,9 @@ volumeMounts:
 {{- define "inference.env" -}}
 {{- $context := index . 0 -}}
 {{- $model := index . 1 -}}
-{{- include "chatacter.processEnv" (list $context $model.port (include "inference.allowed" (list $context "fieldref"))) }}
+{{- /* Knative sets PORT itself, to the container's port, and refuses whoever else does. */ -}}
+{{- $port := ternary 0 $model.port (eq $context.Values.serving.mode "Knative") -}}
+{{- include "chatacter.processEnv" (list $context $port (include "inference.allowed" (list $context "fieldref"))) }}
 - name: REQUIRE_API_KEY
   value: "true"
 - name: CHATACTER_HOME
