@@ -41,7 +41,6 @@ processors:
 exporters:
   prometheus:
     endpoint: 0.0.0.0:8889
-    enable_open_metrics: true
   {{- if $export.endpoint }}
   otlp_http:
     endpoint: {{ include "chatacter.collector.plain" $export.endpoint }}
