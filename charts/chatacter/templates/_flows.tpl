@@ -7,6 +7,15 @@
 {{- compact (list "chattr" $dispatcher $ui) | toJson -}}
 {{- end }}
 
+{{/* Whether KEDA scales a predictor, and so asks Chattr for the demand. */}}
+{{- define "chatacter.kedaScales" -}}
+{{- range $key, $model := include "chatacter.models" .Values.inference | fromJson -}}
+{{- if eq (include "inference.autoscaler" (list $.Values.inference.serving $model)) "keda" -}}
+true
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The head of a policy of a part's own. Takes a list: context, component. */}}
 {{- define "chatacter.policyHead" -}}
 apiVersion: networking.k8s.io/v1
