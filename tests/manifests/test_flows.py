@@ -62,6 +62,18 @@ def test_exactly_the_picture_within_the_release() -> None:
     assert network(EVERYTHING).within() == PICTURE
 
 
+def test_both_ends_say_the_same() -> None:
+    """One end alone refuses a connection; one that allowed too much would show when the other's policy changes."""
+    net = network(helm.merged(EVERYTHING, DOORS))
+    pairs = [(c, s, port) for c in net.ends for s in net.ends for _, port in s.ports if c != s]
+    out = {(c.name, s.name, port) for c, s, port in pairs if net.allowed("Egress", c, s, s, port, "TCP")}
+    into = {(c.name, s.name, port) for c, s, port in pairs if net.allowed("Ingress", s, c, s, port, "TCP")}
+    assert out == PICTURE
+    # The collector listens to every process of the release, in both of OTLP's ways.
+    assert {flow for flow in into - PICTURE if flow[1] != "otel-collector"} == set()
+    assert into >= PICTURE
+
+
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "knative"])
 def test_the_same_however_predictors_are_served(mode: str) -> None:
     absent = {"redis-cache", "llm"}
