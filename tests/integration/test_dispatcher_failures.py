@@ -112,6 +112,14 @@ async def test_a_cold_predictor_lets_films_of_another_model_pass_at_once(studio:
     assert (await studio.jobs.outstanding())["video", "svd"] == 3
 
 
+async def test_what_was_spoken_is_kept_while_the_camera_comes_back(studio: Studio) -> None:
+    studio.filmer.refusals += [Unavailable("Visualizr cannot be reached.", retry_after=0.05)] * 2
+    studio.start(studio.dispatcher())
+    video = await studio.order()
+    await studio.reached(video.id, "completed")
+    assert studio.speaker.started == 1
+
+
 async def test_a_speech_model_without_timings_is_heard_without(studio: Studio) -> None:
     studio.speaker.refusals.append(Unsupported("timings: this model does not tell.", param="timings"))
     studio.start(studio.dispatcher())
