@@ -139,6 +139,13 @@ def test_weights_that_lie_here_are_not_looked_for_in_the_hub() -> None:
     assert "HF_HUB_OFFLINE" not in Served("llm", inference({"models": {"llm": hub}})).env
 
 
+def test_settings_for_all_models_are_not_for_language_models() -> None:
+    values = {"defaults": {"settings": {"MAX_REQUEST_BYTES": 1048576}}, "models": {"llm": LANGUAGE}}
+    models = served(values)
+    assert models["voice"].env["MAX_REQUEST_BYTES"] == "1048576"
+    assert "MAX_REQUEST_BYTES" not in models["llm"].env
+
+
 def test_a_licence_that_was_accepted_stands_in_nobodys_way() -> None:
     xtts = {"modality": "speech", "backend": "xtts", "acceptLicense": True, "gpu": {"count": 1}}
     assert served({"models": {"xtts": xtts}})["xtts"].env["VOCALIZR_MODEL"] == "xtts"

@@ -8,10 +8,6 @@ name: kserve-container
 image: {{ include "inference.image" . }}
 imagePullPolicy: {{ include "inference.pullPolicy" . }}
 command: [python, -m, {{ $model.module }}]
-{{- with $model.args }}
-args:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
 env:
   {{- $env := include "inference.env" . | fromYamlArray }}
   {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "extra" $model.extraEnv) }}

@@ -49,7 +49,7 @@
 {{- if $model.backend -}}
 {{- fail (printf "inference.models.%s.backend is for speech and video: a language model has a runtime, inference.models.%s.runtime." $model.key $model.key) -}}
 {{- end -}}
-{{- if $model.settings -}}
+{{- if (get $context.Values.models $model.key).settings -}}
 {{- fail (printf "inference.models.%s.settings are for speech and video: tell a language model's server what to do by args and extraEnv." $model.key) -}}
 {{- end -}}
 {{- if and (not $model.storageUri) (not (regexMatch "--model_(id|dir)" (join " " $model.args))) -}}
