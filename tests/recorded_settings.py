@@ -25,6 +25,7 @@ from vocalizr.settings import VocalizrSettings
 
 CLASSES: dict[str, type[ServiceSettings]] = {
     "chattr": ChattrSettings,
+    "chattr.dispatcher": ChattrSettings,
     "chattr.ui": UiSettings,
     "vocalizr": VocalizrSettings,
     "visualizr": VisualizrSettings,
@@ -70,7 +71,7 @@ def run(service: str, settings: Any) -> int:
     if service == "launcher":
         up = importlib.import_module("chatacter.supervise.up")
         return int(up.run(settings))
-    app = importlib.import_module(f"{service}.app")
+    app = importlib.import_module("chattr.dispatcher.__main__" if service == "chattr.dispatcher" else f"{service}.app")
     serve(lambda: app.create_app(settings), settings)
     return 0
 

@@ -85,6 +85,9 @@ OF_CHATTR: dict[str, dict[str, Any]] = {
     "RECORDS__DURABLE": helm.merged(REDIS, {"externalRedis": {"durable": True}}),
     "CACHE__URL": WITH_CACHE,
     "CACHE__PASSWORD": WITH_CACHE,
+    "CACHE__USERNAME": helm.merged(
+        REDIS, {"externalRedis": {"username": "me", "cacheUrl": "redis://c.example:6379/1"}}
+    ),
     "ASSETS_URL": {"assets": {"url": "s3://bucket/assets"}},
     "ENABLE_VOICE_GENERATION": NO_VOICE,
     "ENABLE_VIDEO_GENERATION": NO_FILM,

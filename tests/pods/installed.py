@@ -61,10 +61,12 @@ def installed(
     around: World,
     files: tuple[Path, ...] = (),
 ) -> Iterator[Release]:
-    """Render, give each pod its place, and start the release's Redis; the other pods are for the test to start."""
+    """Render, give each pod its place, and start the release's Redis if it has one; the test starts the others."""
     manifests = helm.objects(helm.template(files, values))
-    with Release(manifests, folder, models, {"redis": 1, **replicas}, around) as release:
-        until_listening(release.start("redis"))
+    redis = {"redis": 1} if values.get("redis", {}).get("enabled", True) else {}
+    with Release(manifests, folder, models, {**redis, **replicas}, around) as release:
+        if redis:
+            until_listening(release.start("redis"))
         yield release
 
 

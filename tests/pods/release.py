@@ -20,6 +20,8 @@ from tests.round_robin import balanced
 COMPONENT = "app.kubernetes.io/component"
 # How a configuration file of Redis says where it listens.
 LISTENS = re.compile(r"^port (\d+)$", re.MULTILINE)
+# Addresses of browsers' pages, which no process calls.
+NOT_CALLED = {"CORS_ORIGINS"}
 MODEL = "chatacter.ai/model"
 
 
@@ -42,6 +44,15 @@ class Placed:
 
     container: Container
     ports: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Instead:
+    """A command, what it is told besides, and folders that it needs and no image has."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    beside: Sequence[Path] = ()
 
 
 class Release:
@@ -106,7 +117,8 @@ class Release:
         """A container's environment with addresses of this machine in it, and ports that are free."""
         container, ports = self._placed[name][number].container, self._placed[name][number].ports
         told = container.environment()
-        changed = {each: self.addresses.substituted(told[each]) for each in container.told() if each in told}
+        names = [each for each in container.told() if each in told and each not in NOT_CALLED]
+        changed = {each: self.addresses.substituted(told[each]) for each in names}
         port = {"PORT": str(ports[int(told["PORT"])])} if "PORT" in told else {}
         return {**told, **changed, **port}
 
@@ -118,15 +130,16 @@ class Release:
         pod.until_started()
         return pod
 
-    def start(self, name: str, number: int = 0, command: Sequence[str] | None = None, **more: str) -> RunningPod:
-        """Start a pod without waiting for it. `command` runs instead of its own, `more` is added to its environment."""
+    def start(self, name: str, number: int = 0, instead: Instead | None = None) -> RunningPod:
+        """Start a pod without waiting for it; `instead` of its own command, something else may run."""
         place = self._placed[name][number]
-        told = {**self.environment(name, number), **more}
+        other = instead or Instead(place.container.command)
+        told = {**self.environment(name, number), **other.environment}
 
         def on_free_ports(text: str) -> str:
             return LISTENS.sub(lambda found: f"port {place.ports[int(found[1])]}", text)
 
-        room = self._rooms.room(place.container, told, on_free_ports, command or place.container.command)
+        room = self._rooms.room(place.container, told, on_free_ports, other.command, other.beside)
         pod = self._stack.enter_context(running(place.container, room, place.ports))
         self._running[name, number] = pod
         return pod

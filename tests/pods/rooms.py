@@ -56,6 +56,7 @@ class Room:
     command: list[str]
     environment: dict[str, str]
     folder: Path
+    volumes: dict[str, Path]
 
 
 class Rooms:
@@ -66,8 +67,18 @@ class Rooms:
         self._models = models
         folder.chmod(0o755)
 
-    def room(self, container: Container, environment: Mapping[str, str], edit: Edit, command: Sequence[str]) -> Room:
-        """Prepare a container that runs `command`; `edit` makes its mounted files fit this machine."""
+    def room(
+        self,
+        container: Container,
+        environment: Mapping[str, str],
+        edit: Edit,
+        command: Sequence[str],
+        beside: Sequence[Path] = (),
+    ) -> Room:
+        """Prepare a container that runs `command`; `edit` makes its mounted files fit this machine.
+
+        `beside` are folders of this machine that the command needs and no image has.
+        """
         own = Path(tempfile.mkdtemp(prefix=f"{container.name}-", dir=self._folder))
         own.chmod(0o755)
         sources = [(mount, self._folder_of(own, mount)) for mount in container.mounts()]
@@ -75,13 +86,14 @@ class Rooms:
         for mount, source in sources:
             fill(source, mount, container.group, lambda text: here(edit(text)))
         path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        volumes = {mount.path: source for mount, source in sources}
         told = {**environment, "PATH": path, "HOSTNAME": container.name}
         if refusal():
             home = self._home(own, container)
             folder = home if container.image.models else own
-            return Room([here(word) for word in command], {k: here(v) for k, v in told.items()}, folder)
-        script = self._script(own, container, sources)
-        return Room([*NAMESPACES, "sh", "-euc", script, "sh", *command], told, own)
+            return Room([here(word) for word in command], {k: here(v) for k, v in told.items()}, folder, volumes)
+        script = self._script(own, container, sources, beside)
+        return Room([*NAMESPACES, "sh", "-euc", script, "sh", *command], told, own, volumes)
 
     def _folder_of(self, own: Path, mount: Mount) -> Path:
         return self._folder / f"claim-{mount.claim}" if mount.claim else own / flat(mount.path)
@@ -98,12 +110,14 @@ class Rooms:
         """The image's models, by where they lie in it."""
         return [(self._models / name, f"{HOME}/models/{name}") for name in sorted(container.image.models)]
 
-    def _script(self, own: Path, container: Container, sources: list[tuple[Mount, Path]]) -> str:
+    def _script(
+        self, own: Path, container: Container, sources: list[tuple[Mount, Path]], beside: Sequence[Path]
+    ) -> str:
         """What a shell does in new namespaces before it becomes the container's process."""
         root = own / "root"
         root.mkdir()
         lines = [f"root={shlex.quote(str(root))}", FUNCTIONS]
-        ours = dict.fromkeys([sys.base_prefix, sys.prefix, str(ROOT / "services"), *programs()])
+        ours = dict.fromkeys([sys.base_prefix, sys.prefix, str(ROOT / "services"), *map(str, beside), *programs()])
         lines += [f"ro {shlex.quote(place)} {shlex.quote(place)}" for place in ours]
         lines += [f"ln -s usr{place} $root{place}" for place in PROGRAMS if Path(place).is_symlink()]
         lines += [f"device /dev/{name}" for name in DEVICES]

@@ -31,6 +31,8 @@ class RunningPod:
     ports: dict[int, int]
     process: subprocess.Popen[bytes]
     log: Path
+    # The folders behind its mounts.
+    volumes: dict[str, Path]
 
     @property
     def url(self) -> str:
@@ -102,7 +104,7 @@ def running(container: Container, room: Room, ports: dict[int, int]) -> Iterator
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    pod = RunningPod(container, ports, process, log)
+    pod = RunningPod(container, ports, process, log, room.volumes)
     try:
         yield pod
     finally:

@@ -2,6 +2,8 @@
 
 {{- define "chatacter.chattrEnv" -}}
 {{ include "chatacter.processEnv" (list . 8000) }}
+- name: CHATACTER_HOME
+  value: /opt/chatacter
 {{ include "chatacter.storesEnv" . }}
 {{ include "chatacter.predictorsEnv" . }}
 {{ include "chatacter.modelEnv" . }}
@@ -57,8 +59,6 @@
 
 {{/* Redis, and where media lie. */}}
 {{- define "chatacter.storesEnv" -}}
-- name: CHATACTER_HOME
-  value: /opt/chatacter
 - name: RECORDS__URL
   value: {{ include "chatacter.recordsUrl" . | quote }}
 {{- if not .Values.redis.enabled }}
@@ -81,6 +81,10 @@
 {{- with include "chatacter.cacheUrl" . }}
 - name: CACHE__URL
   value: {{ . | quote }}
+{{- with ternary "" $.Values.externalRedis.username $.Values.redis.enabled }}
+- name: CACHE__USERNAME
+  value: {{ . | quote }}
+{{- end }}
 {{- with $password }}
 - name: CACHE__PASSWORD
   valueFrom:
