@@ -15,7 +15,7 @@ import httpx
 
 from tests.redis_server import free_port
 
-STARTING_SECONDS = 60.0
+STARTING_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,15 @@ def ask_for_stable_http_names() -> None:
     os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
 
 
+def forbid_onnxruntime_to_report() -> None:
+    """Keep ONNX Runtime from telling Microsoft about its use, and from writing an id of this machine into the home.
+
+    Since 1.32 its Linux wheels do so unless this variable stands when it is imported; `disable_telemetry_events()`
+    is too late.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
 def url_host(host: str) -> str:
     """Return the host of a URL at which this machine reaches a service that listens on `host`."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
