@@ -12,7 +12,7 @@ from .programs import ROOT
 
 HEAD = "# Rendered from charts/chatacter by scripts/render; changes are made there.\n"
 # Without Helm nobody gives secrets as values: there is nothing of which a checksum could tell.
-HELMS_OWN = ("helm.sh/chart", "app.kubernetes.io/managed-by", "checksum/secret", "checksum/service-token")
+HELMS_OWN = ("helm.sh/", "app.kubernetes.io/managed-by", "checksum/secret", "checksum/service-token")
 HOOK = "helm.sh/hook"
 INFERENCE = Path("inference")
 BASE = Path("kustomize") / "base"
@@ -55,7 +55,10 @@ def without_helm(node: Any) -> Any:
         return [without_helm(each) for each in node]
     if not isinstance(node, dict):
         return node
-    return {key: without_helm(value) for key, value in node.items() if not key.startswith(HELMS_OWN)}
+    kept = {key: without_helm(value) for key, value in node.items() if not key.startswith(HELMS_OWN)}
+    if node.get("annotations") and not kept["annotations"]:
+        del kept["annotations"]
+    return kept
 
 
 def component(manifest: Manifest) -> str:

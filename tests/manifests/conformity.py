@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from scripts.manifests.helm import Manifest
+from scripts.manifests.helm import NAMESPACE, Manifest
 from tests.manifests import networks, pod_security
 from tests.manifests.references import References, declared_elsewhere
 from tests.manifests.workloads import Cluster
@@ -19,29 +19,33 @@ CLUSTER_WIDE = frozenset(
 
 
 def faults(manifests: list[Manifest], values: Mapping[str, Any] | None = None, *, release: bool = True) -> list[str]:
-    """Everything that is wrong but for the schemas; `values` say what exists elsewhere."""
+    """Everything that is wrong but for the schemas; `values` say what exists elsewhere.
+
+    Without a release, i.e. for kubectl, Helm's labels are missing, one namespace is named and made, and a policy may
+    keep a rule towards pods that a component took away.
+    """
     cluster = Cluster(manifests)
     elsewhere = declared_elsewhere(values or {})
     return [
-        *identities(manifests),
+        *identities(manifests, {None} if release else {None, NAMESPACE}),
         *labels(manifests, LABELS + (IN_A_RELEASE if release else ())),
         *images(cluster),
         *References(cluster, elsewhere).check(),
-        *networks.faults(cluster),
+        *networks.faults(cluster, whole=release),
         *pod_security.faults(cluster),
     ]
 
 
-def identities(manifests: list[Manifest]) -> Iterator[str]:
+def identities(manifests: list[Manifest], namespaces: set[str | None]) -> Iterator[str]:
     seen = set()
     for each in manifests:
         identity = (each["apiVersion"].partition("/")[0], each["kind"], each["metadata"]["name"])
         if identity in seen:
             yield f"{each['kind']} {each['metadata']['name']} is there twice"
         seen.add(identity)
-        if "namespace" in each["metadata"]:
+        if each["metadata"].get("namespace") not in namespaces:
             yield f"{each['kind']} {each['metadata']['name']} names a namespace, which is the installer's to choose"
-        if each["kind"] in CLUSTER_WIDE:
+        if each["kind"] in CLUSTER_WIDE and each["metadata"]["name"] not in namespaces:
             yield f"{each['kind']} {each['metadata']['name']} is the whole cluster's, which a release does not own"
         if len(each["metadata"]["name"]) > 63:
             yield f"{each['kind']} {each['metadata']['name']} has a name that is too long"
@@ -50,7 +54,7 @@ def identities(manifests: list[Manifest]) -> Iterator[str]:
 def labels(manifests: list[Manifest], wanted: tuple[str, ...]) -> Iterator[str]:
     for each in manifests:
         found = each["metadata"].get("labels") or {}
-        missing = [name for name in wanted if not found.get(name)]
+        missing = [name for name in wanted if not found.get(name) and each["kind"] != "Namespace"]
         if missing:
             yield f"{each['kind']} {each['metadata']['name']} lacks {', '.join(missing)}"
 

@@ -13,11 +13,11 @@ WEB = {"http": 80, "https": 443}
 DNS = 53
 
 
-def faults(cluster: Cluster, elsewhere: frozenset[str] = frozenset()) -> list[str]:
-    """What leads nowhere; `elsewhere` holds names of Services that the values say are somebody else's."""
-    found = [*services(cluster), *routes(cluster), *monitors(cluster), *addresses(cluster, elsewhere)]
+def faults(cluster: Cluster, *, whole: bool = True) -> list[str]:
+    """What leads nowhere. `whole` is said of what is rendered at once: there each rule of a policy leads to pods."""
+    found = [*services(cluster), *routes(cluster), *monitors(cluster), *addresses(cluster)]
     for policy in cluster.of_kind("NetworkPolicy"):
-        found += policy_faults(cluster, policy)
+        found += policy_faults(cluster, policy, whole=whole)
     return found
 
 
@@ -75,7 +75,7 @@ def monitors(cluster: Cluster) -> Iterator[str]:
                 yield f"PodMonitor {name} asks port {port}, on which its pods do not listen"
 
 
-def addresses(cluster: Cluster, elsewhere: frozenset[str]) -> Iterator[str]:
+def addresses(cluster: Cluster) -> Iterator[str]:
     """Addresses inside the namespace, wherever they stand: environments, configuration files, triggers."""
     seen = set()
     for manifest in cluster.manifests:
@@ -84,7 +84,7 @@ def addresses(cluster: Cluster, elsewhere: frozenset[str]) -> Iterator[str]:
             for match in INSIDE.finditer(text):
                 seen.add((owner, *match.groups(), scheme_before(text, match.start())))
     for owner, name, namespace, port, scheme in sorted(seen, key=str):
-        if namespace != NAMESPACE or name in elsewhere:
+        if namespace != NAMESPACE:
             continue
         service = cluster.find("Service", name)
         if service is None and (host := behind_headless(cluster, name)):
@@ -118,19 +118,19 @@ def texts_within(value: Any) -> Iterator[str]:
             yield from texts_within(each)
 
 
-def policy_faults(cluster: Cluster, policy: Manifest) -> list[str]:
+def policy_faults(cluster: Cluster, policy: Manifest, *, whole: bool) -> list[str]:
     name, spec = policy["metadata"]["name"], policy["spec"]
     chosen = [pods for pods in cluster.pods() if matches(spec["podSelector"], pods.labels)]
     found = [] if chosen else [f"NetworkPolicy {name} selects no pods"]
     if not set(spec.get("policyTypes", [])):
         found.append(f"NetworkPolicy {name} does not say which ways it rules")
     for rule in spec.get("ingress") or []:
-        found += [f"{name}: ingress from {said}" for said in unmatched(cluster, rule.get("from"))]
+        found += [f"{name}: ingress from {said}" for said in unmatched(cluster, rule.get("from")) if whole]
         for port in rule.get("ports") or []:
             if not all(pods.listens_on(port["port"]) for pods in chosen):
                 found.append(f"NetworkPolicy {name} opens port {port['port']}, on which its pods do not listen")
     for rule in spec.get("egress") or []:
-        found += [f"{name}: egress to {said}" for said in unmatched(cluster, rule.get("to"))]
+        found += [f"{name}: egress to {said}" for said in unmatched(cluster, rule.get("to")) if whole]
         found += closed_ports(cluster, name, rule)
     return found
 
