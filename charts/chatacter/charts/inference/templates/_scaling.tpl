@@ -22,9 +22,26 @@ scaleMetric: concurrency
 scaleTarget: {{ include "inference.target" . }}
 containerConcurrency: {{ min 1000 (add (int .concurrency) (int .queue)) }}
 {{- else if eq .autoscaler "hpa" }}
+{{- /* KServe takes no behaviour for its HPA. */}}
 scaleMetric: cpu
 scaleTarget: {{ .scaling.targetCPUUtilizationPercentage }}
 {{- end }}
+{{- end }}
+
+{{/* More of them at once; fewer one by one, and late: an autoscaler does not know which replica is busy. */}}
+{{- define "inference.scalingBehavior" -}}
+scaleDown:
+  stabilizationWindowSeconds: {{ include "inference.scaleDownSeconds" . }}
+  policies:
+    - type: Pods
+      value: 1
+      periodSeconds: 60
+scaleUp:
+  stabilizationWindowSeconds: 0
+  policies:
+    - type: Pods
+      value: 2
+      periodSeconds: 30
 {{- end }}
 
 {{/* Work that one replica should have: what it does at once, unless the model says otherwise. */}}
