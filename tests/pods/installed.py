@@ -46,8 +46,7 @@ def world(llm: FakeLLMServer, collector: str = "", **predictors: str) -> World:
     """The provider, a collector if its address is given, no Qdrant; `predictors` may stand in for models."""
     nobody = f"127.0.0.1:{free_port()}"
     collecting = {("otel-collector", 4318): collector or nobody}
-    ports = {"voice": 8001, "portrait": 8002}
-    standing = {(model, ports[model]): address for model, address in predictors.items()}
+    standing = {(name, 8002 if name == "portrait" else 8001): address for name, address in predictors.items()}
     address = llm.url.removeprefix("http://").removesuffix("/v1")
     return World({"llm.example:80": address}, {("qdrant", 6333): nobody, **collecting, **standing})
 
