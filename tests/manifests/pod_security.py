@@ -23,7 +23,7 @@ def faults(cluster: Cluster) -> list[str]:
 def of_pods(cluster: Cluster, pods: Pods) -> Iterator[str]:
     spec, security = pods.spec, pods.spec.get("securityContext") or {}
     yield from (f"uses {name}" for name in HOST if spec.get(name))
-    if spec.get("automountServiceAccountToken") is not False and not token_is_withheld(cluster, spec):
+    if not token_is_withheld(cluster, spec):
         yield "is given a token of Kubernetes"
     for volume in spec.get("volumes", []):
         kinds = set(volume) - {"name"}
@@ -36,9 +36,12 @@ def of_pods(cluster: Cluster, pods: Pods) -> Iterator[str]:
 
 
 def token_is_withheld(cluster: Cluster, spec: Manifest) -> bool:
-    """KServe's predictors take it from the account: theirs may not say it in Knative mode."""
-    account = cluster.find("ServiceAccount", spec.get("serviceAccountName", ""))
-    return account is not None and account.get("automountServiceAccountToken") is False
+    """A pod's own word comes before its account's."""
+    said = spec.get("automountServiceAccountToken")
+    if said is None:
+        account = cluster.find("ServiceAccount", spec.get("serviceAccountName", "default")) or {}
+        said = account.get("automountServiceAccountToken")
+    return said is False
 
 
 def of_container(container: Manifest, pod_security: Manifest) -> Iterator[str]:
