@@ -140,6 +140,13 @@ for folder in ("/tmp", "/var/lib/chatacter"):
 
 
 @LONG
+def test_a_key_is_made_in_the_volume(images: Images) -> None:
+    file = "/var/lib/chatacter/api_keys.json"
+    said = images.run("chattr", "chatacter", "keys", "create", "alice", "--file", file)
+    assert said.splitlines()[-1].startswith("chat-")
+
+
+@LONG
 def test_vocalizr_speaks_from_its_image(images: Images) -> None:
     images.run("vocalizr", "true")
     with images.running("vocalizr", {}) as vocalizr:

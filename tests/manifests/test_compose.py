@@ -16,6 +16,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from chatacter.chassis.auth import keyring_of
 from chatacter.chassis.settings import Section, ServiceSettings
 from chattr.settings import ChattrSettings
 from chattr.ui.settings import UiSettings
@@ -108,7 +109,9 @@ def test_every_setting_can_be_given_and_no_other(service: str) -> None:
     environment = set(SERVICES[service]["environment"])
     assert environment - wanted == set()
     if service != "ui":
-        assert wanted - environment - FIXED == set()
+        # Keys of people are Chattr's to know; its calls to a predictor carry the service token.
+        theirs = set() if service == "app" else {"API_KEYS_FILE"}
+        assert wanted - environment - FIXED == theirs
 
 
 def test_what_is_asked_of_the_shell_is_a_setting_or_explained() -> None:
@@ -130,6 +133,18 @@ def test_a_key_alone_is_enough(service: str, monkeypatch: pytest.MonkeyPatch) ->
         assert told.records.url.get_secret_value() == "redis://redis:6379/0"
         assert told.vector_database.url == "http://qdrant:6333"
         assert not told.enable_ui
+
+
+@pytest.mark.parametrize("service", ["app", "vocalizr", "visualizr"])
+def test_with_keys_every_service_knows_one(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "api_keys.json"
+    file.write_text("[]")
+    given = {"REQUIRE_API_KEY": "true", "SERVICE_TOKEN": "token", "API_KEYS_FILE": str(file), "MODEL__API_KEY": "gsk-1"}
+    for name, value in made(service, **given).items():
+        monkeypatch.setenv(name, value)
+    told = SETTINGS[service].read()
+    assert keyring_of(told).identify("token").key_id == "service"
+    assert told.api_keys_file == (file if service == "app" else None)
 
 
 def test_a_setting_of_the_shell_goes_before_the_file_s(monkeypatch: pytest.MonkeyPatch) -> None:
