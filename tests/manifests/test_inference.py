@@ -237,6 +237,30 @@ def test_weights_from_storage_lie_where_kserve_mounts_them() -> None:
     assert served({})["voice"].env["CHATACTER_HOME"] == "/opt/chatacter"
 
 
+@pytest.mark.parametrize("name", ["Standard", "Deployment"])
+def test_a_pod_goes_where_its_model_says(name: str) -> None:
+    said = {
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "first",
+        "runtimeClassName": "nvidia",
+    }
+    values = {"serving": {"mode": name}, "models": {"voice": {**said, "tmpSize": "20Gi", "podLabels": {"team": "a"}}}}
+    model = served(values, {"global": {"imagePullSecrets": ["mirror"]}})["voice"]
+    assert {key: model.pods.spec[key] for key in said} == said
+    assert model.pods.spec["imagePullSecrets"] == [{"name": "mirror"}]
+    assert model.pods.labels["team"] == "a"
+    assert {"name": "tmp", "emptyDir": {"sizeLimit": "20Gi"}} in model.pods.spec["volumes"]
+
+
+def test_replicas_are_spread_where_that_may_be_said() -> None:
+    for model in (served({})["voice"], served(mode("Deployment"))["voice"]):
+        for constraint in model.pods.spec["topologySpreadConstraints"]:
+            assert matches(constraint["labelSelector"], model.pods.labels)
+            assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert "topologySpreadConstraints" not in served({"defaults": {"topologySpread": False}})["voice"].pods.spec
+
+
 def test_no_name_is_too_long_for_kserves_labels() -> None:
     key = "a-long-key-of15"
     values = helm.merged(helm.LEAST, {"inference": {"models": {key: {"modality": "speech", "backend": "bark"}}}})

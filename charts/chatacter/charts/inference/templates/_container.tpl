@@ -95,7 +95,7 @@ runAsGroup: 10001
 {{- define "inference.volumes" -}}
 - name: tmp
   emptyDir:
-    sizeLimit: 8Gi
+    sizeLimit: {{ .tmpSize }}
 {{- with .extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -119,6 +119,17 @@ securityContext:
 {{- include "chatacter.placement" (set (deepCopy $model) "nodeSelector" (include "inference.nodeSelector" . | fromYaml)) }}
 {{- with $model.runtimeClassName }}
 runtimeClassName: {{ . }}
+{{- end }}
+{{- if and $model.topologySpread (include "inference.allowed" (list $context "topologyspreadconstraints")) }}
+topologySpreadConstraints:
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "inference.selector" $model | nindent 8 }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
