@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from scripts.manifests import helm
+from scripts.manifests.helm import CHART
 from tests.manifests.flows import End, Network
-from tests.manifests.rendering import MODES, Installation
+from tests.manifests.rendering import MODES, Installation, installations
 
 pytestmark = pytest.mark.manifests
 
@@ -54,6 +55,11 @@ PICTURE = {
 }
 
 
+# What a model's pods listen on tells what they are.
+MODALITIES = {8001: "voice", 8002: "portrait", 8080: "llm"}
+PREDICTORS = frozenset(MODALITIES.values())
+
+
 def network(given: dict[str, Any] | None = None, mode: str = "own") -> Network:
     return Network.of(Installation(mode=mode, given=given or {}).manifests())
 
@@ -74,10 +80,37 @@ def test_both_ends_say_the_same() -> None:
     assert into >= PICTURE
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "knative"])
-def test_the_same_however_predictors_are_served(mode: str) -> None:
-    absent = {"redis-cache", "llm"}
-    assert network(mode=mode).within() == {each for each in PICTURE if each[1] not in absent}
+def has_policies(installation: Installation) -> bool:
+    return bool(installation.values["global"]["networkPolicy"]["enabled"])
+
+
+def part(end: End) -> str:
+    """What an end is in the picture: every model stands for those of its modality."""
+    if "chatacter.ai/model" not in end.labels:
+        return end.name
+    return next(MODALITIES[port] for _, port in end.ports if port in MODALITIES)
+
+
+@pytest.mark.parametrize("installation", filter(has_policies, installations()), ids=str)
+def test_the_picture_holds_for_every_installation(installation: Installation) -> None:
+    net = Network.of(installation.manifests())
+    parts = {end.name: part(end) for end in net.ends}
+    knative = installation.values["inference"]["serving"]["mode"] == "Knative"
+    expected = {
+        (client, server, port)
+        for client, server, port in PICTURE
+        if {client, server} <= set(parts.values()) and not (knative and server in PREDICTORS)
+    }
+    found = {(parts[client], parts[server], port) for client, server, port in net.within()}
+    assert found == expected
+
+
+def test_nothing_leaves_an_airgapped_installation() -> None:
+    net = Network.of(Installation(CHART / "values-airgapped.yaml").manifests())
+    assert {"chattr", "llm", "redis"} <= {end.name for end in net.ends}
+    for port in (53, 80, 443, 4318, 8080):
+        assert outward(net, INTERNET, port) == set()
+        assert outward(net, PRIVATE, port) == set()
 
 
 def test_knatives_gateway_stands_between() -> None:
