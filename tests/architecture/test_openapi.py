@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from chattr.app import create_app as create_chattr
 from chattr.settings import ChattrSettings
+from chattr.ui.paths import API_PREFIXES
 from tests.architecture.repository import ROOT
 from visualizr.app import create_app as create_visualizr
 from visualizr.settings import VisualizrSettings
@@ -51,3 +52,10 @@ def test_the_api_page_names_every_door_of_chattr() -> None:
         and re.sub(r"\{[a-z_]+\}", "{}", path) not in mentioned
     ]
     assert not missing, "\n".join(missing)
+
+
+def test_every_door_of_chattr_is_where_a_balancer_looks_for_the_api() -> None:
+    """The Ingress sends these prefixes to Chattr and everything else to the page."""
+    prefixes = tuple(f"{prefix}/" for prefix in API_PREFIXES)
+    doors = services()["chattr"].openapi()["paths"]
+    assert [path for path in doors if not f"{path}/".startswith(prefixes)] == []

@@ -136,6 +136,13 @@ def test_chattr(recorder: Recorder, redis_url: str, llm_server: FakeLLMServer) -
     assert unread("chattr", recorder) == []
 
 
+def test_the_page(recorder: Recorder) -> None:
+    """It keeps nothing, so it has no use for the folder that every service is given."""
+    with recorder.running("chattr.ui", {"CHATTR__URL": f"http://127.0.0.1:{free_port()}"}):
+        pass
+    assert unread("chattr.ui", recorder) == ["chatacter_home"]
+
+
 def test_the_launcher(recorder: Recorder, redis_url: str) -> None:
     """Of what every service has, it passes everything on; the rest is its own."""
     ports = {f"{name}_PORT": str(free_port()) for name in ("CHATTR", "VOCALIZR", "VISUALIZR")}
