@@ -4,6 +4,7 @@ Its secrets are an operator's own, it has no long-term memory, and its pods may 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from scripts.manifests.helm import CHART
 from tests.fake_llm_server import FakeLLMServer
 from tests.pods.installed import PASSWORD, PROVIDER, PROVIDER_KEY, TOKEN, Operator, installed, world
-from tests.pods.release import Release, World
+from tests.pods.release import Release
 from tests.pods.talking import SMALL, chat, film_of, frames_of, streamed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -45,8 +46,7 @@ def release(
         "redis-password": PASSWORD,
         "api_keys.json": operator.keys,
     }
-    around = world(llm_server_of_this_run)
-    around = World(around.outside, {}, {"of-the-operator": secret})
+    around = replace(world(llm_server_of_this_run), secrets={"of-the-operator": secret})
     files = (CHART / "values-dev.yaml",)
     with installed(VALUES, tmp_path_factory.mktemp("pods"), models_home, PODS, around, files) as made:
         for name in PODS:

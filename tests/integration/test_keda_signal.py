@@ -24,6 +24,8 @@ pytestmark = pytest.mark.integration
 VALUES = {
     "inference": {"models": {"robot": {"modality": "speech", "backend": "kokoro", "servedName": "robot-1"}}},
     "dispatcher": {"concurrency": 2},
+    "qdrant": {"enabled": False},
+    "longTermMemory": {"enabled": False},
 }
 
 

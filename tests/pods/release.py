@@ -27,15 +27,14 @@ MODEL = "chatacter.ai/model"
 
 @dataclass(frozen=True)
 class World:
-    """What is around the release. Addresses are `host:port`.
-
-    `outside`: where hosts that are not in the cluster are met, e.g. the provider. `stand_ins`: what listens in place of
-    pods that are not started here, by component and container port. `secrets`: those that an operator made before.
-    """
+    """What is around the release. Addresses are `host:port`."""
 
     outside: Mapping[str, str] = field(default_factory=dict)
+    """Where hosts that are not in the cluster are met, e.g. the provider."""
     stand_ins: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """What listens in place of pods that are not started here, by component (or model) and container port."""
     secrets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Those that an operator made before."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Release:
         with ExitStack() as stack:
             listening = {place: address for name in self._placed for place, address in self._met(name, stack).items()}
             for (component, port), address in self.world.stand_ins.items():
-                listening[self.pods(component).owner, port] = address
+                listening |= {(pods.owner, port): address for pods in self._named(component)}
             self.addresses = Addresses(self.cluster, listening, self.world.outside)
             self._stack = stack.pop_all()
         return self
@@ -88,9 +87,12 @@ class Release:
 
     def pods(self, name: str) -> Pods:
         """The workload of a component or of a model."""
-        found = [each for each in self.cluster.pods() if name in {each.labels.get(COMPONENT), each.labels.get(MODEL)}]
+        found = self._named(name)
         assert len(found) == 1, f"{name} names {[each.owner for each in found]}"
         return found[0]
+
+    def _named(self, name: str) -> list[Pods]:
+        return [each for each in self.cluster.pods() if name in {each.labels.get(COMPONENT), each.labels.get(MODEL)}]
 
     def _places(self, name: str, count: int) -> list[Placed]:
         pods = self.pods(name)
