@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,13 +16,16 @@ from starlette.responses import Response
 
 from chatacter.chassis import errors
 from chatacter.chassis.app import Service, build
-from chatacter.chassis.auth import Caller, new_key, scope
-from chatacter.chassis.errors import ChatacterError, InvalidInput, Misconfigured
+from chatacter.chassis.auth import Caller, keyring_of, new_key, scope
+from chatacter.chassis.drain import Drain
+from chatacter.chassis.errors import ChatacterError, InvalidInput, Misconfigured, Unauthenticated
 from chatacter.chassis.health import Health
 from chatacter.chassis.problems import TABLE, mapped
+from chatacter.chassis.server import bound
 from chatacter.chassis.settings import ServiceSettings, url_host
 from chatacter.chassis.streaming import opened
 from chatacter.chassis.telemetry import telemetry_of
+from tests.redis_server import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -209,6 +213,33 @@ def test_doors_are_open_on_loopback_only_unless_told(host: str, require: bool | 
 )
 def test_a_service_is_reached_at_a_host_that_fits_a_url(host: str, reached: str) -> None:
     assert url_host(host) == reached
+
+
+@pytest.mark.parametrize("reached", ["127.0.0.1", "::1"])
+def test_all_of_ipv6_is_all_of_ipv4_too(reached: str) -> None:
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    with bound("::", port := free_port()) as listener:
+        listener.listen()
+        socket.create_connection((reached, port), timeout=5).close()
+
+
+def test_a_service_without_doors_needs_no_key_and_lets_nobody_read() -> None:
+    keyring = keyring_of(ServiceSettings(host="0.0.0.0"), needed=False)
+    for token in (None, "any"):
+        with pytest.raises(Unauthenticated):
+            keyring.identify(token)
+
+
+async def test_the_end_has_one_clock_that_starts_once() -> None:
+    drain = Drain(5)
+    assert drain.remaining == 5
+    drain.begin()
+    await drain.begun.wait()
+    first = drain.remaining
+    drain.begin()
+    assert drain.remaining <= first <= 5
+    assert Drain(0).remaining == 0
 
 
 def test_closed_doors_without_a_key_do_not_start() -> None:

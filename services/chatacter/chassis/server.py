@@ -65,10 +65,12 @@ class Draining(uvicorn.Server):
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """Bind before anything is loaded. Ends the process when the port is taken."""
+    """Bind before anything is loaded; `::` takes IPv4 too. Ends the process when the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
         listener.bind((host, port))
     except OSError as error:

@@ -63,7 +63,8 @@ class ServiceSettings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address to listen on. Anything but loopback requires API keys unless `REQUIRE_API_KEY=false` says otherwise."""
+    """Address to listen on: `0.0.0.0` for all of IPv4, `::` for all of IPv6 and IPv4. Anything but loopback requires
+    API keys unless `REQUIRE_API_KEY=false` says otherwise."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     """Port to listen on."""
     chatacter_home: Annotated[Path, Field(default_factory=default_home)]
