@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-pytest_plugins = ("tests.redis_server", "tests.fake_llm_server", "tests.listening")
+pytest_plugins = ("tests.chromium", "tests.redis_server", "tests.fake_llm_server", "tests.listening", "tests.s3_server")
 
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0", "::")
 KEPT = frozenset(
