@@ -230,6 +230,26 @@ def test_a_setting_of_the_other_service_is_refused() -> None:
         inference(mode("Standard", voice={"settings": {"VISUALIZR_FPS": 30}}))
 
 
+@pytest.mark.parametrize(
+    "voice",
+    [
+        {"podLabels": {"app.kubernetes.io/component": "mine"}},
+        {"podLabels": {"app": "mine"}},
+        {"podAnnotations": {"checksum/service-token": "mine"}},
+    ],
+    ids=lambda voice: str(*voice.values()),
+)
+def test_what_pods_are_found_by_is_not_the_operators(voice: dict[str, Any]) -> None:
+    with pytest.raises(helm.Refused, match="invalid propertyName"):
+        inference(mode("Standard", voice=voice))
+
+
+def test_a_variable_that_the_chart_sets_is_not_the_operators() -> None:
+    again = [{"name": "SHUTDOWN_GRACE", "value": "5"}]
+    with pytest.raises(helm.Refused, match=r"inference\.models\.voice\.extraEnv sets SHUTDOWN_GRACE"):
+        inference(mode("Standard", voice={"extraEnv": again}))
+
+
 def test_weights_from_storage_lie_where_kserve_mounts_them() -> None:
     model = served(mode("Standard", voice={"storageUri": "s3://weights/kokoro"}))["voice"]
     assert model.one("InferenceService")["spec"]["predictor"]["model"]["storageUri"] == "s3://weights/kokoro"

@@ -10,7 +10,7 @@ imagePullPolicy: {{ include "inference.pullPolicy" . }}
 command: [python, -m, {{ $model.module }}]
 env:
   {{- $env := include "inference.env" . | fromYamlArray }}
-  {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "extra" $model.extraEnv) }}
+  {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "extra" $model.extraEnv "values" (dict "settings" dict "extraEnv" $model.extraEnv)) }}
   {{- toYaml (concat $env $model.extraEnv) | nindent 2 }}
 ports:
   - name: http1

@@ -18,6 +18,12 @@
 {{- if not (and (dig "limits" "cpu" "" $model.resources) (dig "limits" "memory" "" $model.resources)) -}}
 {{- fail (printf "inference.models.%s.resources.limits needs cpu and memory, beside a GPU too: where one is missing, KServe sets 1 CPU or 2 GiB." $model.key) -}}
 {{- end -}}
+{{- range $name, $requested := $model.resources.requests -}}
+{{- $limit := get $model.resources.limits $name -}}
+{{- if and $limit (gt (include "inference.thousandths" $requested | float64) (include "inference.thousandths" $limit | float64)) -}}
+{{- fail (printf "inference.models.%s.resources requests %v of %s, more than its limit of %v: no pod could start. Lower the request or raise the limit." $model.key $requested $name $limit) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (not $model.serviceAccount.create) (or $model.serviceAccount.annotations $model.serviceAccount.secrets) -}}
 {{- fail (printf "inference.models.%s.serviceAccount has annotations or secrets and create=false: set them on the account of yours, or let the chart make one." $model.key) -}}
 {{- end -}}

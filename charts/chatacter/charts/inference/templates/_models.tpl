@@ -106,9 +106,15 @@ serving.kserve.io/inferenceservice: {{ .name }}
 {{- toYaml $resources -}}
 {{- end }}
 
+{{/* A quantity of Kubernetes in thousandths of its unit, e.g. 500m or 2Gi. */}}
+{{- define "inference.thousandths" -}}
+{{- $quantity := toString . -}}
+{{- $number := regexFind "^[0-9.]+" $quantity -}}
+{{- $factors := dict "m" 1 "" 1e3 "k" 1e6 "M" 1e9 "G" 1e12 "T" 1e15 "P" 1e18 "E" 1e21 "Ki" 1024e3 "Mi" 1048576e3 "Gi" 1073741824e3 "Ti" 1099511627776e3 "Pi" 1125899906842624e3 "Ei" 1152921504606846976e3 -}}
+{{- mulf (float64 $number) (get $factors (trimPrefix $number $quantity)) -}}
+{{- end }}
+
 {{/* Whole processors of a CPU quantity, at least one. */}}
 {{- define "inference.processors" -}}
-{{- $quantity := toString . -}}
-{{- $milli := ternary (trimSuffix "m" $quantity | int) (mulf (float64 $quantity) 1000 | int) (hasSuffix "m" $quantity) -}}
-{{- max 1 (min 64 (div $milli 1000)) -}}
+{{- max 1 (min 64 (divf (include "inference.thousandths" . | float64) 1000 | floor | int)) -}}
 {{- end }}
