@@ -99,6 +99,15 @@ def test_a_pod_may_do_what_the_chart_allows_and_no_more(release: Release, name: 
     assert {place for place in writable if not place.startswith(("/proc", "/dev", "/sys"))} == volumes
 
 
+def test_a_model_finds_its_weights_where_kserve_puts_them(
+    operator: Operator, llm: FakeLLMServer, models_home: Path, tmp_path: Path
+) -> None:
+    stored = {"inference": {"models": {"voice": {"storageUri": "s3://bucket/models"}}}}
+    with installed(operator.values(**stored), tmp_path, models_home, {"voice": 1}, world(llm)) as release:
+        assert release.container("voice").environment()["CHATACTER_HOME"] == "/mnt"
+        assert release.ready("voice").ask("readiness") == 200
+
+
 def test_a_turn_in_text_voice_and_film(chattr: httpx.Client, listener: Listener, llm: FakeLLMServer) -> None:
     refused = httpx.post(f"{chattr.base_url}/v1/chat/completions", json=chat("Hello?"))
     assert refused.status_code == 401

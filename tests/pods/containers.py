@@ -124,6 +124,11 @@ class Container:
         return int(both["runAsUser"]), int(both["runAsGroup"])
 
     @property
+    def stored(self) -> bool:
+        """Whether KServe fetches its weights."""
+        return bool(self.pod.get("model", {}).get("storageUri"))
+
+    @property
     def read_only(self) -> bool:
         return bool(self.spec.get("securityContext", {}).get("readOnlyRootFilesystem"))
 

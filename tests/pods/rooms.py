@@ -22,6 +22,8 @@ from tests.pods.containers import Container, Mount
 
 Edit = Callable[[str], str]
 HOME = "/opt/chatacter"
+# KServe mounts what `storageUri` names at /mnt/models.
+STORAGE = "/mnt"
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--propagation", "private")
 PROGRAMS = ("/bin", "/sbin", "/lib", "/lib64", "/usr")
 OF_ETC = ("ld.so.cache", "ssl", "localtime", "mime.types", "nsswitch.conf", "alternatives")
@@ -89,8 +91,7 @@ class Rooms:
         volumes = {mount.path: source for mount, source in sources}
         told = {**environment, "PATH": path, "HOSTNAME": container.name}
         if refusal():
-            home = self._home(own, container)
-            folder = home if container.image.models else own
+            folder = self._furnished(own, container)
             return Room([here(word) for word in command], {k: here(v) for k, v in told.items()}, folder, volumes)
         script = self._script(own, container, sources, beside)
         return Room([*NAMESPACES, "sh", "-euc", script, "sh", *command], told, own, volumes)
@@ -98,16 +99,21 @@ class Rooms:
     def _folder_of(self, own: Path, mount: Mount) -> Path:
         return self._folder / f"claim-{mount.claim}" if mount.claim else own / flat(mount.path)
 
-    def _home(self, own: Path, container: Container) -> Path:
+    def _furnished(self, own: Path, container: Container) -> Path:
         """The image's folder, for a container without a root of its own."""
-        models = own / flat(HOME) / "models"
-        models.mkdir(parents=True)
+        for home in (HOME, STORAGE):
+            (own / flat(home)).mkdir()
         for source, place in self._brought(container):
-            (models / Path(place).name).symlink_to(source, target_is_directory=True)
-        return models.parent
+            home = STORAGE if container.stored else HOME
+            link = own / flat(home) / place.removeprefix(f"{home}/")
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(source, target_is_directory=True)
+        return own / flat(HOME)
 
     def _brought(self, container: Container) -> list[tuple[Path, str]]:
-        """The image's models, by where they lie in it."""
+        """Models and where they lie: those of the image, or what KServe has fetched."""
+        if container.stored:
+            return [(self._models, f"{STORAGE}/models")]
         return [(self._models / name, f"{HOME}/models/{name}") for name in sorted(container.image.models)]
 
     def _script(
@@ -145,7 +151,7 @@ def flat(path: str) -> str:
 
 def at_its_place(sources: list[tuple[Mount, Path]], own: Path) -> Edit:
     """What rewrites each path of a container to one of this machine."""
-    places = {HOME: own / flat(HOME), **{mount.path: source for mount, source in sources}}
+    places = {HOME: own / flat(HOME), STORAGE: own / flat(STORAGE), **{mount.path: source for mount, source in sources}}
     longest = sorted(places, key=len, reverse=True)
     path = re.compile(rf"(?<![\w/.])(file://)?({'|'.join(map(re.escape, longest))})(?=[/\s:]|$)")
     return lambda text: path.sub(lambda found: f"{found[1] or ''}{places[found[2]]}", text)
