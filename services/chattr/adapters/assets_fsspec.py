@@ -2,10 +2,14 @@
 
 An asset is two files, each written under a temporary name and moved: its bytes, named by their hash, then its
 description, which names them. What no description names is not there. All of it runs in threads.
+
+Stores of objects have no folders, and their bucket is the operator's: none is made here. Nothing is remembered of a
+listing, since another replica may have written.
 """
 
 import asyncio
 import hashlib
+import importlib
 import io
 import os
 import re
@@ -34,8 +38,14 @@ BAD_ID: Final = "An asset's id is 1 to 128 letters, digits, `_` or `-`."
 GONE: Final = "There is no such file, or it was removed."
 AWAY: Final = "The store of media files does not answer."
 UNKNOWN: Final = "ASSETS_URL: this kind of store is not known. Use file://, s3:// or gs://."
-MISSING: Final = "ASSETS_URL: this kind of store needs a package: pip install {package}"
+MISSING: Final = "ASSETS_URL: this kind of store needs a package: pip install {}"
 PACKAGES: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+EXTRAS: Final = {"s3fs": "'chatacter[s3]'", "gcsfs": "'chatacter[gcs]'"}
+# What the packages raise beside OSError when a store or its credentials cannot be reached.
+FAILURES: Final = {
+    "s3fs": ("botocore.exceptions:BotoCoreError",),
+    "gcsfs": ("aiohttp:ClientError", "gcsfs.retry:HttpError", "google.auth.exceptions:GoogleAuthError"),
+}
 
 
 class FsspecAssets:
@@ -43,8 +53,10 @@ class FsspecAssets:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._package = PACKAGES.get(url.partition(":")[0])
         self._fs: Any = None
         self._root = ""
+        self._failures: tuple[type[Exception], ...] = (OSError,)
 
     async def open(self) -> None:
         """Connect, and prove that it can be written to. Raises `Misconfigured`."""
@@ -52,20 +64,26 @@ class FsspecAssets:
 
     def _open(self) -> None:
         try:
-            self._fs, self._root = url_to_fs(self._url)
-            probe = f"{self._root}/.writable-{uuid4().hex}"
-            self._fs.makedirs(self._root, exist_ok=True)
-            self._fs.pipe_file(probe, b"")
-            self._fs.rm_file(probe)
+            self._fs, self._root = url_to_fs(self._url, use_listings_cache=False)
+            self._failures = (OSError, *failures_of(self._package))
         except ImportError as error:
-            kind = self._url.partition(":")[0]
-            raise Misconfigured(MISSING.format(package=PACKAGES.get(kind, "what fsspec asks for"))) from error
+            wanted = self._package or "what fsspec asks for"
+            raise Misconfigured(MISSING.format(EXTRAS.get(wanted, wanted))) from error
         except ValueError as error:
             raise Misconfigured(UNKNOWN) from error
-        except OSError as error:
-            raise Misconfigured(
-                f"ASSETS_URL: cannot be written to ({error.strerror or type(error).__name__})."
-            ) from error
+        probe = f"{self._root}/.writable-{uuid4().hex}"
+        try:
+            self._folder_made(self._root)
+            self._fs.pipe_file(probe, b"")
+            self._fs.rm_file(probe)
+        except self._failures as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise Misconfigured(f"ASSETS_URL: cannot be written to ({reason}).") from error
+
+    def _folder_made(self, folder: str) -> None:
+        """Make a folder where there are such things."""
+        if self._package is None:
+            self._fs.makedirs(folder, exist_ok=True)
 
     async def put(self, owner: Owner, asset_id: str, data: bytes, media_type: str) -> Asset:
         """Store an asset. When the caller is cancelled the asset is whole or absent, never half."""
@@ -76,8 +94,8 @@ class FsspecAssets:
 
     def _put(self, folder: str, asset_id: str, data: bytes, media_type: str) -> Asset:
         asset = Asset(asset_id, media_type, len(data), hashlib.sha256(data).hexdigest(), time.time())
-        with reached():
-            self._fs.makedirs(folder, exist_ok=True)
+        with self._reached():
+            self._folder_made(folder)
             self._write(data_path(folder, asset), data)
             self._write(f"{folder}/{DESCRIPTION}", orjson.dumps({"schema": SCHEMA, **asdict(asset)}))
             for path in self._fs.ls(folder, detail=False):
@@ -104,7 +122,7 @@ class FsspecAssets:
 
     def _info(self, folder: str) -> Asset | None:
         try:
-            with reached():
+            with self._reached():
                 stored = orjson.loads(self._fs.cat_file(f"{folder}/{DESCRIPTION}"))
         except NotFound:
             return None
@@ -133,13 +151,13 @@ class FsspecAssets:
         asset = self._info(folder)
         if asset is None:
             raise NotFound(GONE, param="id")
-        with reached():
+        with self._reached():
             file = self._fs.open(data_path(folder, asset), "rb", block_size=CHUNK)
             file.seek(start)
             return file
 
     def _chunk(self, file: Any, wanted: int) -> bytes:
-        with reached():
+        with self._reached():
             return bytes(file.read(wanted))
 
     async def delete(self, owner: Owner, asset_id: str) -> bool:
@@ -149,12 +167,22 @@ class FsspecAssets:
 
     def _delete(self, folder: str) -> bool:
         there = self._info(folder) is not None
-        with reached():
+        with self._reached():
             if there:
                 self._fs.rm_file(f"{folder}/{DESCRIPTION}")
             if self._fs.isdir(folder):
                 self._fs.rm(folder, recursive=True)
         return there
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn a missing file into `NotFound`, and a store that fails into `Unavailable`."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFound(GONE, param="id") from error
+        except self._failures as error:
+            raise Unavailable(AWAY, retry_after=5) from error
 
     def _folder(self, owner: Owner, asset_id: str) -> str | None:
         if not ID.fullmatch(asset_id):
@@ -193,12 +221,9 @@ async def finished(work: Callable[[], T]) -> T:
         raise
 
 
-@contextmanager
-def reached() -> Iterator[None]:
-    """Turn a missing file into `NotFound`, and a store that fails into `Unavailable`."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound(GONE, param="id") from error
-    except OSError as error:
-        raise Unavailable(AWAY, retry_after=5) from error
+def failures_of(package: str | None) -> list[type[Exception]]:
+    """Import the errors that a store's package raises. Raises `ImportError` where it is missing."""
+    if package is not None:
+        importlib.import_module(package)
+    named = [name.split(":") for name in FAILURES.get(package or "", ())]
+    return [getattr(importlib.import_module(module), error) for module, error in named]
