@@ -16,7 +16,7 @@ from tests.pods.installed import PASSWORD, PROVIDER, PROVIDER_KEY, TOKEN, Operat
 from tests.pods.release import Release
 from tests.pods.talking import SMALL, chat, film_of, frames_of, streamed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 PODS = {"chattr": 1, "voice": 1, "portrait": 1}
 VALUES = {

@@ -20,7 +20,7 @@ from tests.pods.release import Release
 from tests.pods.rooms import refusal
 from tests.pods.talking import SMALL, chat, film_of, filming, frames_of, streamed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 PODS = {"chattr": 2, "dispatcher": 1, "ui": 1, "voice": 1, "portrait": 1}
 SAID = "Good evening, my friend. The stars are very bright tonight."

@@ -16,7 +16,7 @@ from tests.pods.talking import SMALL, chat, film_of, streamed
 from tests.recorded_settings import CLASSES, fields
 from tests.redis_server import started
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.e2e
 
 PODS = {"chattr": 1, "dispatcher": 1, "ui": 1, "voice": 1, "portrait": 1}
 ELSEWHERE = "http://elsewhere.example:9"
