@@ -7,7 +7,7 @@ A Deployment of the Chattr image. Takes a dict: context, component, values (its 
 {{- $values := .values -}}
 {{- $name := include "chatacter.name" (list $context .component) -}}
 {{- $env := concat (.env | fromYamlArray) (include "chatacter.settingsEnv" $values.settings | fromYamlArray) -}}
-{{- include "chatacter.refuseTwice" (dict "component" .component "env" $env "extra" $values.extraEnv) -}}
+{{- include "chatacter.refuseTwice" (dict "component" .component "env" (.env | fromYamlArray) "values" $values) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -123,10 +123,16 @@ livenessProbe:
 
 {{/* A name twice in a container's environment is an error of the API server; say it here, and say what to do. */}}
 {{- define "chatacter.refuseTwice" -}}
+{{- $component := .component -}}
 {{- $names := list -}}
 {{- range .env }}{{ $names = append $names .name }}{{ end -}}
-{{- $component := .component -}}
-{{- range .extra -}}
+{{- range $name := keys .values.settings | sortAlpha -}}
+{{- if has $name $names -}}
+{{- fail (printf "%s.settings sets %s, which other values set already: leave it out, or see the chart's README for its value." $component $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $names = concat $names (keys .values.settings) -}}
+{{- range .values.extraEnv -}}
 {{- if has .name $names -}}
 {{- fail (printf "%s.extraEnv sets %s, which the chart sets itself: use its value instead, see the chart's README." $component .name) -}}
 {{- end -}}
