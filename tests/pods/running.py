@@ -16,6 +16,8 @@ from tests.pods.addresses import POD_ADDRESS
 from tests.pods.containers import Container
 from tests.pods.rooms import Room, refusal
 
+# The models here are small: what needs longer will not start, and its log says why.
+PATIENCE = 180.0
 Kind = Literal["startup", "readiness", "liveness"]
 
 
@@ -52,8 +54,8 @@ class RunningPod:
             return 0
 
     def until_started(self) -> float:
-        """Wait for the startup probe; returns the seconds. Raises `Ended` when they exceed the probe's patience."""
-        began, budget = time.monotonic(), self.container.probe("startup").budget
+        """Wait for the startup probe; returns the seconds. Raises `Ended` when the probe or we lose patience."""
+        began, budget = time.monotonic(), min(PATIENCE, self.container.probe("startup").budget)
         while not 200 <= self.ask("startup") < 400:
             if self.process.poll() is not None:
                 raise Ended(f"{self.container.name} ended with {self.process.returncode}:\n{self.written()}")
