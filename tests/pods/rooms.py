@@ -139,7 +139,8 @@ class Rooms:
         if container.read_only:
             lines.append('mount -o remount,bind,ro "$root"')
         rights = f"--reuid={user} --regid={group} --groups={container.group or group} --no-new-privs"
-        drop = "--inh-caps=-all --bounding-set=-all"
+        # A change of user makes a process forget that it should die with its parent.
+        drop = "--inh-caps=-all --bounding-set=-all --pdeathsig KILL"
         start = f"{shutil.which('setpriv')} {rights} {drop} -- /usr/bin/env -C {container.image.folder}"
         lines.append(f'exec {shutil.which("chroot")} "$root" {start} "$@"')
         return "\n".join(lines)

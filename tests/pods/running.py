@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -89,7 +89,9 @@ class RunningPod:
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            self.process.kill()  # the container's processes die with it
+            with suppress(Ended, ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # with the first process of a container all others die
+            self.process.kill()
             self.process.wait()
 
 
