@@ -105,6 +105,8 @@ def test_streams_pass_and_visitors_stay_at_their_pod() -> None:
         assert int(each[f"{NGINX}proxy-read-timeout"]) >= 3600
     assert page[f"{NGINX}affinity"] == "cookie"
     assert page[f"{NGINX}session-cookie-secure"] == "true"
+    # Else the controller makes a cookie for each path, and each may lead to another pod.
+    assert page[f"{NGINX}session-cookie-path"] == "/"
     assert f"{NGINX}affinity" not in api
 
 
