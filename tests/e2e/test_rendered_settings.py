@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scripts.manifests.helm import CHART
 from tests.architecture.repository import ROOT
 from tests.fake_llm_server import FakeLLMServer
 from tests.otlp_receiver import collecting
@@ -27,6 +28,9 @@ ARGUED = {
     "POD_NAME": "the kubelet, for OTEL_RESOURCE_ATTRIBUTES",
     "API_RATE_LIMIT": "takes one value only, and refuses to start on any other",
 }
+
+# Read where jobs or sessions have a Redis of their own.
+WITH_A_REDIS_OF_ITS_OWN = {"JOBS__DURABLE", "JOBS__USERNAME", "SHORT_TERM_MEMORY__USERNAME"}
 
 
 @pytest.fixture
@@ -86,9 +90,16 @@ def test_every_variable_is_read_by_the_process_that_gets_it(
         assert pod.ended() == 0, pod.written()
         read = json.loads((pod.volumes["/tmp"] / "read.json").read_text())
         known = {field.replace(".", "__").upper() for field in read}
-        if forgotten := set(pod.container.told()) - known - set(ARGUED):
+        accepted = set(told_by_name(name)) - WITH_A_REDIS_OF_ITS_OWN
+        if forgotten := (set(pod.container.told()) | accepted) - known - set(ARGUED):
             unread[name] = sorted(forgotten)
     assert not unread
+
+
+def told_by_name(name: str) -> list[str]:
+    """What `dispatcher.settings` takes: the dispatcher shares Chattr's settings, and some concern Chattr alone."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    return list(schema["properties"][name]["properties"]["settings"]["properties"]) if name == "dispatcher" else []
 
 
 def recording(module: str) -> Instead:

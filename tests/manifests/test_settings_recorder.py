@@ -54,15 +54,24 @@ FIXED = {
     ("visualizr", "REQUIRE_API_KEY"): "predictors are met by the other services alone, with their token",
     ("chattr", "CHATACTER_HOME"): "the image carries what is needed",
     ("dispatcher", "CHATACTER_HOME"): "the image carries what is needed",
+    ("ui", "CHATACTER_HOME"): "the page keeps nothing",
     ("dispatcher", "ENABLE_VIDEO_GENERATION"): "without video there is no dispatcher",
+}
+# What a process shares a class with and never asks for; `tests/e2e/test_rendered_settings.py` shows the rest is read.
+UNREAD = {
+    "dispatcher": {
+        *("CHARACTER_CONFIG_PATH", "DEFAULT_CHARACTER", "ENABLE_LONG_TERM_MEMORY", "ENABLE_UI", "PRELOAD_MODELS"),
+        *("MODEL__CONTEXT_TOKENS", "MODEL__MAX_TOKENS", "MODEL__NAME", "MODEL__TEMPERATURE", "MODEL__THREADS"),
+        *("MODEL__TIMEOUT", "MODEL__URL", "MODEL__API_KEY", "RUN_DISPATCHER", "VOCALIZR__VOICE"),
+        *("VECTOR_DATABASE__URL", "VECTOR_DATABASE__API_KEY"),
+        *("VECTOR_DATABASE__COLLECTION", "VECTOR_DATABASE__TIMEOUT"),
+    }
 }
 # What refuses to start on any other value than its default, so that the chart refuses it too.
 NOT_BUILT: dict[str, dict[str, Any]] = {
     "API_RATE_LIMIT": {"rateLimit": 60},
     "CACHE_TTL": {"chattr": {"settings": {"CACHE_TTL": 60}}},
 }
-# Numbers within bounds that are not just above the default.
-BOUNDED = {"MODEL__TEMPERATURE": 1, "MODEL__CONTEXT_TOKENS": 1024}
 OWN_SECRET = {"existingSecret": "of-mine", "existingSecretKey": "it"}
 NO_COLLECTOR = {"otel-collector": {"enabled": False}}
 REDIS = {"redis": {"enabled": False}, "externalRedis": {"url": "redis://redis.example:6379/0", **OWN_SECRET}}
@@ -222,6 +231,7 @@ def free(process: str) -> dict[str, FieldInfo]:
         name: field
         for name, field in settings(process).items()
         if name not in OWN[process] and name not in NOT_BUILT and not fixed(process, name)
+        if name not in UNREAD.get(process, ())
     }
 
 
@@ -234,7 +244,7 @@ def sample(name: str, field: FieldInfo) -> tuple[Any, Any]:
     if kinds[0] is bool:
         return not field.default, not field.default
     if kinds[0] in (int, float):
-        number = BOUNDED.get(name, (field.default or 1) + 2)
+        number = (field.default or 1) + 2
         return number, number
     if get_origin(kinds[0]) is tuple:
         return "one, two", ("one", "two")
