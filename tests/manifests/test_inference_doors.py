@@ -134,9 +134,12 @@ def test_a_language_model_is_no_predictor_of_chattrs() -> None:
 
 
 def test_weights_that_lie_here_are_not_looked_for_in_the_hub() -> None:
-    assert Served("llm", inference({"models": {"llm": LANGUAGE}})).env["HF_HUB_OFFLINE"] == "1"
-    hub = {"modality": "language", "args": ["--model_id=org/model"]}
-    assert "HF_HUB_OFFLINE" not in Served("llm", inference({"models": {"llm": hub}})).env
+    here = Served("llm", inference({"models": {"llm": LANGUAGE}}))
+    assert here.env["HF_HUB_OFFLINE"] == "1"
+    assert way_out(here) == []
+    hub = Served("llm", inference({"models": {"llm": {"modality": "language", "args": ["--model_id=org/model"]}}}))
+    assert "HF_HUB_OFFLINE" not in hub.env
+    assert ANYWHERE in way_out(hub)
 
 
 def test_settings_for_all_models_are_not_for_language_models() -> None:

@@ -10,7 +10,7 @@ imagePullPolicy: {{ include "inference.pullPolicy" . }}
 command: [python, -m, {{ $model.module }}]
 env:
   {{- $env := include "inference.env" . | fromYamlArray }}
-  {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "extra" $model.extraEnv "values" (dict "settings" dict "extraEnv" $model.extraEnv)) }}
+  {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "values" (dict "settings" dict "extraEnv" $model.extraEnv)) }}
   {{- toYaml (concat $env $model.extraEnv) | nindent 2 }}
 ports:
   - name: http1
@@ -76,7 +76,7 @@ readinessProbe:
   failureThreshold: 3
 livenessProbe:
   httpGet:
-    path: {{ ternary "/v2/health/live" "/livez" (eq .modality "language") }}
+    path: {{ ternary "/v2/health/live" "/livez" (eq .modality "language") | quote }}
     port: {{ .port }}
   periodSeconds: 10
   timeoutSeconds: 5
@@ -95,7 +95,7 @@ runAsGroup: 10001
 {{- define "inference.volumes" -}}
 - name: tmp
   emptyDir:
-    sizeLimit: {{ .tmpSize }}
+    sizeLimit: {{ .tmpSize | quote }}
 {{- with .extraVolumes }}
 {{ toYaml . }}
 {{- end }}
@@ -105,7 +105,7 @@ runAsGroup: 10001
 {{- define "inference.pod" -}}
 {{- $context := index . 0 -}}
 {{- $model := index . 1 -}}
-serviceAccountName: {{ include "inference.serviceAccountName" $model }}
+serviceAccountName: {{ include "inference.serviceAccountName" $model | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- if ne $context.Values.serving.mode "Knative" }}
@@ -118,7 +118,7 @@ securityContext:
 {{- include "chatacter.imagePullSecrets" $context }}
 {{- include "chatacter.placement" (set (deepCopy $model) "nodeSelector" (include "inference.nodeSelector" . | fromYaml)) }}
 {{- with $model.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- if and $model.topologySpread (include "inference.allowed" (list $context "topologyspreadconstraints")) }}
 topologySpreadConstraints:

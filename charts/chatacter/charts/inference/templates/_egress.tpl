@@ -10,10 +10,15 @@
 ) -}}
 {{- end }}
 
-{{/* KServe fetches weights in the pod; a claim and an image are brought by the node. Takes a list: context, model. */}}
+{{/*
+KServe fetches weights in the pod, and a language model without any fetches its own from a hub; a claim and an image are
+brought by the node. Takes a list: context, model.
+*/}}
 {{- define "inference.egressToWeights" -}}
 {{- $policy := (index . 0).Values.global.networkPolicy -}}
-{{- if regexMatch "^(s3|gs|hf|https|abfs)://" (index . 1).storageUri -}}
+{{- $model := index . 1 -}}
+{{- $fromHub := and (eq $model.modality "language") (not $model.storageUri) -}}
+{{- if or $fromHub (regexMatch "^(s3|gs|hf|https|abfs)://" $model.storageUri) -}}
 - to:
     {{- toYaml $policy.egressTo | nindent 4 }}
   ports:
