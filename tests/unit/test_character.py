@@ -30,7 +30,7 @@ FAQ = {
 
 def test_the_body_of_the_faq_is_enough() -> None:
     made = Character.made(CharacterCreate.model_validate(FAQ))
-    assert made.schema_version == 1
+    assert made.schema_version == 2
     assert made.greeting is None
     assert CharacterRead.shown(made, "own").model_dump() == {
         **made.model_dump(),

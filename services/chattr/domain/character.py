@@ -1,6 +1,7 @@
 """Characters: who they are, how they talk, what they look and sound like. These are also their shapes on the wire."""
 
 import re
+import unicodedata
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -8,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
 ASSET: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -32,6 +33,12 @@ def checked_id(value: str) -> str:
     if not ID.fullmatch(value):
         raise mistake(BAD_ID)
     return value
+
+
+def slug(name: str) -> str:
+    """Make an id of a name; `character` where nothing of it can stand in one."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_]+", "-", plain)[:64].strip("-") or "character"
 
 
 def checked_name(value: str) -> str:
@@ -138,8 +145,10 @@ class CharacterCreate(Strict):
 class Character(CharacterCreate):
     """A character as it is stored."""
 
-    schema_version: Literal[1] = 1
-    """Of what is stored; a later shape raises it and reads this one."""
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    """Of what is stored; a later shape raises it and reads those before. 2 added `card`."""
+    card: Annotated[str | None, AfterValidator(checked_asset)] = None
+    """The stored card that it came from; None: it came from none."""
 
     @classmethod
     def made(cls, written: CharacterCreate) -> Self:
