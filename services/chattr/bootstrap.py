@@ -43,6 +43,7 @@ from chattr.ports.memory import MemoryIndex
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
 from chattr.settings import ChattrSettings, RecordsSettings, RedisServer, RedisSettings
+from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
@@ -102,6 +103,7 @@ class Chattr:
     infer: Infer
     characters: Cast
     actors: Actors
+    cards: Cards
     conversations: Conversations
     short_term: ShortTerm
     session_log: SessionLog
@@ -124,8 +126,7 @@ async def compose(
     """Open everything, in the order in which it is needed; close it in the other. Raises `Misconfigured`."""
     async with AsyncExitStack() as stack:
         stores = await open_stores(stack, settings, health)
-        assets = FsspecAssets(settings.assets_root)
-        await assets.open()
+        assets = await FsspecAssets(settings.assets_root).open()
         cast, actors = await open_cast(settings, stores, assets)
         budget = budget_of(settings)
         remember = await open_memory(stack, settings, stores, telemetry, health)
@@ -158,6 +159,7 @@ async def compose(
             infer=infer_of(predictors, stores, settings),
             characters=cast,
             actors=actors,
+            cards=Cards(cast, actors, assets),
             conversations=stores.conversations,
             short_term=stores.short_term,
             session_log=stores.session_log,
@@ -177,8 +179,7 @@ async def compose_dispatcher(
     """Open what a dispatcher alone needs, and run it. Raises `Misconfigured`."""
     async with AsyncExitStack() as stack:
         stores = await open_stores(stack, settings, health)
-        assets = FsspecAssets(settings.assets_root)
-        await assets.open()
+        assets = await FsspecAssets(settings.assets_root).open()
         made = dispatchers(settings, stores, assets, await open_predictors(stack, settings), telemetry)
         if not made:
             raise Misconfigured("There is nothing to dispatch: ENABLE_VIDEO_GENERATION=false.")

@@ -13,6 +13,7 @@ from chattr.ports.cache import IdempotencyStore
 from chattr.ports.jobs import Jobs
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
+from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
 from chattr.usecases.film import Film
@@ -61,6 +62,12 @@ def cast(connection: HTTPConnection) -> Cast:
 def actors(connection: HTTPConnection) -> Actors:
     """Return the characters' voices and portraits."""
     found: Actors = connection.state.actors
+    return found
+
+
+def cards(connection: HTTPConnection) -> Cards:
+    """Return what reads and writes character cards."""
+    found: Cards = connection.state.cards
     return found
 
 
@@ -128,6 +135,7 @@ OwnerDep = Annotated[Owner, Depends(owner)]
 ReplyDep = Annotated[Reply, Depends(reply)]
 ActorsDep = Annotated[Actors, Depends(actors)]
 RememberDep = Annotated[Remember | None, Depends(remember)]
+CardsDep = Annotated[Cards, Depends(cards)]
 CastDep = Annotated[Cast, Depends(cast)]
 ConversationsDep = Annotated[Conversations, Depends(conversations)]
 ShortTermDep = Annotated[ShortTerm, Depends(short_term)]

@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -58,9 +58,10 @@ class FsspecAssets:
         self._root = ""
         self._failures: tuple[type[Exception], ...] = (OSError,)
 
-    async def open(self) -> None:
+    async def open(self) -> Self:
         """Connect, and prove that it can be written to. Raises `Misconfigured`."""
         await asyncio.to_thread(self._open)
+        return self
 
     def _open(self) -> None:
         try:

@@ -1,15 +1,19 @@
-"""Characters: list, create, read, delete. The rest of the character engine answers that it is not built yet."""
+"""Characters: list, create, read, delete, cards in and out. The rest of the engine answers that it is not built yet."""
 
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import NotBuilt, NotFound
+from chatacter.chassis.errors import InvalidInput, NotBuilt, NotFound, Unsupported
 from chatacter.contracts.base import Strict
-from chattr.dependencies import ActorsDep, CastDep, OwnerDep
+from chattr.dependencies import ActorsDep, CardsDep, CastDep, OwnerDep
+from chattr.domain.card.model import Form
 from chattr.domain.character import Character, CharacterCreate, CharacterRead
+from chattr.routes.download import HARMLESS
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.usecases.characters import Cast
 
@@ -19,6 +23,15 @@ INERT: Final = {
     "x-content-type-options": "nosniff",
     "cache-control": "private, max-age=300",
 }
+CARD_TYPES: Final = (
+    *("application/json", "image/png", "image/apng", "image/vnd.mozilla.apng", "image/jpeg"),
+    *("application/zip", "application/x-zip-compressed", "application/x-charx", "application/octet-stream"),
+)
+CARD_FILE: Final = "file"
+MOST_FIELDS: Final = 8
+NO_CARD_TYPE: Final = f"Send a card as multipart/form-data with `{CARD_FILE}`, or as it is: {', '.join(CARD_TYPES)}."
+NO_CARD_FILE: Final = f"The form needs a file named `{CARD_FILE}`."
+ONE_CARD: Final = f"The form may hold one file, `{CARD_FILE}`, and nothing else."
 FIXED: Final = "Characters cannot be changed yet; delete one and create it anew."
 
 
@@ -27,6 +40,23 @@ class CharacterList(Strict):
 
     object: Literal["list"] = "list"
     data: list[CharacterRead]
+
+
+class CharacterImported(CharacterRead):
+    """A character that was made of a card."""
+
+    warnings: list[str]
+    """What of the card has no effect, was cut or was left out."""
+
+
+def card_body() -> dict[str, Any]:
+    """Describe the forms in which a card comes."""
+    binary = {"type": "string", "format": "binary"}
+    form = {"type": "object", "required": [CARD_FILE], "properties": {CARD_FILE: binary}}
+    content: dict[str, Any] = {kind: {"schema": binary} for kind in CARD_TYPES}
+    content["application/json"] = {"schema": {"type": "object"}}
+    content["multipart/form-data"] = {"schema": form}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 router = APIRouter(
@@ -51,6 +81,41 @@ async def create_character(body: CharacterCreate, owner: OwnerDep, cast: CastDep
     return shown(cast, made)
 
 
+@router.post("/import", status_code=201, openapi_extra=card_body())
+async def import_card(
+    request: Request,
+    owner: OwnerDep,
+    cast: CastDep,
+    cards: CardsDep,
+    response: Response,
+    character_id: Annotated[str | None, Query(alias="id", max_length=64)] = None,
+) -> CharacterImported:
+    """Create a character from a Character Card: V1, V2 or V3, as JSON, PNG, APNG or CHARX."""
+    imported = await cards.take(owner, await card_of(request), character_id)
+    made = imported.character
+    response.headers["location"] = f"/api/v1/characters/{made.id}"
+    read = CharacterRead.shown(made, cast.origin(made.id))
+    return CharacterImported(warnings=imported.warnings, **read.model_dump())
+
+
+@router.get(
+    "/{character_id}/export",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}, "image/png": {}, "application/zip": {}}}},
+)
+async def export_card(
+    character_id: str,
+    owner: OwnerDep,
+    cards: CardsDep,
+    form: Annotated[Form, Query(alias="format")] = "json",
+    spec: Literal["v2", "v3"] | None = None,
+) -> Response:
+    """Return a character as a Character Card; all that an imported card held is in it again."""
+    card = await cards.give(owner, character_id, form, v3=None if spec is None else spec == "v3")
+    headers = {"content-disposition": f'attachment; filename="{card.name}"', "cache-control": "no-store", **HARMLESS}
+    return Response(card.data, media_type=card.media_type, headers=headers)
+
+
 @router.get("/{character_id}")
 async def get_character(character_id: str, owner: OwnerDep, cast: CastDep) -> CharacterRead:
     """Describe one character."""
@@ -67,9 +132,9 @@ async def get_portrait(character_id: str, owner: OwnerDep, cast: CastDep, actors
 
 
 @router.delete("/{character_id}", status_code=204)
-async def delete_character(character_id: str, owner: OwnerDep, cast: CastDep) -> Response:
-    """Remove one of the tenant's own characters."""
-    await cast.delete(owner, character_id)
+async def delete_character(character_id: str, owner: OwnerDep, cards: CardsDep) -> Response:
+    """Remove one of the tenant's own characters, with the card that it came from."""
+    await cards.delete(owner, character_id)
     return Response(status_code=204)
 
 
@@ -89,6 +154,22 @@ async def change_character(character_id: str) -> None:
 async def preview_prompt(character_id: str) -> None:
     """Not built yet."""
     raise NotBuilt("The prompt preview is not built yet.")
+
+
+async def card_of(request: Request) -> bytes:
+    """Return the card that a request carries. Raises `InvalidInput`, `Unsupported`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in CARD_TYPES:
+        return await request.body()
+    if kind != "multipart/form-data":
+        raise Unsupported(NO_CARD_TYPE, param=CARD_FILE)
+    async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
+        parts = form.multi_items()
+        if not any(name == CARD_FILE and isinstance(value, UploadFile) for name, value in parts):
+            raise InvalidInput(NO_CARD_FILE, param=CARD_FILE)
+        if len(parts) > 1 or not isinstance(upload := parts[0][1], UploadFile):
+            raise InvalidInput(ONE_CARD, param=parts[-1][0])
+        return await upload.read()
 
 
 def shown(cast: Cast, character: Character) -> CharacterRead:

@@ -1,0 +1,176 @@
+"""Characters from cards, and cards of characters. Reading and writing happen aside, two at a time."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+from pydantic import ValidationError
+
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unsupported
+from chattr.domain.card import assets as named
+from chattr.domain.card import files, persona, png, stored
+from chattr.domain.card.model import Card, Form
+from chattr.domain.character import Character, CharacterCreate, slug
+from chattr.domain.identity import Owner, new_id
+from chattr.ports.assets import Assets
+from chattr.ports.casting import Picture
+from chattr.usecases.casting import Actors
+from chattr.usecases.characters import Cast
+
+T = TypeVar("T")
+
+AT_A_TIME: Final = 2
+LARGEST_FACE: Final = 16 * 1024 * 1024
+ARCHIVE: Final = "application/zip"
+MEDIA_TYPES: Final[dict[Form, str]] = {"json": "application/json", "png": "image/png", "charx": ARCHIVE}
+SUFFIXES: Final = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/svg+xml": "svg"}
+
+NO_NAME: Final = "The card's `name` is empty."
+NO_FACE: Final = "The card's icon is no whole PNG, JPEG or WebP of at most 16 MiB: the card keeps it, nothing shows it."
+ONLY_V3: Final = "A CHARX holds a V3 card: leave `spec` out, or ask for `format=png` or `format=json`."
+LOST: Final = "The card of this character is no longer there."
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A character that was made of a card, and what its sender should know."""
+
+    character: Character
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A card as a file."""
+
+    data: bytes
+    media_type: str
+    name: str
+
+
+class Cards:
+    """Makes characters of cards and cards of characters. The card is kept beside the character, whole."""
+
+    def __init__(self, cast: Cast, actors: Actors, assets: Assets) -> None:
+        self._cast = cast
+        self._actors = actors
+        self._assets = assets
+        self._aside = anyio.CapacityLimiter(AT_A_TIME)
+
+    async def take(self, owner: Owner, data: bytes, character_id: str | None = None) -> Imported:
+        """Make a character of a card. Raises `InvalidInput` and its kin, saying what is wrong with the card."""
+        reading = await self._apart(lambda: files.read(data))
+        taken, cut = persona.taken(reading.card.document)
+        if not taken["name"]:
+            raise InvalidInput(NO_NAME, param="name")
+        warnings = [*reading.warnings, *dict.fromkeys(cut)]
+        face = await self._apart(lambda: face_of(reading.card))
+        if face is None and named.face_of(reading.card) is not None:
+            warnings.append(NO_FACE)
+        kept = new_id("card")
+        portrait = face_id(kept) if face else None
+        first = character_of(character_id or slug(taken["name"]), taken, kept, portrait)
+        try:
+            if portrait is not None and face is not None:
+                await self._assets.put(owner.shared, portrait, face.data, face.media_type)
+            packed = await self._apart(lambda: stored.pack(reading.card))
+            await self._assets.put(owner.shared, kept, packed, ARCHIVE)
+            made = await self._create(owner, first, named_by_caller=character_id is not None)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._clear(owner, kept)
+            raise
+        return Imported(made, warnings)
+
+    async def give(self, owner: Owner, character_id: str, form: Form, *, v3: bool | None = None) -> Exported:
+        """Write a character as a card, with its edits laid over the card that it came from. Raises `NotFound`."""
+        if form == "charx" and v3 is False:
+            raise Unsupported(ONLY_V3, param="spec")
+        character = await self._cast.get(owner, character_id)
+        now = int(time.time())
+        card = await self._card(owner, character, now)
+        data = await self._apart(partial(files.write, card, form, v3=v3 is not False))
+        return Exported(data, MEDIA_TYPES[form], f"{character.id}.{form}")
+
+    async def delete(self, owner: Owner, character_id: str) -> None:
+        """Remove one of the tenant's own characters, and the card that it came from. Raises `NotFound`."""
+        kept: str | None = None
+        with suppress(NotFound):
+            kept = (await self._cast.get(owner, character_id)).card
+        await self._cast.delete(owner, character_id)
+        if kept is not None:
+            await self._clear(owner, kept)
+
+    async def _card(self, owner: Owner, character: Character, now: int) -> Card:
+        """Return a character's card with its edits, or one written anew."""
+        if character.card is None:
+            card = Card(persona.written(character, now))
+            face = await self._actors.portrait(owner, character)
+            return with_face(card, face) if face else card
+        if await self._assets.info(owner.shared, character.card) is None:
+            raise NotFound(LOST, param="character_id")
+        packed = b"".join([part async for part in self._assets.read(owner.shared, character.card)])
+        card = await self._apart(lambda: stored.unpack(packed))
+        return replace(card, document=persona.laid_over(card.document, character, now))
+
+    async def _create(self, owner: Owner, character: Character, *, named_by_caller: bool) -> Character:
+        """Store a character; an id that nobody chose gets a suffix where it is taken."""
+        try:
+            return await self._cast.create(owner, character)
+        except Conflict:
+            if named_by_caller:
+                raise
+        other = f"{character.id[:57]}-{uuid4().hex[:6]}"
+        return await self._cast.create(owner, character.model_copy(update={"id": other}))
+
+    async def _clear(self, owner: Owner, kept: str) -> None:
+        for asset_id in (kept, face_id(kept)):
+            await self._assets.delete(owner.shared, asset_id)
+
+    async def _apart(self, work: Callable[[], T]) -> T:
+        """Do what blocks in a thread; so few at a time bound the memory."""
+        return await anyio.to_thread.run_sync(work, limiter=self._aside)
+
+
+def face_id(kept: str) -> str:
+    """Return the id of the portrait that came with a card."""
+    return f"{kept}_portrait"
+
+
+def character_of(character_id: str, taken: dict[str, Any], kept: str, portrait: str | None) -> Character:
+    """Make the character. Raises `InvalidInput`, naming the field."""
+    try:
+        made = CharacterCreate(id=character_id, portrait=portrait, **taken)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise InvalidInput(f"{where}: {first['msg']}", param=where) from error
+    return Character.made(made).model_copy(update={"card": kept})
+
+
+def face_of(card: Card) -> Picture | None:
+    """Return a card's icon as a portrait; None where it has none that can be shown. Nothing is decoded."""
+    data = named.face_of(card)
+    kind = named.media_type(data) if data else None
+    if data is None or kind is None or len(data) > LARGEST_FACE:
+        return None
+    if kind != "image/png":
+        return Picture(data, kind)
+    bare = files.bare_picture(data)
+    return Picture(png.write(bare), kind) if bare else None
+
+
+def with_face(card: Card, face: Picture) -> Card:
+    """Give a card that was written anew its character's portrait."""
+    if face.media_type == "image/png":
+        return replace(card, picture=face.data)
+    ext = SUFFIXES.get(face.media_type, "unknown")
+    uri = f"{named.EMBEDDED}assets/icon/images/main.{ext}"
+    icon = {"type": "icon", "uri": uri, "name": "main", "ext": ext}
+    return replace(card, document=named.with_assets(card.document, [icon]), files={uri: face.data})
