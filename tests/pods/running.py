@@ -89,8 +89,10 @@ class RunningPod:
 
     def kill(self) -> None:
         if self.process.poll() is None:
-            with suppress(Ended, ProcessLookupError):
+            with suppress(Ended, ProcessLookupError, subprocess.TimeoutExpired):
                 os.kill(self.pid, signal.SIGKILL)  # with the first process of a container all others die
+                self.process.wait(10)  # who waits for it ends then
+                return
             self.process.kill()
             self.process.wait()
 
