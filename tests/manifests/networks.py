@@ -8,7 +8,7 @@ from typing import Any
 from scripts.manifests.helm import NAMESPACE, Manifest
 from tests.manifests.workloads import Cluster, Pods, matches
 
-INSIDE = re.compile(r"\b([a-z0-9][a-z0-9-]*)\.([a-z0-9-]+)\.svc(?:\.cluster\.local)?\b(?::(\d+))?")
+INSIDE = re.compile(r"\b([a-z0-9][a-z0-9-]*)\.([a-z0-9-]+)\.svc(?:\.[a-z0-9.-]*[a-z0-9])?(?::(\d+))?")
 WEB = {"http": 80, "https": 443}
 DNS = 53
 

@@ -25,7 +25,7 @@ def of_pods(cluster: Cluster, pods: Pods) -> Iterator[str]:
     yield from (f"uses {name}" for name in HOST if spec.get(name))
     if not token_is_withheld(cluster, spec):
         yield "is given a token of Kubernetes"
-    for volume in spec.get("volumes", []):
+    for volume in spec.get("volumes") or []:
         kinds = set(volume) - {"name"}
         if not kinds <= VOLUMES:
             yield f"volume {volume['name']} is a {', '.join(kinds)}"

@@ -90,9 +90,9 @@ class References:
     def check_pods(self, pods: Pods) -> None:
         if "serviceAccountName" in pods.spec:
             self.need(pods.owner, "ServiceAccount", pods.spec["serviceAccountName"])
-        for each in pods.spec.get("imagePullSecrets", []):
+        for each in pods.spec.get("imagePullSecrets") or []:
             self.need(pods.owner, "Secret", each["name"])
-        for volume in pods.spec.get("volumes", []):
+        for volume in pods.spec.get("volumes") or []:
             self.check_volume(pods.owner, volume)
         for container in pods.containers:
             self.check_environment(f"{pods.owner} {container['name']}", container)
@@ -116,23 +116,23 @@ class References:
             self.need(who, kind, name, item["key"])
 
     def check_environment(self, who: str, container: Manifest) -> None:
-        names = [each["name"] for each in container.get("env", [])]
+        names = [each["name"] for each in container.get("env") or []]
         self.missing += [f"{who} sets {name} twice" for name in sorted({n for n in names if names.count(n) > 1})]
-        for each in container.get("env", []):
+        for each in container.get("env") or []:
             source = each.get("valueFrom", {})
             for field_name, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
                 ref = source.get(field_name)
                 if ref and not ref.get("optional"):
                     self.need(f"{who} {each['name']}", kind, ref["name"], ref["key"])
-        for each in container.get("envFrom", []):
+        for each in container.get("envFrom") or []:
             for field_name, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
                 ref = each.get(field_name)
                 if ref and not ref.get("optional"):
                     self.need(who, kind, ref["name"])
 
     def check_mounts(self, pods: Pods) -> None:
-        volumes = [each["name"] for each in pods.spec.get("volumes", [])]
-        mounts = [(c["name"], m) for c in pods.containers for m in c.get("volumeMounts", [])]
+        volumes = [each["name"] for each in pods.spec.get("volumes") or []]
+        mounts = [(c["name"], m) for c in pods.containers for m in c.get("volumeMounts") or []]
         self.missing += [f"{pods.owner} {c} mounts volume {m['name']}" for c, m in mounts if m["name"] not in volumes]
         used = {mount["name"] for _, mount in mounts}
         self.missing += [
@@ -145,7 +145,7 @@ class References:
     def check_probes(self, pods: Pods) -> None:
         for container in pods.containers:
             ports = [
-                value for port in container.get("ports", []) for value in (port.get("name"), port["containerPort"])
+                value for port in container.get("ports") or [] for value in (port.get("name"), port["containerPort"])
             ]
             for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
                 probe = container.get(kind, {})

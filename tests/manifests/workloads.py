@@ -48,11 +48,11 @@ class Pods:
 
     @property
     def containers(self) -> list[Manifest]:
-        return [*self.spec.get("initContainers", []), *self.spec.get("containers", [])]
+        return [*(self.spec.get("initContainers") or []), *(self.spec.get("containers") or [])]
 
     def ports(self) -> Iterator[tuple[str | None, int]]:
         for container in self.containers:
-            for port in container.get("ports", []):
+            for port in container.get("ports") or []:
                 yield port.get("name"), port["containerPort"]
         for number in self.added_ports:
             yield None, number
@@ -99,11 +99,11 @@ class Cluster:
         own = {key: value for key, value in model.items() if key not in OF_THE_MODEL}
         containers = [
             with_fields(each, own) if each["name"] == SERVING else each
-            for each in [*base.get("containers", []), *predictor.get("containers", [])]
+            for each in [*(base.get("containers") or []), *(predictor.get("containers") or [])]
         ]
         spec = {**base, **predictor, "containers": containers}
-        spec["volumes"] = [*base.get("volumes", []), *predictor.get("volumes", [])]
-        labels = {**metadata.get("labels", {}), **predictor.get("labels", {})}
+        spec["volumes"] = [*(base.get("volumes") or []), *(predictor.get("volumes") or [])]
+        labels = {**(metadata.get("labels") or {}), **(predictor.get("labels") or {})}
         labels["serving.kserve.io/inferenceservice"] = metadata["name"]
         added = KNATIVES_PORTS if on_knative(service) else ()
         return Pods(f"InferenceService/{metadata['name']}", labels, spec, predictor.get("annotations", {}), added)
@@ -120,7 +120,7 @@ def templated(owner: Manifest, template: Manifest) -> Pods:
     if owner["kind"] == "StatefulSet":
         claims = owner["spec"].get("volumeClaimTemplates", [])
         made = [{"name": each["metadata"]["name"], "ephemeral": {}} for each in claims]
-        spec["volumes"] = [*spec.get("volumes", []), *made]
+        spec["volumes"] = [*(spec.get("volumes") or []), *made]
     identity = f"{owner['kind']}/{owner['metadata']['name']}"
     return Pods(identity, metadata.get("labels", {}), spec, metadata.get("annotations", {}))
 

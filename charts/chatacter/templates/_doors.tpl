@@ -38,14 +38,14 @@ metadata:
     {{- toYaml .annotations | nindent 4 }}
 spec:
   {{- with $context.Values.ingress.className }}
-  ingressClassName: {{ . }}
+  ingressClassName: {{ . | quote }}
   {{- end }}
   {{- with $context.Values.ingress.tls }}
   {{- if .enabled }}
   tls:
     - hosts:
         - {{ $context.Values.ingress.host | quote }}
-      secretName: {{ .secretName | default (include "chatacter.name" (list $context "tls")) }}
+      secretName: {{ .secretName | default (include "chatacter.name" (list $context "tls")) | quote }}
   {{- end }}
   {{- end }}
   rules:
@@ -53,7 +53,7 @@ spec:
       http:
         paths:
           {{- range $path, $type := .paths }}
-          - path: {{ $path }}
+          - path: {{ $path | quote }}
             pathType: {{ $type }}
             backend:
               service:

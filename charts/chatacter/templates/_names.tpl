@@ -13,7 +13,7 @@
 {{/* What a part is selected by. Takes a list: context, component. */}}
 {{- define "chatacter.selectorLabels" -}}
 app.kubernetes.io/name: chatacter
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 

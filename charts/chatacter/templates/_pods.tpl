@@ -51,8 +51,8 @@ whether the pod may refer to its own fields (true unless said).
 - name: OTEL_EXPORTER_OTLP_HEADERS
   valueFrom:
     secretKeyRef:
-      name: {{ . }}
-      key: {{ $context.Values.global.telemetry.headers.existingSecretKey }}
+      name: {{ . | quote }}
+      key: {{ $context.Values.global.telemetry.headers.existingSecretKey | quote }}
 {{- end }}
 {{- if $knowsPod }}
 - name: POD_NAME
@@ -113,7 +113,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 

@@ -20,9 +20,10 @@
 {{- define "chatacter.models" -}}
 {{- $models := dict -}}
 {{- range $key, $model := .models -}}
-{{- if $model -}}
+{{- /* A part that is switched off has no defaults either. */ -}}
+{{- if and $.enabled $model -}}
 {{- $whole := include "chatacter.laidOver" (list $.defaults $model) | fromJson -}}
-{{- if and $.enabled $whole.enabled -}}
+{{- if $whole.enabled -}}
 {{- $name := ternary $key ($whole.backend | default "") (eq $whole.modality "language") -}}
 {{- $models = set $models $key (set $whole "servedName" ($whole.servedName | default $name)) -}}
 {{- end -}}

@@ -7,14 +7,14 @@ global.existingSecret).
 {{- define "chatacter.secretRef" -}}
 {{- $global := .context.Values.global.existingSecret -}}
 {{- if .own.existingSecret }}
-name: {{ .own.existingSecret }}
-key: {{ .own.existingSecretKey | default .key }}
+name: {{ .own.existingSecret | quote }}
+key: {{ .own.existingSecretKey | default .key | quote }}
 {{- else if .own.value }}
-name: {{ .made }}
-key: {{ .key }}
+name: {{ .made | quote }}
+key: {{ .key | quote }}
 {{- else if $global }}
-name: {{ $global }}
-key: {{ .key }}
+name: {{ $global | quote }}
+key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 

@@ -8,7 +8,7 @@
 {{- if not .Values.assets.url -}}
 - name: assets
   persistentVolumeClaim:
-    claimName: {{ .Values.assets.persistence.existingClaim | default (include "chatacter.name" (list . "assets")) }}
+    claimName: {{ .Values.assets.persistence.existingClaim | default (include "chatacter.name" (list . "assets")) | quote }}
 {{- end -}}
 {{- end }}
 
@@ -27,7 +27,7 @@
 {{- with include "chatacter.charactersConfigMap" . -}}
 - name: characters
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end -}}
 {{- end }}
 
@@ -43,10 +43,10 @@
 {{- with include "chatacter.apiKeysRef" . | fromYaml -}}
 - name: keys
   secret:
-    secretName: {{ .name }}
+    secretName: {{ .name | quote }}
     defaultMode: 0440
     items:
-      - key: {{ .key }}
+      - key: {{ .key | quote }}
         path: api_keys.json
 {{- end -}}
 {{- end }}

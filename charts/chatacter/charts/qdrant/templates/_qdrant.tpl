@@ -12,8 +12,8 @@
 {{- define "chatacter.qdrant.readOnlyRef" -}}
 {{- $own := .Values.auth.readOnly -}}
 {{- if $own.existingSecret }}
-name: {{ $own.existingSecret }}
-key: {{ $own.existingSecretKey }}
+name: {{ $own.existingSecret | quote }}
+key: {{ $own.existingSecretKey | quote }}
 {{- else if $own.apiKey }}
 name: {{ include "chatacter.name" (list . "qdrant-read-only") }}
 key: qdrant-read-only-api-key
@@ -88,7 +88,7 @@ key: qdrant-read-only-api-key
 - apiVersion: v1
   kind: PersistentVolumeClaim
   metadata:
-    name: {{ .name }}
+    name: {{ .name | quote }}
     labels:
       {{- include "chatacter.selectorLabels" (list .context "qdrant") | nindent 6 }}
   spec:
@@ -98,7 +98,7 @@ key: qdrant-read-only-api-key
     {{- end }}
     resources:
       requests:
-        storage: {{ .persistence.size }}
+        storage: {{ .persistence.size | quote }}
 {{- end }}
 
 {{/* Shards travel as snapshots over HTTP, everything else between nodes over the port of their own. */}}
