@@ -128,3 +128,20 @@ def test_who_needs_tokens_of_googles_metadata_server_reaches_it() -> None:
         rules = [rule for rule in policy["spec"]["egress"] if {"port": 988, "protocol": "TCP"} in rule["ports"]]
         blocks = [peer["ipBlock"]["cidr"] for rule in rules for peer in rule["to"]]
         assert "169.254.169.252/32" in blocks
+
+
+def test_on_googles_nodes_everyone_who_asks_for_names_reaches_the_nodes_own_cache() -> None:
+    for policy in ready_made("gke").of_kind("NetworkPolicy"):
+        for rule in policy["spec"].get("egress", []):
+            if {"port": 53, "protocol": "UDP"} in rule["ports"]:
+                blocks = {peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer}
+                assert blocks == {"169.254.20.10/32", "169.254.169.254/32"}, policy["metadata"]["name"]
+
+
+@pytest.mark.parametrize("cloud", ["eks", "gke"])
+@pytest.mark.parametrize("part", ["chattr", "ui"])
+def test_a_pod_behind_a_clouds_balancer_listens_until_that_has_noticed(cloud: str, part: str) -> None:
+    deployment = ready_made(cloud).find("Deployment", f"chatacter-{part}")
+    assert deployment is not None
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["lifecycle"]["preStop"]["sleep"]["seconds"] >= 30
