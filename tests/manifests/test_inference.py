@@ -291,6 +291,13 @@ def test_no_name_is_too_long_for_kserves_labels() -> None:
     assert max(len(f"isvc.{name}-predictor") for name in names) <= 63
 
 
+@pytest.mark.parametrize("key", ["true", "null", "on"])
+def test_a_key_that_yaml_would_read_as_something_else_is_a_name(key: str) -> None:
+    second = {"modality": "speech", "backend": "bark", "servedName": "1e3"}
+    models = served({"serving": {"mode": "Deployment"}, "models": {key: second}})
+    assert models[key].env["VOCALIZR_SERVED_NAME"] == "1e3"
+
+
 def test_two_models_of_a_modality_stand_beside_each_other() -> None:
     bark = {"modality": "speech", "backend": "bark"}
     cluster = inference(mode("Standard", bark=bark))

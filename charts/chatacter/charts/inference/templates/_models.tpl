@@ -58,7 +58,7 @@ has no number for them. Takes a list: serving, model.
 
 {{- define "inference.labels" -}}
 {{ include "chatacter.labels" (list (index . 0) "predictor") }}
-chatacter.ai/model: {{ (index . 1).key }}
+chatacter.ai/model: {{ (index . 1).key | quote }}
 {{- end }}
 
 {{/* What a model's pods are selected by. Takes the model. */}}
