@@ -26,13 +26,19 @@ OTHERS = ("ui", "vocalizr", "visualizr", "qdrant")
 
 
 class Named(BaseHTTPRequestHandler):
-    """Stands where another service would: says its name, whatever is asked."""
+    """Stands where another service would: says its name, at `/slow` in two halves with a pause that a test ends."""
+
+    go_on = threading.Event()
 
     def do_GET(self) -> None:
         said = self.server.name.encode()  # type: ignore[attr-defined]
         self.send_response(200)
         self.send_header("content-length", str(len(said)))
         self.end_headers()
+        if self.path == "/slow":
+            self.wfile.write(said[:1])
+            self.go_on.wait(30)
+            said = said[1:]
         self.wfile.write(said)
 
     def log_message(self, *words: object) -> None:
@@ -163,6 +169,19 @@ def test_a_stream_comes_as_it_is_made(
     ) as stream:
         assert any("first" in line for line in stream.iter_lines())
         assert llm_server.counts["finished"] == 0
+
+
+def test_what_does_not_forbid_it_is_not_held_back_either(proxy: Proxy) -> None:
+    """Our own streams carry `x-accel-buffering: no`; the proxy needs no such word."""
+    Named.go_on.clear()
+    try:
+        with httpx.stream("GET", f"{proxy.url(8001)}/slow", timeout=5) as stream:
+            parts = stream.iter_raw()
+            assert next(parts) == b"v"
+            Named.go_on.set()
+            assert b"".join(parts) == b"ocalizr"
+    finally:
+        Named.go_on.set()
 
 
 def test_a_websocket_passes(proxy: Proxy, replicas: dict[str, ServiceProcess], llm_server: FakeLLMServer) -> None:

@@ -88,6 +88,7 @@ def test_every_image_of_ours_is_built_and_every_image_that_is_built_is_deployed(
 @pytest.mark.parametrize("profile", RELEASES)
 def test_images_are_replaced_wherever_they_stand(profile: str) -> None:
     allowed = {each["groupKind"] for each in FILE["resourceSelector"]["allow"]}
+    assert allowed == {"InferenceService.serving.kserve.io", "ServingRuntime.serving.kserve.io"}
     for each in deployed(profile):
         group = each["apiVersion"].rpartition("/")[0]
         if any("chatacter" in image for image in images(each)):
