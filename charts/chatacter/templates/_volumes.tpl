@@ -59,8 +59,22 @@
 {{- end -}}
 {{- end }}
 
-{{/* What the pods read only at their start: its change must roll them. */}}
+{{/* What Chattr reads only at its start: a change of it must roll the pods. */}}
 {{- define "chatacter.checksums" -}}
 characters: {{ toYaml .Values.characters.files | quote }}
 secrets: {{ toYaml (list .Values.secrets .Values.global.serviceToken .Values.redis.auth .Values.qdrant.auth .Values.externalRedis .Values.externalQdrant) | quote }}
+{{- end }}
+
+{{/* The same of the dispatcher, which films for minutes and is not to be disturbed by what it does not read. */}}
+{{- define "chatacter.dispatcherChecksums" -}}
+secrets: {{ toYaml (list .Values.global.serviceToken .Values.redis.auth .Values.externalRedis) | quote }}
+{{- end }}
+
+{{- define "chatacter.uiChecksums" -}}
+secrets: {{ toYaml .Values.global.serviceToken | quote }}
+{{- end }}
+
+{{/* A volume for one node is let go before a new pod, on another node perhaps, can have it. */}}
+{{- define "chatacter.assetsStrategy" -}}
+{{- if and (not .Values.assets.url) (ne .Values.assets.persistence.accessMode "ReadWriteMany") }}{type: Recreate}{{ end -}}
 {{- end }}
