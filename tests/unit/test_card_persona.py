@@ -8,6 +8,7 @@ import pytest
 from chattr.domain.card import dialogue, persona
 from chattr.domain.card.files import read
 from chattr.domain.card.json_text import write
+from chattr.domain.card.limits import LIMITS
 from chattr.domain.card.persona import CUT, FEWER, NAME_ALONE, laid_over, taken, written
 from chattr.domain.character import Character, CharacterCreate, Example, slug
 from tests.card_material import in_json, v1, v2, v3
@@ -184,6 +185,17 @@ def test_example_dialogue_is_pairs_where_it_can_be(text: str, found: list[tuple[
 )
 def test_an_id_is_made_of_a_name(name: str, made: str) -> None:
     assert slug(name) == made
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "unit", ["{{user}}: a\n", " ", ":", "\t:\n", "<START>\n", "{{user}}: a\n{{char}}: b\n", " <START"]
+)
+def test_dialogue_is_read_in_linear_time(unit: str) -> None:
+    """A quadratic reading would take minutes."""
+    text = unit * (LIMITS.json_bytes // 2 // len(unit))
+    assert sum(1 for _ in dialogue.pairs(text)) < len(text)
+    taken({"name": "A", "mes_example": text})
 
 
 def test_limits_are_those_of_a_character() -> None:

@@ -65,37 +65,28 @@ class Cards:
 
     async def take(self, owner: Owner, data: bytes, character_id: str | None = None) -> Imported:
         """Make a character of a card. Raises `InvalidInput` and its kin, saying what is wrong with the card."""
-        reading = await self._apart(lambda: files.read(data))
-        taken, cut = persona.taken(reading.card.document)
-        if not taken["name"]:
-            raise InvalidInput(NO_NAME, param="name")
-        warnings = [*reading.warnings, *dict.fromkeys(cut)]
-        face = await self._apart(lambda: face_of(reading.card))
-        if face is None and named.face_of(reading.card) is not None:
-            warnings.append(NO_FACE)
-        kept = new_id("card")
+        opened = await self._apart(lambda: opened_card(data))
+        face, kept = opened.face, new_id("card")
         portrait = face_id(kept) if face else None
-        first = character_of(character_id or slug(taken["name"]), taken, kept, portrait)
+        first = character_of(character_id or slug(opened.taken["name"]), opened.taken, kept, portrait)
         try:
             if portrait is not None and face is not None:
                 await self._assets.put(owner.shared, portrait, face.data, face.media_type)
-            packed = await self._apart(lambda: stored.pack(reading.card))
-            await self._assets.put(owner.shared, kept, packed, ARCHIVE)
+            await self._assets.put(owner.shared, kept, opened.packed, ARCHIVE)
             made = await self._create(owner, first, named_by_caller=character_id is not None)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._clear(owner, kept)
             raise
-        return Imported(made, warnings)
+        return Imported(made, opened.warnings)
 
     async def give(self, owner: Owner, character_id: str, form: Form, *, v3: bool | None = None) -> Exported:
         """Write a character as a card, with its edits laid over the card that it came from. Raises `NotFound`."""
         if form == "charx" and v3 is False:
             raise Unsupported(ONLY_V3, param="spec")
         character = await self._cast.get(owner, character_id)
-        now = int(time.time())
-        card = await self._card(owner, character, now)
-        data = await self._apart(partial(files.write, card, form, v3=v3 is not False))
+        card = await self._card(owner, character)
+        data = await self._apart(partial(written, card, character, form, v3=v3 is not False))
         return Exported(data, MEDIA_TYPES[form], f"{character.id}.{form}")
 
     async def delete(self, owner: Owner, character_id: str) -> None:
@@ -107,17 +98,16 @@ class Cards:
         if kept is not None:
             await self._clear(owner, kept)
 
-    async def _card(self, owner: Owner, character: Character, now: int) -> Card:
-        """Return a character's card with its edits, or one written anew."""
+    async def _card(self, owner: Owner, character: Character) -> Card:
+        """Return the card that a character came from, or one written anew."""
         if character.card is None:
-            card = Card(persona.written(character, now))
+            card = Card(persona.written(character, int(time.time())))
             face = await self._actors.portrait(owner, character)
             return with_face(card, face) if face else card
         if await self._assets.info(owner.shared, character.card) is None:
             raise NotFound(LOST, param="character_id")
         packed = b"".join([part async for part in self._assets.read(owner.shared, character.card)])
-        card = await self._apart(lambda: stored.unpack(packed))
-        return replace(card, document=persona.laid_over(card.document, character, now))
+        return await self._apart(lambda: stored.unpack(packed))
 
     async def _create(self, owner: Owner, character: Character, *, named_by_caller: bool) -> Character:
         """Store a character; an id that nobody chose gets a suffix where it is taken."""
@@ -136,6 +126,34 @@ class Cards:
     async def _apart(self, work: Callable[[], T]) -> T:
         """Do what blocks in a thread; so few at a time bound the memory."""
         return await anyio.to_thread.run_sync(work, limiter=self._aside)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A card that was read, what a character takes from it, and how it is kept."""
+
+    taken: dict[str, Any]
+    face: Picture | None
+    packed: bytes
+    warnings: list[str]
+
+
+def opened_card(data: bytes) -> Opened:
+    """Read a card. Raises `InvalidInput` and its kin. Blocks."""
+    reading = files.read(data)
+    taken, cut = persona.taken(reading.card.document)
+    if not taken["name"]:
+        raise InvalidInput(NO_NAME, param="name")
+    face = face_of(reading.card)
+    unseen = face is None and named.face_of(reading.card) is not None
+    warnings = [*reading.warnings, *dict.fromkeys(cut), *([NO_FACE] if unseen else [])]
+    return Opened(taken, face, stored.pack(reading.card), warnings)
+
+
+def written(card: Card, character: Character, form: Form, *, v3: bool) -> bytes:
+    """Write a card with the edits of its character. Blocks."""
+    document = persona.laid_over(card.document, character, int(time.time())) if character.card else card.document
+    return files.write(replace(card, document=document), form, v3=v3)
 
 
 def face_id(kept: str) -> str:

@@ -79,13 +79,16 @@ def media_type(data: bytes) -> str | None:
 def for_archive(card: Card) -> Card:
     """Return a V3 card with every file where a CHARX has it, the picture included."""
     moves = {uri: uri for uri in card.files if uri.startswith(EMBEDDED)}
+    listed = {each["uri"]: each for each in reversed(assets_of(card.document))}
+    taken = set(moves)
     for uri in card.files:
         if uri not in moves:
-            moves[uri] = unused(EMBEDDED + archive_path(card, uri), moves)
+            moves[uri] = unused(EMBEDDED + archive_path(uri, listed.get(uri)), taken)
+            taken.add(moves[uri])
     files = {moves[uri]: content for uri, content in card.files.items()}
     assets = [{**each, "uri": moves.get(each["uri"], each["uri"])} for each in assets_of(card.document)]
     if card.picture is not None:
-        place = unused(f"{EMBEDDED}assets/icon/images/main.png", moves)
+        place = unused(f"{EMBEDDED}assets/icon/images/main.png", taken)
         files[place] = card.picture
         assets = list(with_picture(assets, main_icon(card.document), place))
     elif data_of(card.document).get("assets") is None:
@@ -103,12 +106,11 @@ def with_picture(assets: list[dict[str, Any]], icon: dict[str, Any] | None, plac
         yield {"type": PICTURE_TYPE, "uri": place, "name": "main", "ext": "png"}
 
 
-def archive_path(card: Card, uri: str) -> str:
+def archive_path(uri: str, asset: dict[str, Any] | None) -> str:
     """Choose a path as the specification says: by the asset's type and its kind of file."""
     key = uri.removeprefix(IN_PICTURE)
     if PATH.fullmatch(key):
         return key
-    asset = next((each for each in assets_of(card.document) if each["uri"] == uri), None)
     kind = UNSAFE.sub("_", asset["type"]).strip(".")[:40] if asset else ""
     ext = UNSAFE.sub("", asset["ext"].lower()).strip(".")[:16] if asset else ""
     name = UNSAFE.sub("_", key).strip(".")[:60] or "asset"

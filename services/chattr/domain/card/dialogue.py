@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-START: Final = re.compile(r"^[ \t]*<START>[ \t]*$", re.IGNORECASE | re.MULTILINE)
-SPEAKER: Final = re.compile(r"^[ \t]*([^:\n]{1,120}):[ \t]?", re.MULTILINE)
+START: Final = re.compile(r"^[ \t]*+<START>[ \t]*+$", re.IGNORECASE | re.MULTILINE)
+# Possessive, so that a line of nothing but spaces is read once.
+SPEAKER: Final = re.compile(r"^[ \t]*+([^:\s][^:\n]{0,119}):[ \t]?", re.MULTILINE)
+ENOUGH: Final = 16_000
+"""Of one side's words: what goes on longer is cut anyway, and joining it all would take its length squared."""
 USER: Final = frozenset({"{{user}}", "<user>"})
 CHARACTER: Final = frozenset({"{{char}}", "<bot>", "<char>"})
 
@@ -17,7 +20,7 @@ def pairs(text: str, *names: str) -> Iterator[tuple[str, str]]:
         asked = ""
         for by_user, said in turns(part, own):
             if by_user:
-                asked = f"{asked}\n{said}".strip()
+                asked = f"{asked}\n{said}".strip() if len(asked) < ENOUGH else asked
             elif asked:
                 if said:
                     yield asked, said

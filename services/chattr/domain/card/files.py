@@ -99,15 +99,19 @@ def embedded_in(found: Sequence[tuple[str, png.Chunk]], limits: Limits) -> dict[
     if len(found) > limits.entries:
         raise TooLarge(MANY_ASSETS.format(most=limits.entries), param=FILE)
     files: dict[str, bytes] = {}
-    left = limits.unpacked_bytes
+    left = base64_size(limits.unpacked_bytes)
     for key, chunk in found:
         uri = assets.IN_PICTURE + key
         if uri in files:
             raise InvalidInput(ASSET_TWICE, param=FILE)
-        files[uri] = decoded(png.text(chunk, base64_size(left)), ASSET_CHUNK)
-        left -= len(files[uri])
-        if left < 0:
-            raise TooLarge(LARGE_ASSETS.format(most=limits.unpacked_bytes), param=FILE)
+        try:
+            content = png.text(chunk, left)
+        except TooLarge as error:
+            raise TooLarge(LARGE_ASSETS.format(most=limits.unpacked_bytes), param=FILE) from error
+        left -= len(content)  # not of what it means: spaces mean nothing and take time all the same
+        files[uri] = decoded(content, ASSET_CHUNK)
+    if sum(map(len, files.values())) > limits.unpacked_bytes:
+        raise TooLarge(LARGE_ASSETS.format(most=limits.unpacked_bytes), param=FILE)
     return files
 
 

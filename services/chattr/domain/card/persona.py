@@ -12,6 +12,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from chattr.domain.card import dialogue
@@ -26,6 +27,7 @@ MOST_PROSE: Final = 16_000
 MOST_SAID: Final = 4_000
 MOST_GREETINGS: Final = 16
 MOST_EXAMPLES: Final = 32
+MOST_DIALOGUE: Final = 4 * MOST_EXAMPLES * MOST_SAID  # that is looked through for them
 MOST_TAGS: Final = 32
 MOST_TAG: Final = 40
 OWN_FIELDS: Final = ("voice", "speech_model", "language", "temperature", "max_tokens")
@@ -92,7 +94,8 @@ class Taking:
         return self._first("alternate_greetings", kept, MOST_GREETINGS)
 
     def _examples(self) -> tuple[dict[str, str], ...]:
-        found = dialogue.pairs(self._text("mes_example"), self._text("name"), self._text("nickname"))
+        found = dialogue.pairs(self._text("mes_example")[:MOST_DIALOGUE], self._text("name"), self._text("nickname"))
+        found = islice(found, MOST_EXAMPLES + 1)
         fitting = [
             {"user": self._cut("mes_example", user, MOST_SAID), "assistant": self._cut("mes_example", said, MOST_SAID)}
             for user, said in found

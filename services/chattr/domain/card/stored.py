@@ -13,13 +13,13 @@ ABOUT: Final = "stored.json"
 DOCUMENT: Final = "card.json"
 PICTURE: Final = "picture"
 COVER: Final = "cover"
-# Beside what was read: this shape's own parts, and the JSON and the picture counted once more.
+# Beside what was read: this shape's own parts, the picture counted once more, and the JSON, which escapes may lengthen.
 ROOM: Final = replace(
     LIMITS,
     file_bytes=4 * LIMITS.file_bytes,
     entries=LIMITS.entries + 4,
-    unpacked_bytes=LIMITS.unpacked_bytes + 2 * LIMITS.file_bytes + 2 * LIMITS.json_bytes,
-    json_bytes=2 * LIMITS.json_bytes,
+    unpacked_bytes=LIMITS.unpacked_bytes + 2 * LIMITS.file_bytes + 4 * LIMITS.json_bytes,
+    json_bytes=4 * LIMITS.json_bytes,
 )
 
 NEWER: Final = "This card was stored by a newer version of Chatacter; upgrade this replica."
