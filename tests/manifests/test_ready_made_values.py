@@ -16,6 +16,7 @@ pytestmark = pytest.mark.manifests
 
 URL: Final = re.compile(r"\b(?:https?|rediss?|s3|gs|hf)://([^/\s:\"']+)")
 INSIDE: Final = re.compile(r"\.svc\.cluster\.local$|^(localhost|127\.0\.0\.1|0\.0\.0\.0|\$\{.*)$")
+WITH_GPU: Final = {"inference": {"models": {"animatediff": {"enabled": True}}}}
 OPERATORS: Final = ("serving.kserve.io", "keda.sh", "monitoring.coreos.com", "networking.gke.io")
 
 
@@ -107,7 +108,8 @@ def test_knative_gets_no_keda_and_no_work_that_it_would_cut() -> None:
 def test_a_cloud_gives_identities_buckets_and_gpus(
     cloud: str, annotation: str, bucket: str, node: dict[str, str]
 ) -> None:
-    cluster = ready_made(cloud)
+    assert set(models(ready_made(cloud))) == {"voice", "portrait"}
+    cluster = ready_made(cloud, WITH_GPU)
     for name in ("chatacter-chattr", "chatacter-dispatcher", "chatacter-animatediff"):
         assert annotation in accounts(cluster)[name]
     model = models(cluster)["animatediff"]
@@ -116,12 +118,12 @@ def test_a_cloud_gives_identities_buckets_and_gpus(
 
 
 def test_karpenter_leaves_a_node_with_a_film_on_it_alone() -> None:
-    model = models(ready_made("eks"))["animatediff"]
+    model = models(ready_made("eks", WITH_GPU))["animatediff"]
     assert model.pods.annotations["karpenter.sh/do-not-disrupt"] == "true"
 
 
 def test_who_needs_tokens_of_googles_metadata_server_reaches_it() -> None:
-    cluster = ready_made("gke")
+    cluster = ready_made("gke", WITH_GPU)
     for name in ("chatacter-chattr", "chatacter-dispatcher", "chatacter-animatediff"):
         policy = cluster.find("NetworkPolicy", name)
         assert policy is not None
