@@ -98,6 +98,10 @@ def test_while_the_demand_cannot_be_read_nobody_is_sent_away() -> None:
     assert fallback["replicas"] == 2
 
 
+def test_while_the_demand_cannot_be_read_who_sleeps_sleeps_on() -> None:
+    assert "fallback" not in scaled("voice", {"scaleToZero": True}).one("ScaledObject")["spec"]
+
+
 def test_nothing_sleeps_unless_it_was_asked_for() -> None:
     for model in served({}).values():
         spec = model.one("ScaledObject")["spec"]
