@@ -60,3 +60,10 @@ def test_a_change_rolls_those_who_read_it_and_nobody_else(given: dict[str, Any],
 )
 def test_a_volume_for_one_node_is_let_go_before_the_next_pod_takes_it(assets: dict[str, Any], strategy: str) -> None:
     assert deployments({**ONE_CHATTR, "assets": assets})["chattr"]["strategy"]["type"] == strategy
+
+
+@pytest.mark.parametrize("mode", ["own", "plain"])
+def test_another_version_of_the_chart_alone_rolls_nobody(mode: str) -> None:
+    pods = Cluster(Installation(mode=mode).manifests()).pods()
+    assert any("chatacter.ai/model" in each.labels for each in pods)
+    assert [each.owner for each in pods if "helm.sh/chart" in each.labels and not each.owner.startswith("Pod/")] == []

@@ -61,6 +61,15 @@ has no number for them. Takes a list: serving, model.
 chatacter.ai/model: {{ (index . 1).key | quote }}
 {{- end }}
 
+{{/*
+Labels of a model's pods, and of its InferenceService, whose labels KServe hands on to them: another version of the
+chart alone is no reason to load a model anew. Takes a list: context, model.
+*/}}
+{{- define "inference.podLabels" -}}
+{{ include "chatacter.podLabels" (list (index . 0) "predictor") }}
+chatacter.ai/model: {{ (index . 1).key | quote }}
+{{- end }}
+
 {{/* What a model's pods are selected by. Takes the model. */}}
 {{- define "inference.selector" -}}
 serving.kserve.io/inferenceservice: {{ .name }}
