@@ -129,7 +129,9 @@ def test_chattr(recorder: Recorder, redis_url: str, llm_server: FakeLLMServer) -
     redis = {"RECORDS__URL": redis_url}
     provider = {"MODEL__URL": llm_server.url, "MODEL__NAME": "fake"}
     away = {"VECTOR_DATABASE__URL": f"http://127.0.0.1:{free_port()}", "VECTOR_DATABASE__TIMEOUT": "0.5"}
-    with recorder.running("chattr", redis | provider | away) as service:
+    other = redis_url.removesuffix("/0") + "/1"
+    each_its_own = {f"{section}__URL": other for section in ("SHORT_TERM_MEMORY", "JOBS", "CACHE")}
+    with recorder.running("chattr", redis | each_its_own | provider | away) as service:
         httpx.post(f"{service.url}/v1/chat/completions", json=chat, timeout=60).raise_for_status()
     with recorder.running("chattr", redis | {"MODEL__NAME": "smollm2-135m-instruct"}) as service:
         httpx.post(f"{service.url}/v1/chat/completions", json=chat, timeout=120).raise_for_status()
