@@ -50,11 +50,15 @@ def least(files: Sequence[Path] = ()) -> dict[str, Any]:
 
 
 def template(
-    values: Sequence[Path] = (), given: Mapping[str, Any] | None = None, *arguments: str, release: str = RELEASE
+    values: Sequence[Path] = (),
+    given: Mapping[str, Any] | None = None,
+    *arguments: str,
+    release: str = RELEASE,
+    chart: Path = CHART,
 ) -> str:
     """Render the chart with these values files, then these values over them; raise `Refused` with Helm's words."""
     files = [word for path in values for word in ("--values", str(path))]
-    command = ["template", release, str(CHART), "--namespace", NAMESPACE, *files, "--values", "-", *arguments]
+    command = ["template", release, str(chart), "--namespace", NAMESPACE, *files, "--values", "-", *arguments]
     done = run("helm", *command, given=json.dumps(given or {}))
     if done.returncode:
         raise Refused(done.stderr)

@@ -46,7 +46,7 @@
 {{/* What rolls the pods: the configuration, and a password that is given as a value. Takes a list: context, configuration file. */}}
 {{- define "chatacter.redis.checksums" -}}
 {{- $context := index . 0 -}}
-checksum/config: {{ include (print $context.Template.BasePath "/" (index . 1)) $context | sha256sum }}
+checksum/config: {{ (include (print $context.Template.BasePath "/" (index . 1)) $context | fromYaml).data | toYaml | sha256sum }}
 {{- with $context.Values.auth.password }}
 checksum/password: {{ sha256sum . }}
 {{- end }}
