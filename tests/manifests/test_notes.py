@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
@@ -109,3 +110,20 @@ def test_it_is_as_short_as_a_screen() -> None:
     assert len(text.splitlines()) <= 50
     assert "\n\n\n" not in text
     assert "<no value>" not in text
+
+
+def test_a_model_that_no_image_of_this_version_carries_is_told() -> None:
+    bark = {"modality": "speech", "backend": "bark"}
+    said = "The images of this version carry no backend bark: the pods of singer will not start"
+    assert said in notes({"inference": {"models": {"singer": bark}}})
+    brought = {**bark, "image": {"repository": "registry.example.com/bark"}}
+    assert said not in notes({"inference": {"models": {"singer": brought}}})
+
+
+@pytest.mark.parametrize(("modality", "group"), [("speech", "chatacter.speech"), ("video", "chatacter.video")])
+def test_what_is_told_to_be_carried_is_what_the_code_brings(modality: str, group: str) -> None:
+    text = notes({"inference": {"models": {"other": {"modality": modality, "backend": "other"}}}})
+    told = re.search(r"no backend other:.*they carry (.*)\.", text)
+    assert told
+    ours = {each.name for each in entry_points(group=group) if each.dist and each.dist.name == "chatacter"}
+    assert set(told[1].split(" and ")) == ours - {"fake"}
