@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chattr.ui.door import Door
 from chattr.ui.page import Page
-from chattr.ui.paths import HEARTBEAT, of_page
+from chattr.ui.paths import of_page
 from chattr.ui.style import CSS, HEAD, theme
 
 # The page loads nothing from elsewhere, whatever a character writes into its text, and stands in no other site's frame.
@@ -66,44 +66,11 @@ class Secured:
         await self._app(scope, receive, headed)
 
 
-class Visits:
-    """Counts what is being answered, so that at the process's end open tabs hold nothing up but turns do.
-
-    A tab keeps one stream open for as long as it shows the page. Ending it ends what its session is doing.
-    """
-
-    def __init__(self, app: ASGIApp, closed: asyncio.Event) -> None:
-        self._app = app
-        self._closed = closed
-        self._running = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["path"].startswith(HEARTBEAT):
-            await self._app(scope, receive, send)
-            return
-        self._running += 1
-        self._quiet.clear()
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._quiet.set()
-
-    async def close(self, ending: asyncio.Event) -> None:
-        """Once `ending` is set and all turns have ended, let the tabs go."""
-        await ending.wait()
-        await self._quiet.wait()
-        self._closed.set()
-
-
 def mount(app: FastAPI, door: Door, *, ending: asyncio.Event | None = None) -> Page:
     """Serve the page at `/` of an application, before the API behind `door`. Call it after all other routes.
 
-    When `ending` is set, open tabs are let go as soon as nothing is being said.
+    When `ending` is set, open tabs are let go: each keeps one stream open for as long as it shows the page, and would
+    hold the process's end up. What is being said is said to its end, over a stream of its own.
     """
     page = Page(door)
     gr.mount_gradio_app(
@@ -124,21 +91,24 @@ def mount(app: FastAPI, door: Door, *, ending: asyncio.Event | None = None) -> P
         head=HEAD,
     )
     mounted: Any = app.router.routes.pop()
-    visits = Visits(Secured(mounted.app), mounted.app.stop_event)
-    app.router.routes.append(PageMount(mounted.path, app=visits, name="page"))
+    app.router.routes.append(PageMount(mounted.path, app=Secured(mounted.app), name="page"))
     if ending is not None:
-        app.router.lifespan_context = beside(app.router.lifespan_context, visits, ending)
+        app.router.lifespan_context = closing(app.router.lifespan_context, mounted.app.stop_event, ending)
     return page
 
 
-def beside(lifespan: Any, visits: Visits, ending: asyncio.Event) -> Any:
-    """Wrap a lifespan so that the visits are watched for as long as it lasts."""
+def closing(lifespan: Any, tabs: asyncio.Event, ending: asyncio.Event) -> Any:
+    """Wrap a lifespan so that `tabs`, at which their streams end, is set as soon as `ending` is."""
+
+    async def close() -> None:
+        await ending.wait()
+        tabs.set()
 
     @asynccontextmanager
     async def watched(app: FastAPI) -> AsyncIterator[Any]:
         inner: AbstractAsyncContextManager[Any] = lifespan(app)
         async with inner as state:
-            watching = asyncio.create_task(visits.close(ending))
+            watching = asyncio.create_task(close())
             try:
                 yield state
             finally:
