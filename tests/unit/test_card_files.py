@@ -173,6 +173,12 @@ def test_a_picture_beside_another_icon_is_kept() -> None:
     assert again.document["data"]["assets"] == far
 
 
+def test_an_archive_of_a_card_without_files_adds_none() -> None:
+    archive = zipfile.ZipFile(io.BytesIO(write(read(in_json(v3())).card, "charx")))
+    assert archive.namelist() == ["card.json"]
+    assert json.loads(archive.read("card.json")) == v3()
+
+
 def test_a_card_without_a_picture_gets_a_plain_one() -> None:
     out = write(read(in_json(v2())).card, "png")
     assert others_of(out)[0].kind == b"IHDR"

@@ -198,6 +198,11 @@ def test_dialogue_is_read_in_linear_time(unit: str) -> None:
     taken({"name": "A", "mes_example": text})
 
 
+def test_a_side_that_goes_on_is_not_joined_for_ever() -> None:
+    [(asked, _)] = dialogue.pairs("{{user}}: abcdefgh\n" * 20_000 + "{{char}}: b")
+    assert dialogue.ENOUGH <= len(asked) < 2 * dialogue.ENOUGH
+
+
 def test_limits_are_those_of_a_character() -> None:
     """A number that stands in both places is the same."""
     longest = {
