@@ -20,7 +20,13 @@ SCHEMAS_WORDS = "values don't meet the specifications of the schema(s)"
 
 @given(changes())
 # A render costs too much for shrinking; six places are read as they are.
-@settings(max_examples=60, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 def test_any_values_are_refused_or_render_sound_objects(drawn: dict[str, Any]) -> None:
     note(json.dumps(drawn))
     said = helm.merged(helm.LEAST, drawn)
