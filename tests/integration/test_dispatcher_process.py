@@ -124,7 +124,7 @@ async def test_sigterm_lets_the_job_finish_within_the_grace(yard: Yard) -> None:
         assert process.process.poll() is None
         yard.filmer.released.set()
         await yard.completed(video_id, 10)
-        assert await asyncio.to_thread(process.stop) == 0
+        assert await asyncio.to_thread(process.process.wait, 30) == 0
     assert await yard.status(waiting) == "queued"
     assert yard.filmer.started == 1
 
