@@ -165,6 +165,11 @@ def test_a_greeting_gets_somebody_to_greet() -> None:
     assert merged([Turn("assistant", "Welcome!")]) == [Turn("user", "Hello!"), Turn("assistant", "Welcome!")]
 
 
+def test_where_several_talk_the_name_stands_before_the_words() -> None:
+    said = [Turn("user", "Good day.", speaker="Ann"), Turn("user", "Hello!", speaker="Mira"), Turn("assistant", "Yes?")]
+    assert merged(said) == [Turn("user", "Ann: Good day.\nMira: Hello!"), Turn("assistant", "Yes?")]
+
+
 def test_a_question_without_an_answer_is_asked_again_with_the_new_one() -> None:
     history = [Turn("user", "One?"), Turn("assistant", "1"), Turn("user", "Two?")]
     bare = ADA.model_copy(update={"post_history_instructions": ""})

@@ -56,6 +56,13 @@ class Turn:
 
     role: Role
     content: str
+    speaker: str | None = None
+    """Whose words these are, where several talk: the name stands before them. None: the role says it."""
+
+    @property
+    def text(self) -> str:
+        """The words, after the speaker's name where there is one."""
+        return f"{self.speaker}: {self.content}" if self.speaker else self.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +229,9 @@ def merged(history: Sequence[Turn]) -> list[Turn]:
         if not turn.content.strip():
             continue
         if turns and turns[-1].role == turn.role:
-            turns[-1] = Turn(turn.role, f"{turns[-1].content}\n{turn.content}")
+            turns[-1] = Turn(turn.role, f"{turns[-1].content}\n{turn.text}")
         else:
-            turns.append(turn)
+            turns.append(Turn(turn.role, turn.text))
     if turns and turns[0].role == "assistant":
         turns.insert(0, Turn("user", OPENING))
     return turns
