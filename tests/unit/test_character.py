@@ -1,5 +1,6 @@
 """What a character may be, and the sentences for what it may not."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from chattr.domain.character import (
     BAD_ID,
     BAD_LANGUAGE,
     BAD_NAME,
+    BAD_NICKNAME,
     BAD_TAGS,
     NO_VOICE,
     NOBODY,
     Character,
     CharacterCreate,
     CharacterRead,
+    MemoryPolicy,
 )
 
 pytestmark = pytest.mark.unit
@@ -30,7 +33,7 @@ FAQ = {
 
 def test_the_body_of_the_faq_is_enough() -> None:
     made = Character.made(CharacterCreate.model_validate(FAQ))
-    assert made.schema_version == 2
+    assert made.schema_version == 3
     assert made.greeting is None
     assert CharacterRead.shown(made, "own").model_dump() == {
         **made.model_dump(),
@@ -45,6 +48,14 @@ def test_a_stored_character_is_read_back() -> None:
     assert made.greeting == "Hi"
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_older_versions_stored_is_read_with_what_came_since_left_open(version: int) -> None:
+    old = json.dumps({**FAQ, "schema_version": version, "greetings": ["Hi"], "temperature": 0.5})
+    read = Character.model_validate_json(old)
+    assert (read.schema_version, read.greetings, read.temperature) == (version, ("Hi",), 0.5)
+    assert (read.memory, read.client_instructions, read.model) == (MemoryPolicy(), "add", None)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -55,6 +66,8 @@ def test_a_stored_character_is_read_back() -> None:
         ({"id": "ada\n"}, BAD_ID),
         ({"name": "  "}, BAD_NAME),
         ({"name": "A\nB"}, BAD_NAME),
+        ({"nickname": " "}, BAD_NICKNAME),
+        ({"nickname": "A\nB"}, BAD_NICKNAME),
         ({"portrait": "http://elsewhere/a.svg"}, BAD_ASSET),
         ({"language": "English, please"}, BAD_LANGUAGE),
         ({"tags": ["ok", " "]}, BAD_TAGS),
@@ -62,6 +75,16 @@ def test_a_stored_character_is_read_back() -> None:
         ({"speech_model": "xtts"}, NO_VOICE),
         ({"temperature": 3}, "less than or equal to 2"),
         ({"max_tokens": 0}, "greater than or equal to 1"),
+        ({"top_p": 0}, "greater than 0"),
+        ({"frequency_penalty": -2.1}, "greater than or equal to -2"),
+        ({"presence_penalty": 2.1}, "less than or equal to 2"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "at most 4"),
+        ({"stop": [""]}, "at least 1 character"),
+        ({"seed": -1}, "greater than or equal to 0"),
+        ({"model": ""}, "at least 1 character"),
+        ({"memory": {"recall": 21}}, "less than or equal to 20"),
+        ({"memory": {"forever": True}}, "Extra inputs are not permitted"),
+        ({"client_instructions": "obey"}, "'add' or 'replace'"),
         ({"greetings": [""]}, "at least 1 character"),
         ({"examples": [{"user": "a"}]}, "Field required"),
         ({"colour": "red"}, "Extra inputs are not permitted"),

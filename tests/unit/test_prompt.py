@@ -97,6 +97,13 @@ def test_a_character_may_sample_in_its_own_way_within_the_models_limit() -> None
     assert assemble(wordy, [], "Hi", budget=SMALL).sampling["max_tokens"] == 60
 
 
+def test_what_a_character_says_of_sampling_is_sent_and_nothing_else() -> None:
+    own = {"top_p": 0.9, "frequency_penalty": 0.0, "presence_penalty": -1.0, "seed": 0}
+    particular = ADA.model_copy(update={**own, "stop": ("\n\n", "User:")})
+    sampling = assemble(particular, [], "Hi", budget=SMALL).sampling
+    assert sampling == {"temperature": 0.6, "max_tokens": 60, **own, "stop": ["\n\n", "User:"]}
+
+
 def test_a_clients_instructions_are_added_to_the_persona() -> None:
     prompt = assemble(ADA, [], "Hi", instructions="Speak of the weather.", budget=SMALL)
     assert prompt.messages[0]["content"].startswith("You play Ada.")

@@ -9,13 +9,14 @@ from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
 ASSET: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 BAD_ID: Final = "use 1 to 64 small letters, digits, `_` or `-`"
 BAD_NAME: Final = "a character needs a name that can be seen"
+BAD_NICKNAME: Final = "a nickname stands in one line and can be seen; leave it out where there is none"
 BAD_ASSET: Final = "use the name of a built-in portrait or an asset's id"
 BAD_LANGUAGE: Final = "use a language tag such as `en` or `pt-BR`"
 BAD_TAGS: Final = "each tag needs 1 to 40 characters"
@@ -46,6 +47,14 @@ def checked_name(value: str) -> str:
     trimmed = value.strip()
     if not trimmed or not trimmed.isprintable():
         raise mistake(BAD_NAME)
+    return trimmed
+
+
+def checked_nickname(value: str) -> str:
+    """Trim a nickname, which may be none; refuse one that would break a line."""
+    trimmed = value.strip()
+    if not trimmed.isprintable() or (value and not trimmed):
+        raise mistake(BAD_NICKNAME)
     return trimmed
 
 
@@ -86,6 +95,15 @@ class Example(Strict):
     """What the character answers."""
 
 
+class MemoryPolicy(Strict):
+    """What a character may remember."""
+
+    long_term: bool = True
+    """`false`: nothing that is said goes to long-term memory, and nothing comes from it."""
+    recall: Annotated[int, Field(ge=0, le=20)] | None = None
+    """Most memories that reach a prompt; 0: none does, and turns are remembered all the same. None: what helps."""
+
+
 class CharacterCreate(Strict):
     """A character as somebody writes it. `id`, `name` and who it is are enough."""
 
@@ -93,6 +111,8 @@ class CharacterCreate(Strict):
     """Its name in addresses and as an OpenAI `model`: small letters, digits, `_`, `-`."""
     name: Annotated[str, Field(max_length=100), AfterValidator(checked_name)]
     """What it is called."""
+    nickname: Annotated[str, Field(max_length=100), AfterValidator(checked_nickname)] = ""
+    """What it is called in talk, where `{{char}}` stands. Empty: its name."""
     description: Annotated[str, Field(max_length=2_000)] = ""
     """For people who choose a character. Never part of the prompt."""
     personality: Prose = ""
@@ -103,6 +123,8 @@ class CharacterCreate(Strict):
     """Where and when it is met; part of the prompt."""
     greetings: Annotated[tuple[Said, ...], Field(max_length=16)] = ()
     """What it may open with; the first unless another is chosen."""
+    group_greetings: Annotated[tuple[Said, ...], Field(max_length=16)] = ()
+    """What it may open with among several characters, beside `greetings`."""
     examples: Annotated[tuple[Example, ...], Field(max_length=32)] = ()
     """How it talks. Small models need them more than any description."""
     post_history_instructions: Annotated[str, Field(max_length=4_000)] = ""
@@ -115,12 +137,32 @@ class CharacterCreate(Strict):
     """The model that `voice` belongs to. None: the one that a request names, else `VOCALIZR__MODEL`."""
     portrait: Annotated[str | None, AfterValidator(checked_asset)] = None
     """The name of a built-in portrait, or the id of a stored picture. None: it cannot be filmed."""
+    appearance: Annotated[str, Field(max_length=2_000)] = ""
+    """What it looks like, in words for models that draw. Never part of a chat's prompt."""
     language: Annotated[str, AfterValidator(checked_language)] = "en"
     """What it speaks, as a language tag."""
+    model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The language model that answers, one of `MODEL__ALTERNATIVES`. None: the installation's. No card sets it."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    """Sampling temperature; None: the model's."""
+    """Sampling temperature; None: the model's. A request's own parameters win over a character's, this and below."""
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
     """Most tokens of an answer, where the model allows as many; None: the model's."""
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of likely tokens that are drawn from; None: the provider's."""
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Against words that were said often; None: the provider's."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Against words that were said at all; None: the provider's."""
+    stop: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=4)] = ()
+    """Texts before which an answer ends: as many as OpenAI takes."""
+    seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
+    """Makes sampling repeat itself, as far as the provider can; None: drawn anew."""
+    memory: MemoryPolicy = MemoryPolicy()
+    """What it may remember."""
+    client_instructions: Literal["add", "replace"] = "add"
+    """What a client's system message does: it is added to who this is, or replaces `system_prompt`."""
+    published: bool = False
+    """Whether other tenants may talk with it too. What they say and what it remembers of them stays theirs."""
 
     @model_validator(mode="after")
     def is_somebody(self) -> Self:
@@ -145,8 +187,9 @@ class CharacterCreate(Strict):
 class Character(CharacterCreate):
     """A character as it is stored."""
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
-    """Of what is stored; a later shape raises it and reads those before. 2 added `card`."""
+    schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
+    """Of what is stored; a later shape raises it and reads those before. 2 added `card`; 3 `nickname`,
+    `group_greetings`, `appearance`, `model`, more sampling, `memory`, `client_instructions` and `published`."""
     card: Annotated[str | None, AfterValidator(checked_asset)] = None
     """The stored card that it came from; None: it came from none."""
 

@@ -24,6 +24,9 @@ MESSAGE_TOKENS: Final = 6
 # history, and with it the place where it is cut, does not change from turn to turn.
 RESERVED: Final = 0.25
 
+# Parameters that only a character who has an opinion sends; the provider has its own.
+OPTIONAL_SAMPLING: Final = ("top_p", "frequency_penalty", "presence_penalty", "seed")
+
 ROLE_PLAY: Final = "This is a role-play. You play {name}. Stay in character and answer in the first person."
 DISCLOSURE: Final = "If somebody sincerely asks whether you are human, say that you are an AI playing {name}."
 # A very small model follows what it sees said, not what it is told: asked what it is, it is shown the honest answer.
@@ -193,7 +196,10 @@ def sampling(character: Character, budget: Budget) -> dict[str, Any]:
     """Return the sampling parameters: the character's where it has some, within what the model allows."""
     most = min(character.max_tokens or budget.max_tokens, budget.max_tokens)
     temperature = budget.temperature if character.temperature is None else character.temperature
-    return {"temperature": temperature, "max_tokens": most}
+    asked = {name: getattr(character, name) for name in OPTIONAL_SAMPLING}
+    told = {name: value for name, value in asked.items() if value is not None}
+    stop = {"stop": list(character.stop)} if character.stop else {}
+    return {"temperature": temperature, "max_tokens": most, **told, **stop}
 
 
 def fitting_examples(character: Character, budget: Budget, room: int) -> list[Turn]:
