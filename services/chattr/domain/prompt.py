@@ -5,21 +5,28 @@ history, which only grows; then what changes each time (what is remembered, inst
 One system message, at the start, and roles that alternate: every provider's chat template takes that.
 """
 
+import functools
+import json
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from chatacter.chassis.errors import TooLarge
 from chattr.domain.character import Character
 
-Role = Literal["user", "assistant"]
+Role = Literal["user", "assistant", "tool"]
+Message = dict[str, Any]
 Counter = Callable[[str], int]
 
 # Around each message a chat template writes its role and its borders; five tokens in Qwen's, more in others.
 MESSAGE_TOKENS: Final = 6
+# What a part that is no text counts for: OpenAI's price of its largest picture, 85 and 170 for each of six tiles, or
+# of one in low detail. What other providers count, and for sounds and files, is known to them alone.
+PICTURE_TOKENS: Final = 1105
+SMALL_PICTURE_TOKENS: Final = 85
 # The part of the context that is kept free for the new message and what is remembered, so that the room for the
 # history, and with it the place where it is cut, does not change from turn to turn.
 RESERVED: Final = 0.25
@@ -55,12 +62,16 @@ def estimated_tokens(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Something that was said."""
+    """Something that was said, called or shown."""
 
     role: Role
     content: str
+    """Its words; empty where it has none."""
     speaker: str | None = None
     """Whose words these are, where several talk: the name stands before them. None: the role says it."""
+    raw: Mapping[str, Any] | None = None
+    """The OpenAI message, where it is more than text (tool calls and their results, pictures): sent as it stands,
+    beside its neighbours and never merged with them."""
 
     @property
     def text(self) -> str:
@@ -84,9 +95,9 @@ class Budget:
     count: Counter = estimated_tokens
     """Tokens of a text."""
 
-    def of(self, messages: Iterable[dict[str, str]]) -> int:
-        """Count whole messages."""
-        return sum(self.count(message["content"]) + MESSAGE_TOKENS for message in messages)
+    def of(self, messages: Iterable[Mapping[str, Any]]) -> int:
+        """Count whole messages: their text, what else they say as JSON, and their pictures by a fixed estimate."""
+        return sum(message_tokens(message, self.count) + MESSAGE_TOKENS for message in messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +114,7 @@ class Part:
 class Prompt:
     """What is sent. `prefix` leading messages are the same bytes in every conversation with this character."""
 
-    messages: list[dict[str, str]]
+    messages: list[Message]
     sampling: dict[str, Any]
     prefix: int
     parts: tuple[Part, ...] = field(default=())
@@ -119,20 +130,26 @@ def assemble(
     history: Sequence[Turn],
     text: str,
     *,
+    raw: Mapping[str, Any] | None = None,
+    since: Sequence[Turn] = (),
     recalled: Sequence[str] = (),
     instructions: str | None = None,
     budget: Budget,
 ) -> Prompt:
     """Put a prompt together within the budget. What was said last stays; examples go first, then old history.
 
-    `recalled`: what is remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the
-    persona. Raises `TooLarge` when persona and new message alone are more than the model takes.
+    `raw`: the new message as it stands, where it is more than `text`. `since`: what the answer has done already, after
+    the new message: tools called, their results, words that it is to begin with; it stays whole. `recalled`: what is
+    remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the persona. Raises
+    `TooLarge` when persona, new message and what came since are more than the model takes.
     """
     told = merged(history)
-    text = unanswered(told, text, budget)
-    system = [{"role": "system", "content": persona(character, budget, instructions)}]
+    text = text if raw else unanswered(told, text, budget)
+    system: list[Message] = [{"role": "system", "content": persona(character, budget, instructions)}]
     honest = honest_turns(character, text, budget)
-    bare = budget.of([*honest, asked(character, text, ())])
+    done = as_messages(since)
+    new = functools.partial(asked, character, text, raw=raw)
+    bare = budget.of([*honest, new(()), *done])
     fixed = budget.of(system) + bare
     if fixed > budget.context_tokens:
         raise TooLarge(TOO_LONG.format(needed=fixed, limit=budget.context_tokens), param="messages")
@@ -143,8 +160,8 @@ def assemble(
     kept = told[cut(told, budget, max(0, room - reserved)) :]
     past = as_messages(kept)
     spare = min(reserved, room - budget.of(past)) - budget.of(honest)
-    memories = fitting_memories(character, text, recalled, budget, spare)
-    last = [*honest, asked(character, text, memories)]
+    memories = fitting_memories(new, recalled, budget, spare - budget.of(done))
+    last = [*honest, new(memories), *done]
     return Prompt(
         messages=[*system, *examples, *past, *last],
         sampling=sampling(character, budget),
@@ -159,7 +176,7 @@ def assemble(
     )
 
 
-def stable_prefix(character: Character, budget: Budget) -> list[dict[str, str]]:
+def stable_prefix(character: Character, budget: Budget) -> list[Message]:
     """Return the messages with which every prompt of this character begins, to be read by the model beforehand."""
     prompt = assemble(character, (), "", budget=budget)
     return prompt.messages[: prompt.prefix]
@@ -177,14 +194,17 @@ def persona(character: Character, budget: Budget, instructions: str | None) -> s
     return "\n".join(part.strip() for part in parts if part.strip())
 
 
-def asked(character: Character, text: str, memories: Sequence[str]) -> dict[str, str]:
-    """Write the last message: what is remembered, instructions to repeat, and what was said."""
+def asked(character: Character, text: str, memories: Sequence[str], raw: Mapping[str, Any] | None = None) -> Message:
+    """Write the new message: what is remembered, instructions to repeat, and what was said or, in `raw`, shown."""
     remembered = REMEMBERED.format(name=character.name, items="\n".join(memories)) if memories else ""
-    parts = [remembered, character.post_history_instructions, text]
-    return {"role": "user", "content": "\n".join(part for part in parts if part)}
+    before = [part for part in (remembered, character.post_history_instructions) if part]
+    if raw is None:
+        return {"role": "user", "content": "\n".join([*before, text] if text else before)}
+    lead = [{"type": "text", "text": "\n".join(before)}] if before else []
+    return {**raw, "content": [*lead, *content_parts(raw)]}
 
 
-def honest_turns(character: Character, text: str, budget: Budget) -> list[dict[str, str]]:
+def honest_turns(character: Character, text: str, budget: Budget) -> list[Message]:
     """Return an exchange that shows the honest answer, where it is asked for and not already told."""
     if budget.disclosure or not ASKED_WHAT_IT_IS.search(text):
         return []
@@ -217,24 +237,26 @@ def fitting_examples(character: Character, budget: Budget, room: int) -> list[Tu
 
 
 def fitting_memories(
-    character: Character, text: str, recalled: Sequence[str], budget: Budget, room: int
+    asked_with: Callable[[Sequence[str]], Message], recalled: Sequence[str], budget: Budget, room: int
 ) -> tuple[str, ...]:
-    """Return the memories that fit beside the new message."""
+    """Return the memories that fit beside the new message, which `asked_with` writes."""
     kept: tuple[str, ...] = ()
     for memory in recalled:
         flat = " ".join(memory.split())
-        if flat and budget.of([asked(character, text, (*kept, flat))]) <= room:
+        if flat and budget.of([asked_with((*kept, flat))]) <= room:
             kept = (*kept, flat)
     return kept
 
 
 def merged(history: Sequence[Turn]) -> list[Turn]:
-    """Make roles alternate, a user first: neighbours of one role become one turn, empty ones vanish."""
+    """Make roles alternate, a user first: neighbours of one role become one turn, empty ones vanish. Raw ones stay."""
     turns: list[Turn] = []
     for turn in history:
-        if not turn.content.strip():
+        if turn.raw is not None:
+            turns.append(turn)
+        elif not turn.content.strip():
             continue
-        if turns and turns[-1].role == turn.role:
+        elif turns and turns[-1].role == turn.role and turns[-1].raw is None:
             turns[-1] = Turn(turn.role, f"{turns[-1].content}\n{turn.text}")
         else:
             turns.append(Turn(turn.role, turn.text))
@@ -248,7 +270,7 @@ def unanswered(turns: list[Turn], text: str, budget: Budget) -> str:
 
     One that is said again, or that is longer than what is reserved, is dropped.
     """
-    if not turns or turns[-1].role != "user":
+    if not turns or turns[-1].role != "user" or turns[-1].raw is not None:
         return text
     waiting = turns.pop().content
     whole = f"{waiting}\n{text}"
@@ -256,7 +278,8 @@ def unanswered(turns: list[Turn], text: str, budget: Budget) -> str:
 
 
 def cut(turns: Sequence[Turn], budget: Budget, room: int) -> int:
-    """Return where the kept history begins: at a user's turn, with at most `room` tokens behind it.
+    """Return where the kept history begins: at a user's turn, with at most `room` tokens behind it, and so that no
+    tool's result is kept without the call that it answers.
 
     A history that slid by a turn each time would be read anew each time. So a long one is cut in blocks: among the
     places that leave between half of the room and all of it, the one whose text has the highest checksum. That place
@@ -264,11 +287,14 @@ def cut(turns: Sequence[Turn], budget: Budget, room: int) -> int:
     beginning.
     """
     left, places = 0, {}
+    uncalled: set[str] = set()
     for index in range(len(turns) - 1, -1, -1):
-        left += budget.count(turns[index].content) + MESSAGE_TOKENS
+        left += budget.of(as_messages(turns[index : index + 1]))
         if left > room:
             break
-        if turns[index].role == "user":
+        uncalled |= results(turns[index])
+        uncalled -= calls(turns[index])
+        if turns[index].role == "user" and not uncalled:
             places[index] = left
     if 0 in places or not turns:
         return 0
@@ -278,6 +304,45 @@ def cut(turns: Sequence[Turn], budget: Budget, room: int) -> int:
     return min(places, default=len(turns))
 
 
-def as_messages(turns: Iterable[Turn]) -> list[dict[str, str]]:
+def as_messages(turns: Iterable[Turn]) -> list[Message]:
     """Write turns as OpenAI messages."""
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+    return [{"role": turn.role, "content": turn.content} if turn.raw is None else dict(turn.raw) for turn in turns]
+
+
+def calls(turn: Turn) -> set[str]:
+    """Return the ids of the tool calls that a turn makes."""
+    made = (turn.raw or {}).get("tool_calls") or ()
+    return {str(call.get("id")) for call in made}
+
+
+def results(turn: Turn) -> set[str]:
+    """Return the id of the tool call that a turn answers, if it answers one."""
+    return {str(turn.raw.get("tool_call_id"))} if turn.raw and turn.role == "tool" else set()
+
+
+def content_parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return a message's content as parts."""
+    content = message.get("content") or ()
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """Return what a message says in words, its parts joined by line breaks."""
+    return "\n".join(part["text"] for part in content_parts(message) if part.get("text"))
+
+
+def message_tokens(message: Mapping[str, Any], count: Counter) -> int:
+    """Count a message without its borders."""
+    content = message.get("content")
+    told = count(content) if isinstance(content, str) else sum(part_tokens(part, count) for part in content or ())
+    more = {name: value for name, value in message.items() if value and name not in {"role", "content"}}
+    return told + (count(json.dumps(more, ensure_ascii=False)) if more else 0)
+
+
+def part_tokens(part: Mapping[str, Any], count: Counter) -> int:
+    """Count a part of a message's content."""
+    if isinstance(part.get("text"), str):
+        return count(part["text"])
+    picture = part.get("image_url")
+    small = isinstance(picture, Mapping) and picture.get("detail") == "low"
+    return SMALL_PICTURE_TOKENS if small else PICTURE_TOKENS

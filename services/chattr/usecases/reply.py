@@ -21,7 +21,7 @@ from chatacter.chassis.problems import INTERNAL
 from chattr.domain.character import Character
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Status, branch
 from chattr.domain.identity import Owner, new_id
-from chattr.domain.prompt import Budget, Prompt, Turn, assemble
+from chattr.domain.prompt import Budget, Prompt, Turn, assemble, text_of
 from chattr.ports.language import ChatRequest, LanguageModel
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, SessionLog, ShortTerm
@@ -226,7 +226,7 @@ class Reply:
         """Recall what the prompt does not hold anyway; what fell out of its window may come back."""
         if self._remember is None:
             return Recollection((), None)
-        held = "\n".join(message["content"] for message in bare.messages)
+        held = "\n".join(text_of(message) for message in bare.messages)
         exclude = [message.id for message in scene.history if message.content.strip() in held]
         deadline = Deadline.after(RECALL_SECONDS)
         return await self._remember.recall(scene.owner, scene.character.id, scene.ask.text, exclude, deadline)
