@@ -242,7 +242,8 @@ async def open_cast(settings: ChattrSettings, stores: Stores, assets: Assets) ->
     path = settings.character_config_path
     files = await asyncio.to_thread(character_files.from_path, path) if path else {}
     portraits = await asyncio.to_thread(character_files.portraits)
-    cast = Cast(built_in, files, stores.characters, default=settings.default_character)
+    offered = settings.model.alternatives
+    cast = Cast(built_in, files, stores.characters, default=settings.default_character, models=offered)
     return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from chatacter.chassis.settings import Section, ServiceSettings
+from chatacter.chassis.settings import CommaSeparated, Section, ServiceSettings
 from chattr.addresses import BaseUrl, BaseUrls
 
 # The environment knows texts only.
@@ -20,6 +20,9 @@ class ModelSettings(Section):
     """Base URL of an OpenAI-compatible API, e.g. `https://api.openai.com/v1`. Unset: the embedded model answers."""
     name: str | None = None
     """The provider's model name, e.g. `gpt-4o-mini`; for the embedded model, which installed model to load."""
+    alternatives: CommaSeparated = ()
+    """Further models of that provider, separated by commas, of which a character may name one as its `model`. They get
+    the same limits as `MODEL__NAME`. Empty: every character is answered by that one."""
     api_key: SecretStr | None = None
     """The provider's API key. Local servers need none."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -186,6 +189,16 @@ class ChattrSettings(ServiceSettings):
             raise ValueError(
                 "MODEL__API_KEY is set without MODEL__URL; set it to the provider's address, "
                 "e.g. https://api.openai.com/v1, and MODEL__NAME to one of its models"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def alternatives_need_a_provider(self) -> "ChattrSettings":
+        """The embedded model is one."""
+        if self.model.alternatives and not self.model.url:
+            raise ValueError(
+                "MODEL__ALTERNATIVES is set without MODEL__URL; set it to the provider that runs these models, "
+                "or leave MODEL__ALTERNATIVES out: the embedded model is the only one here"
             )
         return self
 

@@ -63,6 +63,11 @@ async def test_everything_asked_for_is_sent_as_it_stands(opened: Opened, llm_ser
     assert seen.headers["authorization"] == "Bearer k"
 
 
+async def test_a_request_may_name_another_of_the_providers_models(opened: Opened, llm_server: FakeLLMServer) -> None:
+    await all_of(await opened(), ChatRequest(ASKED.messages, {"model": "from-elsewhere"}, model="large"))
+    assert llm_server.requests[0].body["model"] == "large"
+
+
 async def test_without_a_key_no_key_is_sent(
     opened: Opened, llm_server: FakeLLMServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.unit
     [
         (ModelSettings(api_key=SecretStr("key")), "MODEL__URL"),
         (ModelSettings(url="http://localhost:1234/v1"), "MODEL__NAME"),
+        (ModelSettings(alternatives=("small", "large")), "MODEL__URL"),
     ],
 )
 def test_half_a_provider_says_which_setting_is_missing(

@@ -14,15 +14,16 @@ from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.fakes.records import FakeCharacters, FakeConversations
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
 from chattr.adapters.snowball_stemmer import english_stemmer
-from chattr.domain.character import Character
+from chattr.domain.character import Character, MemoryPolicy
 from chattr.domain.identity import Owner
+from chattr.domain.memory import Selection
 from chattr.domain.prompt import Budget
 from chattr.ports.language import ChatRequest, Chunk
 from chattr.ports.sessions import COMPLETED, Event
 from chattr.usecases.characters import Cast
 from chattr.usecases.live import Live
 from chattr.usecases.remember import MEMORY_AWAY, Indexer, Remember
-from chattr.usecases.reply import Ask, Reply, Surroundings
+from chattr.usecases.reply import NOT_OFFERED, Ask, Reply, Surroundings
 
 pytestmark = pytest.mark.unit
 
@@ -49,13 +50,13 @@ class Nodder:
 class Room:
     """Ada with a memory."""
 
-    def __init__(self, *, recall: bool = True) -> None:
+    def __init__(self, *, recall: bool = True, ada: Character = ADA, models: tuple[str, ...] = ()) -> None:
         self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live()
         embedder, stem = FakeEmbedder(), english_stemmer()
         self.indexer = Indexer(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem)
         remember = Remember(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem, tracer=NoOpTracer())
         around = Surroundings(
-            cast=Cast({"ada": ADA}, {}, FakeCharacters(), default="ada"),
+            cast=Cast({"ada": ada}, {}, FakeCharacters(), default="ada", models=models),
             language=self.model,
             remember=remember if recall else None,
             conversations=FakeConversations(),
@@ -105,6 +106,37 @@ async def test_without_recall_it_is_not() -> None:
     await room.say(FACT, "first")
     await room.say("what is my dog called", "second")
     assert FACT not in room.prompt
+    await room.live.close(5)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept", "recalled"),
+    [
+        (MemoryPolicy(), True, 3),
+        (MemoryPolicy(long_term=False), False, 0),
+        (MemoryPolicy(recall=0), True, 0),
+        (MemoryPolicy(recall=1), True, 1),
+    ],
+)
+async def test_a_characters_memory_policy_is_obeyed(policy: MemoryPolicy, kept: bool, recalled: int) -> None:
+    room = Room(ada=ADA.model_copy(update={"memory": policy}))
+    for name in ("biscuit", "marmalade", "pickle"):
+        await room.say(f"my dog is called {name}", name)
+    told = [memory.text for memory in await room.memory.newest(ANN, Selection(), limit=10)]
+    assert any("biscuit" in text for text in told) == kept
+    await room.say("what is my dog called", "another")
+    assert sum(name in room.prompt for name in ("biscuit", "marmalade", "pickle")) == recalled
+    await room.live.close(5)
+
+
+@pytest.mark.parametrize(("offered", "asked", "told"), [(("large",), "large", []), ((), None, [NOT_OFFERED])])
+async def test_a_characters_model_answers_where_it_is_offered(
+    offered: tuple[str, ...], asked: str | None, told: list[str]
+) -> None:
+    room = Room(ada=ADA.model_copy(update={"model": "large"}), models=offered)
+    ended = await room.say("hello", "c")
+    assert room.model.asked[-1].model == asked
+    assert ended.data["told"] == told
     await room.live.close(5)
 
 

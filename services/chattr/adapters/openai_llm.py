@@ -137,11 +137,12 @@ class OpenAILanguageModel:
 
     def _asked(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         # In `extra_body` the messages skip the client's typed conversion, and fields that it does not know pass.
+        model = request.model or self.name
         return self._open.chat.completions.with_streaming_response.create(
-            model=self.name,
+            model=model,
             messages=[],
             stream=True,
-            extra_body={**request.sampling, "messages": request.messages},
+            extra_body={**request.sampling, "model": model, "messages": request.messages},
             extra_headers={**outgoing_headers(self._headers), **self._keyless},
         )
 

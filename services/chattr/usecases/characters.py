@@ -1,23 +1,34 @@
 """Who can be talked with: built-in characters, those from files, and a tenant's own."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound
 from chattr.domain.character import Character, Origin
 from chattr.domain.identity import Owner
 from chattr.ports.records import Characters
 
+MODELS_OFFERED: Final = "`model` is one of those that this installation offers to characters: {models}."
+NO_MODELS: Final = "This installation offers no models to characters (MODEL__ALTERNATIVES): leave `model` out."
+
 
 class Cast:
     """The characters that an owner can name. A tenant's own cannot take the id of a shared one."""
 
     def __init__(
-        self, built_in: Mapping[str, Character], files: Mapping[str, Character], own: Characters, *, default: str
+        self,
+        built_in: Mapping[str, Character],
+        files: Mapping[str, Character],
+        own: Characters,
+        *,
+        default: str,
+        models: Sequence[str] = (),
     ) -> None:
         self._built_in = built_in
         self._shared = {**built_in, **files}
         self._own = own
         self._default = default
+        self._models = models
 
     @property
     def default_id(self) -> str:
@@ -28,6 +39,10 @@ class Cast:
     def shared(self) -> Sequence[Character]:
         """The characters that everybody sees."""
         return tuple(self._shared.values())
+
+    def model_of(self, character: Character) -> str | None:
+        """Return the model that a character asks for, where it is offered; None: the installation's answers."""
+        return character.model if character.model in self._models else None
 
     def origin(self, character_id: str) -> Origin:
         """Say where a character comes from."""
@@ -48,10 +63,15 @@ class Cast:
         return [*self._shared.values(), *await self._own.list(owner)]
 
     async def create(self, owner: Owner, character: Character) -> Character:
-        """Store a new character. Raises `Conflict` when the id is taken."""
+        """Store a new character. Raises `Conflict` when the id is taken, `InvalidInput` for a model not offered."""
+        if character.model is not None and self.model_of(character) is None:
+            raise InvalidInput(self._unoffered(), param="model")
         if character.id in self._shared or not await self._own.add(owner, character):
             raise Conflict(f"There is already a character {character.id!r}. Choose another id.", param="id")
         return character
+
+    def _unoffered(self) -> str:
+        return MODELS_OFFERED.format(models=", ".join(self._models)) if self._models else NO_MODELS
 
     async def delete(self, owner: Owner, character_id: str) -> None:
         """Remove one of the tenant's own. Raises `NotFound`, or `InvalidInput` for a shared one."""

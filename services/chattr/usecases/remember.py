@@ -17,7 +17,7 @@ from chatacter.chassis.errors import ChatacterError, UpstreamFailed
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Recalled, Selection, memory_id, memory_of
-from chattr.domain.recall import Stem, chosen, line, query_terms, ranked, turn_terms
+from chattr.domain.recall import MAX_RECALLED, Stem, chosen, line, query_terms, ranked, turn_terms
 from chattr.ports.embedder import Embedder
 from chattr.ports.memory import MemoryIndex, Point, Query
 from chattr.ports.outbox import Entry, Outbox
@@ -72,9 +72,19 @@ class Remember:
             await self._outbox.remember(owner, told)
 
     async def recall(
-        self, owner: Owner, character_id: str, text: str, exclude: Sequence[str], deadline: Deadline
+        self,
+        owner: Owner,
+        character_id: str,
+        text: str,
+        exclude: Sequence[str],
+        deadline: Deadline,
+        *,
+        limit: int = MAX_RECALLED,
     ) -> Recollection:
-        """Return what this character remembers that bears on a text, without messages in `exclude`. Never raises."""
+        """Return what this character remembers that bears on a text, at most `limit`, which is no less than one.
+
+        Messages in `exclude` are left out. Never raises.
+        """
         with self._tracer.start_as_current_span("recall") as span:
             try:
                 async with deadline.timeout():
@@ -83,7 +93,7 @@ class Remember:
                 span.set_attribute("error.type", type(error).__name__)
                 logger.warning("recall failed", extra={"error.type": type(error).__name__})
                 return Recollection((), MEMORY_AWAY)
-            best = chosen(found, text, self._stem)
+            best = chosen(found, text, self._stem, limit=limit)
             span.set_attribute("chatacter.recall.items", len(best))
             return Recollection(tuple(best), None)
 

@@ -22,6 +22,7 @@ from chattr.domain.character import Character
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Status, branch
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.prompt import Budget, Prompt, Turn, assemble, text_of
+from chattr.domain.recall import MAX_RECALLED
 from chattr.ports.language import ChatRequest, LanguageModel
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, SessionLog, ShortTerm
@@ -38,6 +39,7 @@ BAD_ID: Final = "A conversation id has 1 to 128 letters, digits, `_`, `.` or `-`
 NOT_STORED: Final = "This exchange could not be stored; the character will not know of it."
 NOT_REMEMBERED: Final = "This exchange is stored; it could not be added to long-term memory."
 CLOSING: Final = "The process that wrote this reply is shutting down. Ask again; what was said so far stands."
+NOT_OFFERED: Final = "This character asks for a model that is not offered here; the installation's own answers."
 LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for now."
 
 
@@ -135,6 +137,8 @@ class Reply:
         named = ask.character_id or (known.character_id if known else self._cast.default_id)
         character = await self._cast.get(owner, named)
         scene = Scene(owner, ask, character, new_id("reply"), new_id("msg"), [], None)
+        if character.model is not None and self._cast.model_of(character) is None:
+            scene.told.append(NOT_OFFERED)
         if ask.conversation_id is None:
             return scene
         conversation = known or await self._begun(owner, ask.conversation_id, character)
@@ -224,12 +228,15 @@ class Reply:
 
     async def _recalled(self, scene: Scene, bare: Prompt) -> Recollection:
         """Recall what the prompt does not hold anyway; what fell out of its window may come back."""
-        if self._remember is None:
+        policy = scene.character.memory
+        if self._remember is None or not policy.long_term or policy.recall == 0:
             return Recollection((), None)
         held = "\n".join(text_of(message) for message in bare.messages)
         exclude = [message.id for message in scene.history if message.content.strip() in held]
         deadline = Deadline.after(RECALL_SECONDS)
-        return await self._remember.recall(scene.owner, scene.character.id, scene.ask.text, exclude, deadline)
+        return await self._remember.recall(
+            scene.owner, scene.character.id, scene.ask.text, exclude, deadline, limit=policy.recall or MAX_RECALLED
+        )
 
     async def _stream(self, scene: Scene, prompt: Prompt, draft: Draft) -> None:
         request = ChatRequest(
@@ -237,11 +244,11 @@ class Reply:
             sampling={"stream_options": WITH_USAGE, **prompt.sampling, **scene.ask.sampling},
             conversation=scene.ask.conversation_id or scene.character.id,
             prefix=prompt.prefix,
+            model=self._cast.model_of(scene.character),
         )
-        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self._language.name}
-        with self._tracer.start_as_current_span(
-            f"chat {self._language.name}", kind=SpanKind.CLIENT, attributes=attributes
-        ) as span:
+        name = request.model or self._language.name
+        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": name}
+        with self._tracer.start_as_current_span(f"chat {name}", kind=SpanKind.CLIENT, attributes=attributes) as span:
             try:
                 async with aclosing(self._language.stream(request, Deadline.after(self._timeout))) as chunks:
                     async for chunk in chunks:
@@ -278,7 +285,7 @@ class Reply:
         with suppress(Unavailable):  # the records hold it
             await self._short_term.keep(owner, conversation_id, [*scene.history, scene.question, answer])
         try:
-            if self._remember is not None:
+            if self._remember is not None and scene.character.memory.long_term:
                 await self._remember.index(owner, character_id, conversation_id, [scene.question, answer])
         except Unavailable:
             scene.told.append(NOT_REMEMBERED)
