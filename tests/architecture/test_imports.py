@@ -24,7 +24,7 @@ ALLOWED = {
     "kserve": ("chatacter/serving/",),
     "ray": ("chatacter/serving/",),
     "openai": ("chattr/adapters/",),
-    "redis": ("chattr/adapters/", "chattr/bootstrap.py"),
+    "redis": ("chattr/adapters/", "chattr/bootstrap/"),
     "qdrant_client": ("chattr/adapters/",),
     "qdrant_edge": ("chattr/adapters/",),
     "xllamacpp": ("chattr/adapters/",),

@@ -17,7 +17,6 @@ from chatacter.chassis.health import Health
 from chatacter.chassis.tasks import stopped
 from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
-from chattr.adapters import character_files
 from chattr.adapters.assets_fsspec import FsspecAssets
 from chattr.adapters.by_model import FilmersByModel, SpeakersByModel, filmers, speakers
 from chattr.adapters.minilm_embedder import MiniLmEmbedder
@@ -31,6 +30,7 @@ from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.redis_records import RedisCharacters, RedisConversations
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
 from chattr.adapters.snowball_stemmer import english_stemmer
+from chattr.bootstrap.characters import open_cast
 from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget, stable_prefix
 from chattr.ports.assets import Assets
@@ -127,7 +127,7 @@ async def compose(
     async with AsyncExitStack() as stack:
         stores = await open_stores(stack, settings, health)
         assets = await FsspecAssets(settings.assets_root).open()
-        cast, actors = await open_cast(settings, stores, assets)
+        cast, actors = await open_cast(settings, stores.characters, assets)
         budget = budget_of(settings)
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
@@ -234,17 +234,6 @@ def redis_at(server: RedisServer, connections: int = CONNECTIONS) -> AbstractAsy
     """Connect to a Redis as the settings say."""
     password = server.password.get_secret_value() if server.password else None
     return connected(server.url, username=server.username, password=password, connections=connections)
-
-
-async def open_cast(settings: ChattrSettings, stores: Stores, assets: Assets) -> tuple[Cast, Actors]:
-    """Read the characters that come with Chattr and the operator's own."""
-    built_in = await asyncio.to_thread(character_files.built_in)
-    path = settings.character_config_path
-    files = await asyncio.to_thread(character_files.from_path, path) if path else {}
-    portraits = await asyncio.to_thread(character_files.portraits)
-    offered = settings.model.alternatives
-    cast = Cast(built_in, files, stores.characters, default=settings.default_character, models=offered)
-    return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice)
 
 
 def budget_of(settings: ChattrSettings) -> Budget:
