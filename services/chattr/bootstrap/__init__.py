@@ -23,11 +23,12 @@ from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_connection import connected, reachable
+from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_demand import RedisDemand
 from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_outbox import RedisOutbox
-from chattr.adapters.redis_records import RedisCharacters, RedisConversations
+from chattr.adapters.redis_records import RedisCharacters
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.characters import open_cast

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-SCHEMA_VERSION: Final = 1
+# 2 added the person's persona, the count of changes and whether there is more than one branch.
+SCHEMA_VERSION: Final = 2
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "cancelled", "interrupted"]
 
@@ -28,8 +29,16 @@ class Message:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Message":
-        """Read what `record` wrote."""
+        """Read what `record` wrote, now or in an earlier version."""
         return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Who the person is in a conversation: what characters call them, and what they know of them."""
+
+    name: str
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,11 @@ class Conversation:
     title: str | None = None
     head_id: str | None = None
     live_reply_id: str | None = None
+    persona: Persona | None = None
+    branched: bool = False
+    """Whether something was said elsewhere than at the head, so that there may be messages beside the active branch."""
+    revision: int = 0
+    """How often it changed; what was worked out from one revision is written only while that still stands."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
@@ -49,8 +63,10 @@ class Conversation:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Conversation":
-        """Read what `record` wrote."""
-        return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+        """Read what `record` wrote, now or in an earlier version."""
+        known = {name: record[name] for name in cls.__slots__ if name in record}
+        persona = known.get("persona")
+        return cls(**{**known, "persona": Persona(**persona) if persona else None})
 
 
 CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")

@@ -29,10 +29,13 @@ class Characters(Protocol):
 
 
 class Conversations(Protocol):
-    """Conversations of one person each. Writing is atomic: a crash leaves all of a call, or nothing."""
+    """Conversations of one person each. Writing is atomic: a crash leaves all of a call, or nothing.
 
-    async def create(self, owner: Owner, conversation: Conversation) -> bool:
-        """Store a new one; False when the id is taken (the stored one stands)."""
+    A message never changes, and never stands without the one that it answers. Every change raises the `revision`.
+    """
+
+    async def create(self, owner: Owner, conversation: Conversation, messages: Sequence[Message] = ()) -> bool:
+        """Store a new one with its first messages; False when the id is taken (the stored one stands)."""
         ...
 
     async def get(self, owner: Owner, conversation_id: str) -> Conversation | None:
@@ -44,11 +47,32 @@ class Conversations(Protocol):
         ...
 
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
-        """Add messages and make the last of them the head. Raises `NotFound` when the conversation is gone."""
+        """Add messages and make the last of them the head. Raises `NotFound`: the conversation is gone, or a parent."""
+        ...
+
+    async def answer(self, owner: Owner, conversation_id: str, message: Message, *, begun_at: str | None) -> bool:
+        """Add a reply. It becomes the head only where that is still the message `begun_at`; True when it did.
+
+        Raises `NotFound` when the conversation is gone, or what the reply answers.
+        """
         ...
 
     async def messages(self, owner: Owner, conversation_id: str) -> Sequence[Message]:
         """Return all messages of all branches, in the order in which they were added."""
+        ...
+
+    async def update(self, owner: Owner, conversation: Conversation, *names: str) -> None:
+        """Write the fields of these names, and no others. Raises `NotFound` when the conversation is gone.
+
+        A `head_id` that is written has to be a message of it; else it raises `NotFound` too.
+        """
+        ...
+
+    async def prune(self, owner: Owner, conversation: Conversation, removed: Sequence[str]) -> bool:
+        """Remove messages and write the head of `conversation`; False, and nothing is done, where it changed since.
+
+        It is the conversation as it was read, its head replaced.
+        """
         ...
 
     async def set_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:

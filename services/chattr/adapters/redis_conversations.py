@@ -1,0 +1,216 @@
+"""Conversations in Redis. Each write is one script or one MULTI: all of it, or nothing."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from chatacter.chassis.errors import NotFound
+from chattr.adapters.redis_connection import key, told
+from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message
+from chattr.domain.identity import Owner
+
+# Messages come as three arguments each: id, the id of its parent or nothing, the record. A hash may not be unpacked
+# from thousands of arguments at once, so they are written one by one.
+CREATE: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+local fields = tonumber(ARGV[3])
+for i = 4, 3 + 2 * fields, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+for i = 4 + 2 * fields, #ARGV, 3 do
+  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 2])
+  redis.call('RPUSH', KEYS[4], ARGV[i])
+end
+return 1
+"""
+# Looks before it writes: the conversation and each parent must be there, so that what was deleted stays deleted. With
+# ARGV[1] == '' the last message becomes the head, else only where the head is ARGV[1] still. What is there already is
+# written and made the head no second time: a command whose answer was lost is sent again.
+APPEND: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local added = {}
+for i = 2, #ARGV, 3 do
+  local parent = ARGV[i + 1]
+  if parent ~= '' and not added[parent] and redis.call('HEXISTS', KEYS[2], parent) == 0 then return -2 end
+  added[ARGV[i]] = true
+end
+local head = redis.call('HGET', KEYS[1], 'head_id') or 'null'
+local tip, new = head, 0
+for i = 2, #ARGV, 3 do
+  local parent = ARGV[i + 1] == '' and 'null' or '"' .. ARGV[i + 1] .. '"'
+  new = redis.call('HSETNX', KEYS[2], ARGV[i], ARGV[i + 2])
+  if new == 1 then
+    redis.call('RPUSH', KEYS[3], ARGV[i])
+    if parent ~= tip then redis.call('HSET', KEYS[1], 'branched', 'true') end
+  end
+  tip = '"' .. ARGV[i] .. '"'
+end
+redis.call('HINCRBY', KEYS[1], 'revision', 1)
+if new == 0 or (ARGV[1] ~= '' and ARGV[1] ~= head) then return 0 end
+redis.call('HSET', KEYS[1], 'head_id', tip)
+return 1
+"""
+UPDATE: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return -2 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'branched', 'true') end
+redis.call('HINCRBY', KEYS[1], 'revision', 1)
+return 1
+"""
+PRUNE: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+if (redis.call('HGET', KEYS[1], 'revision') or '0') ~= ARGV[1] then return 0 end
+for i = 3, #ARGV do
+  redis.call('HDEL', KEYS[2], ARGV[i])
+  redis.call('LREM', KEYS[3], -1, ARGV[i])
+end
+redis.call('HSET', KEYS[1], 'head_id', ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'revision', 1)
+return 1
+"""
+SET_LIVE: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'live_reply_id', ARGV[1])
+return 1
+"""
+END_LIVE: Final = """
+if redis.call('HGET', KEYS[1], 'live_reply_id') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'live_reply_id', 'null')
+return 1
+"""
+GONE: Final = -1
+ORPHAN: Final = -2
+NO_PARENT: Final = "The message that this belongs to is no longer there."
+
+
+class RedisConversations:
+    """A sorted set of a person's conversations, and for each a hash (meta), a hash (messages) and a list (order)."""
+
+    def __init__(self, redis: Redis) -> None:
+        # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
+        self._redis: Any = redis
+        self._create = redis.register_script(CREATE)
+        self._append = redis.register_script(APPEND)
+        self._update = redis.register_script(UPDATE)
+        self._prune = redis.register_script(PRUNE)
+        self._set_live = redis.register_script(SET_LIVE)
+        self._end_live = redis.register_script(END_LIVE)
+
+    async def create(self, owner: Owner, conversation: Conversation, messages: Sequence[Message] = ()) -> bool:
+        """Store a new one with its first messages; False when the id is taken."""
+        fields = [part for name, value in conversation.record().items() for part in (name, orjson.dumps(value))]
+        keys = [key(owner, "conversation", conversation.id), key(owner, "conversations")]
+        args = [conversation.id, conversation.created_at, len(fields) // 2, *fields, *flat(messages)]
+        with told():
+            return bool(await self._create(keys=[*keys, *within(owner, conversation.id)[1:]], args=args))
+
+    async def get(self, owner: Owner, conversation_id: str) -> Conversation | None:
+        """Return one, or None."""
+        if not CONVERSATION_ID.fullmatch(conversation_id):
+            return None
+        with told():
+            stored = await self._redis.hgetall(key(owner, "conversation", conversation_id))
+        return Conversation.of_record(decoded(stored)) if stored else None
+
+    async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
+        """Return the newest first."""
+        index = key(owner, "conversations")
+        with told():
+            rank = await self._redis.zrevrank(index, before) if before else None
+            start = 0 if rank is None else int(rank) + 1
+            ids = await self._redis.zrevrange(index, start, start + limit - 1)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for conversation_id in ids:
+                    pipe.hgetall(key(owner, "conversation", conversation_id.decode()))
+                stored = await pipe.execute()
+        return [Conversation.of_record(decoded(one)) for one in stored if one]
+
+    async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
+        """Add messages and make the last of them the head. Raises `NotFound`."""
+        with told():
+            done = await self._append(keys=within(owner, conversation_id), args=["", *flat(messages)])
+        require_there(done, conversation_id)
+
+    async def answer(self, owner: Owner, conversation_id: str, message: Message, *, begun_at: str | None) -> bool:
+        """Add a reply; it becomes the head only where that is still `begun_at`. Raises `NotFound`."""
+        with told():
+            done = await self._append(
+                keys=within(owner, conversation_id), args=[orjson.dumps(begun_at), *flat([message])]
+            )
+        require_there(done, conversation_id)
+        return bool(done == 1)
+
+    async def messages(self, owner: Owner, conversation_id: str) -> Sequence[Message]:
+        """Return all messages of all branches, in the order in which they were added."""
+        _, messages, order = within(owner, conversation_id)
+        with told():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.lrange(order, 0, -1)
+                pipe.hgetall(messages)
+                ids, stored = await pipe.execute()
+        return [Message.of_record(orjson.loads(stored[name])) for name in ids if name in stored]
+
+    async def update(self, owner: Owner, conversation: Conversation, *names: str) -> None:
+        """Write the fields of these names. Raises `NotFound`."""
+        record = conversation.record()
+        fields = [part for name in ("schema_version", *names) for part in (name, orjson.dumps(record[name]))]
+        head = conversation.head_id if "head_id" in names else None
+        with told():
+            done = await self._update(keys=within(owner, conversation.id), args=[head or "", *fields])
+        require_there(done, conversation.id)
+
+    async def prune(self, owner: Owner, conversation: Conversation, removed: Sequence[str]) -> bool:
+        """Remove messages and write the head; False where the conversation changed since. Raises `NotFound`."""
+        args: list[Any] = [conversation.revision, orjson.dumps(conversation.head_id), *removed]
+        with told():
+            done = await self._prune(keys=within(owner, conversation.id), args=args)
+        require_there(done, conversation.id)
+        return bool(done)
+
+    async def set_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
+        """Say which reply is being written."""
+        with told():
+            await self._set_live(keys=[key(owner, "conversation", conversation_id)], args=[orjson.dumps(reply_id)])
+
+    async def end_live(self, owner: Owner, conversation_id: str, reply_id: str) -> None:
+        """Take that back; a reply that began since stays."""
+        with told():
+            await self._end_live(keys=[key(owner, "conversation", conversation_id)], args=[orjson.dumps(reply_id)])
+
+    async def delete(self, owner: Owner, conversation_id: str) -> bool:
+        """Remove a conversation with its messages."""
+        if not CONVERSATION_ID.fullmatch(conversation_id):
+            return False
+        with told():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for each in within(owner, conversation_id):
+                    pipe.delete(each)
+                pipe.zrem(key(owner, "conversations"), conversation_id)
+                removed = await pipe.execute()
+        return bool(removed[0])
+
+
+def within(owner: Owner, conversation_id: str) -> list[str]:
+    """Name the keys of one conversation: what is known of it, its messages, their order."""
+    home = key(owner, "conversation", conversation_id)
+    return [home, f"{home}:messages", f"{home}:order"]
+
+
+def flat(messages: Sequence[Message]) -> list[str | bytes]:
+    """Write messages as the scripts take them."""
+    return [part for each in messages for part in (each.id, each.parent_id or "", orjson.dumps(each.record()))]
+
+
+def decoded(stored: dict[bytes, bytes]) -> dict[str, Any]:
+    """Read a meta hash."""
+    return {name.decode(): orjson.loads(value) for name, value in stored.items()}
+
+
+def require_there(done: int, conversation_id: str) -> None:
+    """Say what a script found missing. Raises `NotFound`."""
+    if done == GONE:
+        raise NotFound(f"There is no conversation {conversation_id!r}.", param="conversation_id")
+    if done == ORPHAN:
+        raise NotFound(NO_PARENT, param="message_id")
