@@ -30,7 +30,8 @@ from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED, 
 from chattr.usecases.characters import Cast
 from chattr.usecases.draft import Heard
 from chattr.usecases.live import Live
-from chattr.usecases.reply import Ask, Reply, Surroundings
+from chattr.usecases.reply import Reply, Surroundings
+from chattr.usecases.scene import Ask
 
 pytestmark = pytest.mark.unit
 

@@ -24,7 +24,8 @@ from chattr.ports.sessions import COMPLETED, Event
 from chattr.usecases.characters import Cast
 from chattr.usecases.live import Live
 from chattr.usecases.remember import MEMORY_AWAY, Indexer, Remember
-from chattr.usecases.reply import NOT_OFFERED, Ask, Reply, Surroundings
+from chattr.usecases.reply import Reply, Surroundings
+from chattr.usecases.scene import NOT_OFFERED, Ask
 
 pytestmark = pytest.mark.unit
 

@@ -20,6 +20,8 @@ class ChatRequest:
     """Requests of one conversation share a growing prompt, which a model with a prompt cache keeps warm. None: none."""
     prefix: int = 0
     """How many leading messages are the same in every conversation with this character; `Prompt.prefix`."""
+    goes_on: bool = False
+    """The last message is the assistant's, and unfinished: the answer is what comes after it."""
     model: str | None = None
     """Which of the provider's models answers, one of `MODEL__ALTERNATIVES`. None: the installation's."""
 

@@ -21,7 +21,7 @@ from chattr.domain.memory import Selection
 from chattr.ports.sessions import LAST_SEQ, Event
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.usecases.draft import Running, Whole
-from chattr.usecases.reply import Ask
+from chattr.usecases.scene import Ask
 
 router = APIRouter(
     prefix="/api/v1", tags=["Conversations"], dependencies=[Depends(scope("chat"))], route_class=IdempotentRoute

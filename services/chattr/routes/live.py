@@ -20,7 +20,8 @@ from chatacter.contracts.base import Strict
 from chattr.dependencies import OwnerDep, ReplyDep, SessionLogDep
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.sessions import LAST_SEQ, Event, SessionLog
-from chattr.usecases.reply import Ask, Reply
+from chattr.usecases.reply import Reply
+from chattr.usecases.scene import Ask
 
 router = APIRouter(prefix="/api/v1", tags=["Live"], dependencies=[Depends(scope("chat"))])
 

@@ -21,7 +21,7 @@ from chattr.domain.prompt import Turn
 from chattr.ports.sessions import CANCELLED, FAILED, Event
 from chattr.routes.idempotency import HEADER, IdempotentRoute
 from chattr.usecases.draft import Running
-from chattr.usecases.reply import Ask
+from chattr.usecases.scene import Ask
 
 router = APIRouter(prefix="/v1", tags=["OpenAI"], dependencies=[Depends(scope("chat"))], route_class=IdempotentRoute)
 
