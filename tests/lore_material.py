@@ -43,7 +43,7 @@ def looked(
     shelves = [books] if isinstance(books, Lorebook) else list(books)
     named = [Shelf("character" if not number else f"shared{number}", each) for number, each in enumerate(shelves)]
     moment = {"names": NAMES, **moment}
-    return activated(named, Moment(said(*texts), **moment), Room(settled, called, tokens))
+    return activated(named, Moment(said(*texts), **moment), Room(settled, called, 10_000, tokens))
 
 
 def contents(lore: Lore) -> list[str]:

@@ -274,7 +274,7 @@ def test_no_book_holds_a_prompt_up(kind: str) -> None:
 def test_a_clock_that_runs_out_is_told() -> None:
     hours = iter(range(0, 100_000, 3_600))
     shelf = [activation.Shelf("character", book(entry("x", "k"), entry("y", "k")))]
-    room = activation.Room(10, 10, len)
+    room = activation.Room(10, 10, 20, len)
     lore = activation.activated(shelf, activation.Moment(said("k"), NAMES), room, clock=lambda: next(hours))
     assert lore.active == ()
     assert {one.reason for one in lore.left} == {activation.NO_TIME}

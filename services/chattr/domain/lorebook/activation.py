@@ -8,7 +8,7 @@ from typing import Final
 from chattr.domain.lorebook.matching import Looking, Moment
 from chattr.domain.lorebook.patterns import Clock, Patterns
 from chattr.domain.lorebook.rules import Position, Role, Rule, Shelf, rules_of
-from chattr.domain.macros import Names, expanded
+from chattr.domain.macros import Names, expanded, varies
 
 MOST_ROUNDS: Final = 8
 """In which what is told may call up more."""
@@ -41,6 +41,8 @@ class Active:
     tokens: int
     settled: bool
     """Whether it is told in every prompt of the conversation."""
+    alike: bool
+    """Whether its text is the same in every conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Room:
 
     settled: int
     called: int
+    together: int
     count: Callable[[str], int]
 
 
@@ -113,7 +116,8 @@ def activated(shelves: Sequence[Shelf], moment: Moment, room: Room, *, clock: Cl
     always = [each for each in made if each[1].settled]
     called = [each for each in made if not each[1].settled]
     kept = choice.fitting(in_books(choice, always), room.settled, OVER_MODEL)
-    kept += choice.fitting(in_books(choice, called, kept), room.called, OVER_MODEL)
+    left = max(0, room.together - sum(one.tokens for _, one in kept))
+    kept += choice.fitting(in_books(choice, called, kept), min(room.called, left), OVER_MODEL)
     kept.sort(key=lambda each: (each[0].order, each[0].shelf, each[0].index))
     for rule in rules:
         if reason := looking.failed.get((rule.shelf, rule.index)):
@@ -183,6 +187,7 @@ def active_of(rule: Rule, by: str, shelves: Sequence[Shelf], moment: Moment, roo
         role=rule.role,
         tokens=room.count(content),
         settled=rule.settled,
+        alike=not varies(rule.content),
     )
 
 

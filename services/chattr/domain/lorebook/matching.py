@@ -68,6 +68,8 @@ class Looking:
         orders = rule.orders
         if orders.activate:
             return "@@activate"
+        if rule.settled:
+            return "constant"
         if orders.dont_activate:
             return None
         if orders.keep_activate_after_match and self._matched_before(rule):
