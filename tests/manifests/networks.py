@@ -132,6 +132,7 @@ def policy_faults(cluster: Cluster, policy: Manifest, *, whole: bool) -> list[st
     for rule in spec.get("egress") or []:
         found += [f"{name}: egress to {said}" for said in unmatched(cluster, rule.get("to")) if whole]
         found += closed_ports(cluster, name, rule)
+        found += unknown_services(cluster, name, rule)
     return found
 
 
@@ -153,3 +154,22 @@ def closed_ports(cluster: Cluster, name: str, rule: Manifest) -> Iterator[str]:
                 for port in rule.get("ports") or []:
                     if port["port"] != DNS and not pods.listens_on(port["port"]):
                         yield f"NetworkPolicy {name} lets out to port {port['port']} of {pods.owner}, which has none"
+
+
+def unknown_services(cluster: Cluster, name: str, rule: Manifest) -> Iterator[str]:
+    """Services in front of pods that a rule lets out to, which some networks would not know to be theirs.
+
+    Amazon's VPC CNI judges what leaves a pod before the Service's address is exchanged for a pod's. It opens the
+    address of a Service whose selector, read as labels, the rule's own selector picks.
+    Source: aws/amazon-network-policy-controller-k8s, `getMatchingServiceClusterIPs`.
+    """
+    for peer in rule.get("to") or []:
+        if "podSelector" not in peer or "namespaceSelector" in peer:
+            continue
+        for service in cluster.of_kind("Service"):
+            spec = service["spec"]
+            if spec.get("clusterIP") == "None" or not spec.get("selector"):
+                continue
+            behind = any(matches({"matchLabels": spec["selector"]}, pods.labels) for pods in picked(cluster, peer))
+            if behind and not matches(peer["podSelector"], spec["selector"]):
+                yield f"NetworkPolicy {name} lets out to pods, and not to their Service {service['metadata']['name']}"

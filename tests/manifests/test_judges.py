@@ -84,6 +84,11 @@ CHANGED: list[tuple[str, Change, str]] = [
         set_to("spec.ingress.0.from.0.podSelector", {"matchLabels": {"a": "b"}}),
         "ingress from",
     ),
+    (
+        "NetworkPolicy/talk-dispatcher",
+        set_to("spec.egress.1.to.0.podSelector", {"matchLabels": {"serving.kserve.io/inferenceservice": "talk-voice"}}),
+        "and not to their Service talk-voice-predictor",
+    ),
     # The pods' security
     ("Deployment/talk-ui", set_to(f"{POD}.automountServiceAccountToken", value=True), "is given a token"),
     ("Deployment/talk-ui", set_to(f"{POD}.hostNetwork", value=True), "uses hostNetwork"),

@@ -105,6 +105,8 @@ class Cluster:
         spec["volumes"] = [*(base.get("volumes") or []), *(predictor.get("volumes") or [])]
         labels = {**(metadata.get("labels") or {}), **(predictor.get("labels") or {})}
         labels["serving.kserve.io/inferenceservice"] = metadata["name"]
+        if not on_knative(service):
+            labels |= chosen_by_kserve(metadata["name"])
         added = KNATIVES_PORTS if on_knative(service) else ()
         return Pods(f"InferenceService/{metadata['name']}", labels, spec, predictor.get("annotations", {}), added)
 
@@ -129,18 +131,27 @@ def on_knative(service: Manifest) -> bool:
     return bool(service["metadata"].get("annotations", {}).get(MODE) == "Knative")
 
 
+def chosen_by_kserve(name: str) -> dict[str, str]:
+    """The label by which KServe's Deployment and Service choose a predictor's pods in mode Standard.
+
+    Source: KServe 0.20, `createDefaultSvc` and `createRawDefaultDeployment`.
+    """
+    return {"app": f"isvc.{name}-predictor"}
+
+
 def made_by_kserve(service: Manifest) -> Iterator[Manifest]:
-    """What KServe makes of a predictor; under Knative its Deployments are revisions, whose names nobody knows."""
+    """What KServe makes of a predictor.
+
+    Under Knative its Deployments are revisions, whose names nobody knows, and its Service is another name of the
+    gateway's, without pods of its own.
+    """
     name = f"{service['metadata']['name']}-predictor"
-    selector = {"serving.kserve.io/inferenceservice": service["metadata"]["name"]}
+    ports = {"ports": [{"name": "http", "port": 80}]}
+    made = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": name}, "spec": ports}
     if not on_knative(service):
         yield {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}}
-    yield {
-        "kind": "Service",
-        "apiVersion": "v1",
-        "metadata": {"name": name},
-        "spec": {"selector": selector, "ports": [{"name": "http", "port": 80}]},
-    }
+        made["spec"] = {**ports, "selector": chosen_by_kserve(service["metadata"]["name"])}
+    yield made
 
 
 def matches(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:

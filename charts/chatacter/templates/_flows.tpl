@@ -148,13 +148,17 @@ URL, peers, port where the URL has none.
 {{- end -}}
 {{- end }}
 
-{{/* Towards this release's predictors of some modalities. Takes a list: context, modalities. */}}
+{{/*
+Towards this release's predictors of some modalities, chosen by the label by which their Services choose them: a network
+that judges before a Service's address becomes a pod's (the VPC CNI of EKS) knows a Service by its selector alone. Takes
+a list: context, modalities.
+*/}}
 {{- define "chatacter.egressToPredictors" -}}
 {{- $context := index . 0 -}}
 {{- $names := dict -}}
 {{- range $key, $model := include "chatacter.models" $context.Values.inference | fromJson -}}
 {{- if has $model.modality (index $ 1) -}}
-{{- $name := include "chatacter.modelName" (list $context $key) -}}
+{{- $name := include "inference.chosenAs" (list $context.Values.inference.serving (include "chatacter.modelName" (list $context $key))) -}}
 {{- $names = set $names $model.modality (append (get $names $model.modality | default list) $name) -}}
 {{- end -}}
 {{- end -}}
@@ -171,7 +175,7 @@ URL, peers, port where the URL has none.
 - to:
     - podSelector:
         matchExpressions:
-          - key: serving.kserve.io/inferenceservice
+          - key: {{ include "inference.chosenBy" $context.Values.inference.serving }}
             operator: In
             values: {{ toJson $among }}
   ports:

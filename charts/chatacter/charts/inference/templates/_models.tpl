@@ -75,6 +75,18 @@ chatacter.ai/model: {{ (index . 1).key | quote }}
 serving.kserve.io/inferenceservice: {{ .name }}
 {{- end }}
 
+{{/*
+The label by which a predictor's Service chooses its pods, and its value: KServe's own Service goes by one that KServe
+sets beside the model's name. They take `serving`, and the value a list: serving, the model's name.
+*/}}
+{{- define "inference.chosenBy" -}}
+{{- ternary "app" "serving.kserve.io/inferenceservice" (eq .mode "Standard") -}}
+{{- end }}
+
+{{- define "inference.chosenAs" -}}
+{{- ternary (printf "isvc.%s-predictor" (index . 1)) (index . 1) (eq (index . 0).mode "Standard") -}}
+{{- end }}
+
 {{- define "inference.serviceAccountName" -}}
 {{- .serviceAccount.name | default (ternary .name "default" .serviceAccount.create) -}}
 {{- end }}
