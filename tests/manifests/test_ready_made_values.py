@@ -140,6 +140,18 @@ def test_on_googles_nodes_everyone_who_asks_for_names_reaches_the_nodes_own_cach
                 assert blocks == {"169.254.20.10/32", "169.254.169.254/32"}, policy["metadata"]["name"]
 
 
+def test_googles_balancer_keeps_a_visitor_at_one_pod_of_the_page() -> None:
+    cluster = ready_made("gke")
+    page = cluster.find("Deployment", "chatacter-ui")
+    assert page is not None
+    assert page["spec"]["replicas"] > 1
+    policies = {
+        each["spec"]["targetRef"]["name"]: each["spec"]["default"] for each in cluster.of_kind("GCPBackendPolicy")
+    }
+    assert policies["chatacter-ui"]["sessionAffinity"]["type"] == "GENERATED_COOKIE"
+    assert "sessionAffinity" not in policies["chatacter-chattr"]
+
+
 @pytest.mark.parametrize("cloud", ["eks", "gke"])
 @pytest.mark.parametrize("part", ["chattr", "ui"])
 def test_a_pod_behind_a_clouds_balancer_listens_until_that_has_noticed(cloud: str, part: str) -> None:
