@@ -1,8 +1,10 @@
 """What an upgrade rolls, and what it leaves alone."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +65,61 @@ def test_a_changed_configuration_rolls_who_reads_it(changed: Mapping[str, Any], 
     assert rolled(before, after) == rolls
 
 
-def test_a_changed_secret_rolls_everyone_who_was_given_it() -> None:
-    given = {"global": {"existingSecret": "", "serviceToken": {"value": "0123456789abcdef"}}}
-    given |= {
-        "secrets": {"apiKeys": "{}"},
-        "redis": {"auth": {"password": "one"}},
-        "qdrant": {"auth": {"apiKey": "one"}},
-    }
-    whole = helm.merged(WHOLE, given)
-    before = helm.objects(helm.template((), whole))
-    token = helm.objects(helm.template((), helm.merged(whole, {"global": {"serviceToken": {"value": "f" * 16}}})))
-    named = {owner for owner, (_, _, spec) in pods(before).items() if "SERVICE_TOKEN" in str(spec)}
-    assert rolled(before, token) == named - {"Pod/chatacter-test"}
-    password = helm.objects(helm.template((), helm.merged(whole, {"redis": {"auth": {"password": "two"}}})))
-    assert "StatefulSet/chatacter-redis" in rolled(before, password)
-    assert "Deployment/chatacter-chattr" in rolled(before, password)
+# Every secret as a value, and none elsewhere.
+GIVEN = {
+    "global": {"existingSecret": "", "serviceToken": {"value": "0123456789abcdef"}},
+    "secrets": {"modelApiKey": "key", "apiKeys": "{}"},
+    "redis": {"auth": {"password": "one"}},
+    "qdrant": {"auth": {"apiKey": "one"}},
+}
+
+
+def given(path: str, value: str) -> list[Manifest]:
+    """Render the chart with one secret, at a dotted path, changed."""
+    changed: Any = value
+    for step in reversed(path.split(".")):
+        changed = {step: changed}
+    return helm.objects(helm.template((), helm.merged(WHOLE, GIVEN, changed)))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "rolls"),
+    [
+        ("global.serviceToken.value", "f" * 16, "SERVICE_TOKEN"),
+        ("secrets.modelApiKey", "another", "MODEL__API_KEY"),
+        ("redis.auth.password", "two", "redis-password"),
+        ("qdrant.auth.apiKey", "two", "qdrant-api-key"),
+    ],
+)
+def test_a_changed_secret_rolls_everyone_who_was_given_it(path: str, value: str, rolls: str) -> None:
+    before = helm.objects(helm.template((), helm.merged(WHOLE, GIVEN)))
+    named = {owner for owner, (_, _, spec) in pods(before).items() if rolls in str(spec)}
+    assert named
+    assert rolled(before, given(path, value)) == named - {"Pod/chatacter-test"}
+
+
+def alike(text: str, count: int) -> list[str]:
+    """Other texts whose hash begins with the same 16 bits."""
+    hashes = (
+        (guess, hashlib.sha256(f'"{guess}"'.encode()).hexdigest()) for guess in map("{:016d}".format, range(10**7))
+    )
+    wanted = hashlib.sha256(f'"{text}"'.encode()).hexdigest()[:4]
+    return list(islice((guess for guess, found in hashes if found.startswith(wanted)), count))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "global.serviceToken.value",
+        "secrets.modelApiKey",
+        "secrets.apiKeys",
+        "redis.auth.password",
+        "qdrant.auth.apiKey",
+        "qdrant.auth.readOnly.apiKey",
+    ],
+)
+def test_no_annotation_betrays_a_secret_to_who_guesses(path: str) -> None:
+    """Of a list of guesses many fit what is told: pods are the same with any of them."""
+    first, *others = alike("a weak password", 3)
+    for other in others:
+        assert rolled(given(path, first), given(path, other)) == set()

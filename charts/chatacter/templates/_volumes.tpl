@@ -62,16 +62,16 @@
 {{/* What Chattr reads only at its start: a change of it must roll the pods. */}}
 {{- define "chatacter.checksums" -}}
 characters: {{ toYaml .Values.characters.files | quote }}
-secrets: {{ toYaml (list .Values.secrets .Values.global.serviceToken .Values.redis.auth .Values.qdrant.auth .Values.externalRedis .Values.externalQdrant) | quote }}
+secrets: {{ include "chatacter.fingerprint" (list .Values.secrets .Values.global.serviceToken .Values.redis.auth .Values.qdrant.auth .Values.externalRedis .Values.externalQdrant) | quote }}
 {{- end }}
 
 {{/* The same of the dispatcher, which films for minutes and is not to be disturbed by what it does not read. */}}
 {{- define "chatacter.dispatcherChecksums" -}}
-secrets: {{ toYaml (list .Values.global.serviceToken .Values.redis.auth .Values.externalRedis) | quote }}
+secrets: {{ include "chatacter.fingerprint" (list .Values.global.serviceToken .Values.redis.auth .Values.externalRedis) | quote }}
 {{- end }}
 
 {{- define "chatacter.uiChecksums" -}}
-secrets: {{ toYaml .Values.global.serviceToken | quote }}
+secrets: {{ include "chatacter.fingerprint" .Values.global.serviceToken | quote }}
 {{- end }}
 
 {{/* A volume for one node is let go before a new pod, on another node perhaps, can have it. */}}

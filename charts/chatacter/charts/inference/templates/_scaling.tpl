@@ -57,7 +57,7 @@ scaleUp:
 {{/* A change of a secret that this chart makes must reach the pods, which read it only at their start. */}}
 {{- define "inference.podAnnotations" -}}
 {{- $token := (index . 0).Values.global.serviceToken -}}
-checksum/service-token: {{ sha256sum (toYaml $token) }}
+checksum/service-token: {{ include "chatacter.fingerprint" $token | sha256sum }}
 {{- with (index . 1).podAnnotations }}
 {{ toYaml . }}
 {{- end }}

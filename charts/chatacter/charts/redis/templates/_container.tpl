@@ -48,7 +48,7 @@
 {{- $context := index . 0 -}}
 checksum/config: {{ (include (print $context.Template.BasePath "/" (index . 1)) $context | fromYaml).data | toYaml | sha256sum }}
 {{- with $context.Values.auth.password }}
-checksum/password: {{ sha256sum . }}
+checksum/password: {{ include "chatacter.fingerprint" . | sha256sum }}
 {{- end }}
 {{- end }}
 
