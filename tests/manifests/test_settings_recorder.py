@@ -61,8 +61,8 @@ FIXED = {
 UNREAD = {
     "dispatcher": {
         *("CHARACTER_CONFIG_PATH", "DEFAULT_CHARACTER", "ENABLE_LONG_TERM_MEMORY", "ENABLE_UI", "PRELOAD_MODELS"),
-        *("MODEL__CONTEXT_TOKENS", "MODEL__MAX_TOKENS", "MODEL__NAME", "MODEL__TEMPERATURE", "MODEL__THREADS"),
-        *("MODEL__TIMEOUT", "MODEL__URL", "MODEL__API_KEY", "RUN_DISPATCHER", "VOCALIZR__VOICE"),
+        *("MODEL__ALTERNATIVES", "MODEL__CONTEXT_TOKENS", "MODEL__MAX_TOKENS", "MODEL__NAME", "MODEL__TEMPERATURE"),
+        *("MODEL__THREADS", "MODEL__TIMEOUT", "MODEL__URL", "MODEL__API_KEY", "RUN_DISPATCHER", "VOCALIZR__VOICE"),
         *("VECTOR_DATABASE__URL", "VECTOR_DATABASE__API_KEY"),
         *("VECTOR_DATABASE__COLLECTION", "VECTOR_DATABASE__TIMEOUT"),
     }
@@ -120,6 +120,7 @@ OWN: dict[str, dict[str, dict[str, Any]]] = {
         "ENABLE_LONG_TERM_MEMORY": {"longTermMemory": {"enabled": False}, "qdrant": {"enabled": False}},
         "MODEL__URL": {"model": {"url": "https://other.example/v1"}},
         "MODEL__NAME": {"model": {"name": "another"}},
+        "MODEL__ALTERNATIVES": {"model": {"alternatives": ["small", "large"]}},
         "MODEL__API_KEY": {"secrets": {"modelApiKey": "sk-mine"}},
         "MODEL__TEMPERATURE": {"model": {"temperature": 0.3}},
         "MODEL__MAX_TOKENS": {"model": {"maxTokens": 99}},

@@ -183,6 +183,10 @@
   value: {{ include "chatacter.llmUrl" . | quote }}
 - name: MODEL__NAME
   value: {{ include "chatacter.llmName" . | quote }}
+{{- with .Values.model.alternatives }}
+- name: MODEL__ALTERNATIVES
+  value: {{ join "," . | quote }}
+{{- end }}
 {{- with include "chatacter.modelKeyRef" . | trim }}
 - name: MODEL__API_KEY
   valueFrom:
