@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.responses import JSONResponse, StreamingResponse
 
+MOST_A_PAGE = 2  # so that a client that does not turn pages misses somebody
 PORTRAITS = Path(__file__).parent.parent / "services" / "chattr" / "characters" / "portraits"
 CAST = [
     ("ada", "Ada Lovelace", "Countess, mathematician, the first to see that an engine could do more than sums."),
@@ -76,8 +77,8 @@ def stub(state: State) -> FastAPI:  # noqa: C901, PLR0915 - one function a door,
         return {"status": "ok", "checks": state.checks, "answers": state.answers, "default_character": "ada"}
 
     @app.get("/api/v1/characters")
-    async def characters() -> dict[str, Any]:
-        data = [
+    async def characters(after: str = "", limit: int = 20) -> dict[str, Any]:
+        everybody = [
             {
                 "id": key,
                 "object": "character",
@@ -88,7 +89,10 @@ def stub(state: State) -> FastAPI:  # noqa: C901, PLR0915 - one function a door,
             }
             for key, name, line in CAST
         ]
-        return {"object": "list", "data": data}
+        start = next((index + 1 for index, one in enumerate(everybody) if one["id"] == after), 0)
+        data = everybody[start : start + min(limit, MOST_A_PAGE)]
+        more = start + len(data) < len(everybody)
+        return {"object": "list", "data": data, "has_more": more, "last_id": data[-1]["id"] if data else None}
 
     @app.get("/api/v1/characters/{character}/portrait")
     async def portrait(character: str) -> Response:

@@ -14,12 +14,13 @@ from chatacter.chassis.health import Health
 from chatacter.chassis.settings import url_host
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import EMBEDDED_MODEL, compose
-from chattr.routes import admin, characters, conversations, inference, live, media, memories, openai, videos
+from chattr.routes import admin, cards, characters, conversations, inference, live, media, memories, openai, videos
 from chattr.settings import ChattrSettings
 from chattr.usecases.outstanding import Outstanding
 
 ROUTERS = (
     openai.router,
+    cards.router,
     characters.router,
     conversations.router,
     memories.router,

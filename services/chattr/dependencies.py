@@ -16,6 +16,7 @@ from chattr.ports.sessions import SessionLog, ShortTerm
 from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
+from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
 from chattr.usecases.outstanding import Outstanding
@@ -62,6 +63,12 @@ def cast(connection: HTTPConnection) -> Cast:
 def actors(connection: HTTPConnection) -> Actors:
     """Return the characters' voices and portraits."""
     found: Actors = connection.state.actors
+    return found
+
+
+def editing(connection: HTTPConnection) -> Editing:
+    """Return what changes characters."""
+    found: Editing = connection.state.editing
     return found
 
 
@@ -136,6 +143,7 @@ ReplyDep = Annotated[Reply, Depends(reply)]
 ActorsDep = Annotated[Actors, Depends(actors)]
 RememberDep = Annotated[Remember | None, Depends(remember)]
 CardsDep = Annotated[Cards, Depends(cards)]
+EditingDep = Annotated[Editing, Depends(editing)]
 CastDep = Annotated[Cast, Depends(cast)]
 ConversationsDep = Annotated[Conversations, Depends(conversations)]
 ShortTermDep = Annotated[ShortTerm, Depends(short_term)]

@@ -2,5 +2,6 @@
 
 from tests.media_rig import rig, rooms
 from tests.studio import studio
+from tests.two_tenants import ann, door, eve, home
 
-__all__ = ["rig", "rooms", "studio"]
+__all__ = ["ann", "door", "eve", "home", "rig", "rooms", "studio"]

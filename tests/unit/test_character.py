@@ -18,6 +18,7 @@ from chattr.domain.character import (
     Character,
     CharacterCreate,
     CharacterRead,
+    CharacterReplace,
     MemoryPolicy,
 )
 
@@ -35,10 +36,18 @@ def test_the_body_of_the_faq_is_enough() -> None:
     made = Character.made(CharacterCreate.model_validate(FAQ))
     assert made.schema_version == 3
     assert made.greeting is None
-    assert CharacterRead.shown(made, "own").model_dump() == {
+    assert CharacterRead.shown(made, "own", ("text",)).model_dump() == {
         **made.model_dump(),
         "object": "character",
         "origin": "own",
+        "capabilities": ("text",),
+    }
+
+
+def test_a_character_may_be_written_as_it_was_read() -> None:
+    read = CharacterRead.shown(Character.model_validate({**FAQ, "seed": 7}), "own", ("text", "video"))
+    assert CharacterReplace.model_validate_json(read.model_dump_json()).model_dump() == {
+        name: value for name, value in read.model_dump().items() if name in CharacterCreate.model_fields
     }
 
 

@@ -19,8 +19,8 @@ from chatacter.chassis.errors import (
     NotFound,
     Unavailable,
 )
+from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.conversations import FakeConversations
-from chattr.adapters.fakes.records import FakeCharacters
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
 from chattr.domain.character import Character
 from chattr.domain.identity import Owner

@@ -8,11 +8,11 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NoOpTracer
 
 from chatacter.chassis.deadline import Deadline
+from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.adapters.fakes.records import FakeCharacters
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.character import Character, MemoryPolicy

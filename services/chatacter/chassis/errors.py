@@ -6,6 +6,7 @@ ChatacterError
 │   ├── Unsupported         it exists, and cannot do what is asked
 │   ├── TooLarge            the body, or something in it, is over a limit
 │   └── Conflict            it contradicts what is stored
+│       └── Stale           what it was written for has changed since
 ├── Unauthenticated         no key, or an unknown one
 ├── Forbidden               the key lacks a scope
 ├── NotBuilt                a door that exists and has nothing behind it yet
@@ -63,6 +64,12 @@ class Conflict(InvalidInput):
     """It contradicts what is stored, or a twin of this request is still running."""
 
     code: ClassVar[str] = "conflict"
+
+
+class Stale(Conflict):
+    """What a request was written for is no longer what is stored: its precondition failed."""
+
+    code: ClassVar[str] = "stale"
 
 
 class Unauthenticated(ChatacterError):

@@ -35,6 +35,7 @@ TABLE: Mapping[type[errors.ChatacterError], Mapped] = {
     errors.Unsupported: Mapped(422, "Not supported", "invalid_request_error"),
     errors.TooLarge: Mapped(413, "Too large", "invalid_request_error"),
     errors.Conflict: Mapped(409, "Conflict", "invalid_request_error"),
+    errors.Stale: Mapped(412, "Changed since", "invalid_request_error"),
     errors.InvalidInput: Mapped(422, "Invalid input", "invalid_request_error"),
     errors.Unauthenticated: Mapped(401, "API key required", "authentication_error"),
     errors.Forbidden: Mapped(403, "Not allowed", "permission_error"),

@@ -20,6 +20,7 @@ ANSWER_SECONDS: Final = 30.0
 # Nothing is sent while a model reads a long prompt or a voice begins; after this long somebody has gone.
 SILENCE_SECONDS: Final = 120.0
 RESUME_PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+PAGE: Final = 100
 POLL_SECONDS: Final = 0.5
 ENDED: Final = frozenset({"completed", "failed"})
 
@@ -52,8 +53,15 @@ class Api:
         return dict(await self._json("GET", "/api/v1/health"))
 
     async def characters(self) -> list[dict[str, Any]]:
-        """Return who can be talked with."""
-        return list((await self._json("GET", "/api/v1/characters"))["data"])
+        """Return all who can be talked with, page by page."""
+        query: dict[str, Any] = {"limit": PAGE}
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self._json("GET", f"/api/v1/characters?{httpx.QueryParams(query)}")
+            found += page["data"]
+            if not page.get("has_more"):  # an older server sends all at once
+                return found
+            query["after"] = page["last_id"]
 
     async def portrait(self, character: str) -> tuple[bytes, str] | None:
         """Return a character's picture and its media type; None where it has none."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -14,45 +14,42 @@ from chatacter.chassis import plugins
 from chatacter.chassis.drain import Drain
 from chatacter.chassis.errors import Misconfigured, Unavailable
 from chatacter.chassis.health import Health
-from chatacter.chassis.tasks import stopped
 from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
 from chattr.adapters.assets_fsspec import FsspecAssets
 from chattr.adapters.by_model import FilmersByModel, SpeakersByModel, filmers, speakers
-from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.adapters.redis_cache import RedisIdempotency
+from chattr.adapters.redis_characters import RedisCharacters
 from chattr.adapters.redis_connection import connected, reachable
 from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_demand import RedisDemand
 from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_outbox import RedisOutbox
-from chattr.adapters.redis_records import RedisCharacters
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
-from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.characters import open_cast
+from chattr.bootstrap.memory import open_memory
 from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget, stable_prefix
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
-from chattr.ports.embedder import Embedder
 from chattr.ports.jobs import Jobs, Modality
 from chattr.ports.language import LanguageModel
 from chattr.ports.media import Filmer, Inference, Speaker
-from chattr.ports.memory import MemoryIndex
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
 from chattr.settings import ChattrSettings, RecordsSettings, RedisServer, RedisSettings
 from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
+from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
 from chattr.usecases.live import Live
 from chattr.usecases.outstanding import Outstanding
-from chattr.usecases.remember import Indexer, Remember
+from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.speak import Speak
 
@@ -104,6 +101,7 @@ class Chattr:
     infer: Infer
     characters: Cast
     actors: Actors
+    editing: Editing
     cards: Cards
     conversations: Conversations
     short_term: ShortTerm
@@ -130,7 +128,7 @@ async def compose(
         assets = await FsspecAssets(settings.assets_root).open()
         cast, actors = await open_cast(settings, stores.characters, assets)
         budget = budget_of(settings)
-        remember = await open_memory(stack, settings, stores, telemetry, health)
+        remember = await open_memory(stack, settings, stores.outbox, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
         predictors = await open_predictors(stack, settings)
         live = open_live(stack, drain)
@@ -139,7 +137,7 @@ async def compose(
         speech, speaker = settings.vocalizr, predictors.speaker
         yield Chattr(
             health=health,
-            reply=Reply(
+            reply=reply_of(
                 Surroundings(
                     cast=cast,
                     language=language,
@@ -148,11 +146,10 @@ async def compose(
                     short_term=stores.short_term,
                     log=stores.session_log,
                 ),
-                live=live,
-                budget=budget,
-                timeout=settings.model.timeout,
-                tracer=telemetry.tracer,
-                meter=telemetry.meter,
+                live,
+                budget,
+                settings,
+                telemetry,
             ),
             remember=remember,
             speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
@@ -160,6 +157,7 @@ async def compose(
             infer=infer_of(predictors, stores, settings),
             characters=cast,
             actors=actors,
+            editing=Editing(cast, assets),
             cards=Cards(cast, actors, assets),
             conversations=stores.conversations,
             short_term=stores.short_term,
@@ -171,6 +169,18 @@ async def compose(
             speaker=speaker,
             filmer=predictors.filmer,
         )
+
+
+def reply_of(around: Surroundings, live: Live, budget: Budget, settings: ChattrSettings, telemetry: Telemetry) -> Reply:
+    """Make what lets characters answer."""
+    return Reply(
+        around,
+        live=live,
+        budget=budget,
+        timeout=settings.model.timeout,
+        tracer=telemetry.tracer,
+        meter=telemetry.meter,
+    )
 
 
 @asynccontextmanager
@@ -246,7 +256,6 @@ def budget_of(settings: ChattrSettings) -> Budget:
         max_tokens=settings.model.max_tokens or (EMBEDDED_ANSWER if embedded else PROVIDER_ANSWER),
         temperature=settings.model.temperature if settings.model.temperature is not None else temperature,
         disclosure=not embedded,
-        slow=embedded,
     )
 
 
@@ -273,45 +282,6 @@ async def open_language(
     )
     health.require("model", local.check)
     return await stack.enter_async_context(local)
-
-
-async def open_memory(
-    stack: AsyncExitStack, settings: ChattrSettings, stores: Stores, telemetry: Telemetry, health: Health
-) -> Remember | None:
-    """Open long-term memory and begin to carry to it what waits; None where it is switched off."""
-    if not settings.enable_long_term_memory:
-        return None
-    store = ModelStore(settings.models_dir)
-    weights = store.file("all-minilm-l6-v2", "model.safetensors")
-    tokenizer = store.file("all-minilm-l6-v2", "tokenizer.json")
-    embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
-    index = await open_index(stack, settings, embedder, health)
-    stem = english_stemmer()
-    indexer = Indexer(memory=index, embedder=embedder, outbox=stores.outbox, stem=stem)
-    run_beside(stack, indexer.run())
-    return Remember(memory=index, embedder=embedder, outbox=stores.outbox, stem=stem, tracer=telemetry.tracer)
-
-
-async def open_index(
-    stack: AsyncExitStack, settings: ChattrSettings, embedder: Embedder, health: Health
-) -> MemoryIndex:
-    """Connect to Qdrant, or open its engine in this process."""
-    database = settings.vector_database
-    if database.url is None:
-        with plugins.needing("Qdrant's engine (VECTOR_DATABASE__URL is unset)"):
-            from chattr.adapters.edge_memory import EdgeMemory  # noqa: PLC0415  # needs the extra `embedded`
-
-        edge = EdgeMemory(settings.chatacter_home / "memory", dimensions=embedder.dimensions)
-        return await stack.enter_async_context(edge)
-    from chattr.adapters import qdrant_memory  # noqa: PLC0415  # not wanted where the engine is in process
-
-    key = database.api_key.get_secret_value() if database.api_key else None
-    client = await stack.enter_async_context(
-        qdrant_memory.connected(database.url, api_key=key, request_timeout=database.timeout)
-    )
-    qdrant = qdrant_memory.QdrantMemory(client, database.collection, dimensions=embedder.dimensions)
-    health.tell("vector_database", qdrant.reachable)
-    return qdrant
 
 
 async def open_predictors(stack: AsyncExitStack, settings: ChattrSettings) -> Predictors:
@@ -379,9 +349,3 @@ def run_dispatcher(stack: AsyncExitStack, made: list[Dispatcher], drain: Drain) 
         await asyncio.gather(*tasks)
 
     stack.push_async_callback(stop)
-
-
-def run_beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """Run something for as long as the stack is open."""
-    task = asyncio.create_task(work)
-    stack.push_async_callback(stopped, task)

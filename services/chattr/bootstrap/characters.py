@@ -18,4 +18,5 @@ async def open_cast(settings: ChattrSettings, own: Characters, assets: Assets) -
     portraits = await asyncio.to_thread(character_files.portraits)
     offered = settings.model.alternatives
     cast = Cast(built_in, files, own, default=settings.default_character, models=offered)
-    return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice)
+    voices, videos = settings.enable_voice_generation, settings.enable_video_generation
+    return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice, speech=voices, video=videos)

@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
-from chattr.domain.lorebook.book import Lorebook
 
 SCHEMA_VERSION: Final = 3
 ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -160,10 +160,6 @@ class CharacterCreate(Strict):
     """Makes sampling repeat itself, as far as the provider can; None: drawn anew."""
     memory: MemoryPolicy = MemoryPolicy()
     """What it may remember."""
-    lorebook: Lorebook | None = None
-    """What it knows of its world, told when somebody speaks of it."""
-    lorebooks: Annotated[tuple[CharacterId, ...], Field(max_length=16)] = ()
-    """The ids of lorebooks that it shares with others, after its own."""
     client_instructions: Literal["add", "replace"] = "add"
     """What a client's system message does: it is added to who this is, or replaces `system_prompt`."""
     published: bool = False
@@ -194,8 +190,7 @@ class Character(CharacterCreate):
 
     schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     """Of what is stored; a later shape raises it and reads those before. 2 added `card`; 3 `nickname`,
-    `group_greetings`, `appearance`, `model`, more sampling, `memory`, `lorebook`, `lorebooks`,
-    `client_instructions` and `published`."""
+    `group_greetings`, `appearance`, `model`, more sampling, `memory`, `client_instructions` and `published`."""
     card: Annotated[str | None, AfterValidator(checked_asset)] = None
     """The stored card that it came from; None: it came from none."""
 
@@ -205,7 +200,8 @@ class Character(CharacterCreate):
         return cls(**{name: getattr(written, name) for name in CharacterCreate.model_fields})
 
 
-Origin = Literal["built_in", "file", "own"]
+Origin = Literal["built_in", "file", "own", "override", "published"]
+Capability = Literal["text", "speech", "video"]
 
 
 class CharacterRead(Character):
@@ -214,9 +210,31 @@ class CharacterRead(Character):
     object: Literal["character"] = "character"
     """What this is."""
     origin: Origin
-    """It comes with Chatacter, from `CHARACTER_CONFIG_PATH`, or was made by this tenant."""
+    """It comes with Chatacter, from `CHARACTER_CONFIG_PATH`, or was made by this tenant; it is this tenant's change of
+    one that comes with the installation; or another tenant has published it."""
+    capabilities: tuple[Capability, ...]
+    """What it can do here and now: `video` needs a portrait that is there, and a voice."""
 
     @classmethod
-    def shown(cls, character: Character, origin: Origin) -> Self:
+    def shown(cls, character: Character, origin: Origin, capabilities: tuple[Capability, ...]) -> Self:
         """Show a stored one."""
-        return cls(origin=origin, **{name: getattr(character, name) for name in Character.model_fields})
+        fields = {name: getattr(character, name) for name in Character.model_fields}
+        return cls(origin=origin, capabilities=capabilities, **fields)
+
+
+class CharacterReplace(CharacterCreate):
+    """A character as it shall be. It may be given as it was read: what can only be read is passed over."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def passes_over_what_is_read(cls, value: Any) -> Any:
+        """Leave out what only reading gives."""
+        return without_read_only(value) if isinstance(value, dict) else value
+
+
+READ_ONLY: Final = frozenset(CharacterRead.model_fields) - frozenset(CharacterCreate.model_fields)
+
+
+def without_read_only(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be written of a character as it is shown."""
+    return {name: value for name, value in fields.items() if name not in READ_ONLY}

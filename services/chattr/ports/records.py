@@ -1,30 +1,56 @@
 """What outlives everything: a tenant's own characters, and the conversations of its people."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 
+Written = Literal["done", "stale", "taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCharacter:
+    """A character as it lies in the records."""
+
+    character: Character
+    tenant: str
+    """Whose it is."""
+    revision: str
+    """Of what is stored: every change makes another one."""
+
 
 class Characters(Protocol):
-    """Characters that a tenant made. Built-in ones live elsewhere."""
+    """Characters that tenants made; built-in ones live elsewhere. Those that are published have one id among all."""
 
-    async def get(self, owner: Owner, character_id: str) -> Character | None:
-        """Return one, or None."""
+    async def get(self, owner: Owner, character_id: str) -> StoredCharacter | None:
+        """Return one of the tenant's, or None."""
         ...
 
-    async def list(self, owner: Owner) -> Sequence[Character]:
+    async def list(self, owner: Owner) -> Sequence[StoredCharacter]:
         """Return all of the tenant's, by id."""
         ...
 
-    async def add(self, owner: Owner, character: Character) -> bool:
-        """Store a new one; False when the id is taken."""
+    async def published(self, character_id: str) -> StoredCharacter | None:
+        """Return the one that any tenant published under this id, or None."""
         ...
 
-    async def delete(self, owner: Owner, character_id: str) -> bool:
-        """Remove one; False when there was none."""
+    async def all_published(self) -> Sequence[StoredCharacter]:
+        """Return all that any tenant published, by id."""
+        ...
+
+    async def write(self, owner: Owner, character: Character, expected: str | None) -> Written:
+        """Store one in a single step, with its claim on the id where it is published.
+
+        `stale`: what is stored has not the revision `expected` (None: nothing is stored). `taken`: another tenant has
+        published this id. Then nothing was changed.
+        """
+        ...
+
+    async def delete(self, owner: Owner, character_id: str, expected: str) -> bool:
+        """Remove one, and its claim; False when what is stored has not the revision `expected`, or is gone."""
         ...
 
 

@@ -1,62 +1,81 @@
-"""Characters: list, create, read, delete, cards in and out. The rest of the engine answers that it is not built yet."""
+"""Characters: list, create, read, replace, change, delete, and their portraits. Cards are `routes/cards`."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Query
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, NotBuilt, NotFound, Unsupported
 from chatacter.contracts.base import Strict
-from chattr.dependencies import ActorsDep, CardsDep, CastDep, OwnerDep
-from chattr.domain.card.model import Form
-from chattr.domain.character import Character, CharacterCreate, CharacterRead
-from chattr.routes.download import HARMLESS
+from chattr.dependencies import ActorsDep, CastDep, EditingDep, OwnerDep
+from chattr.domain.character import Character, CharacterCreate, CharacterRead, CharacterReplace, Origin
+from chattr.domain.identity import Owner
+from chattr.domain.search import Search
+from chattr.routes.etags import REVALIDATED, Conditions, ConditionsDep, etag
 from chattr.routes.idempotency import IdempotentRoute
-from chattr.usecases.characters import Cast
+from chattr.usecases.casting import Actors
+from chattr.usecases.characters import Known
+from chattr.usecases.editing import ANOTHER_ID, NO_PORTRAIT
 
 # A picture may be an SVG that somebody sent: opened by itself in a browser, it must not run anything.
 INERT: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "x-content-type-options": "nosniff",
-    "cache-control": "private, max-age=300",
 }
-CARD_TYPES: Final = (
-    *("application/json", "image/png", "image/apng", "image/vnd.mozilla.apng", "image/jpeg"),
-    *("application/zip", "application/x-zip-compressed", "application/x-charx", "application/octet-stream"),
-)
-CARD_FILE: Final = "file"
-MOST_FIELDS: Final = 8
-NO_CARD_TYPE: Final = f"Send a card as multipart/form-data with `{CARD_FILE}`, or as it is: {', '.join(CARD_TYPES)}."
-NO_CARD_FILE: Final = f"The form needs a file named `{CARD_FILE}`."
-ONE_CARD: Final = f"The form may hold one file, `{CARD_FILE}`, and nothing else."
-FIXED: Final = "Characters cannot be changed yet; delete one and create it anew."
+JSON: Final = "application/json"
+PATCH_TYPES: Final = ("application/merge-patch+json", JSON)
+NO_PATCH_TYPE: Final = f"Send a JSON merge patch (RFC 7396) as {' or '.join(PATCH_TYPES)}."
+NO_JSON: Final = "The body is not JSON."
 
 
 class CharacterList(Strict):
-    """Who can be talked with."""
+    """A page of those who can be talked with, by id."""
 
     object: Literal["list"] = "list"
     data: list[CharacterRead]
+    has_more: bool
+    """Whether others come behind the last one."""
+    last_id: str | None
+    """What `after` is for the next page; null for an empty one."""
 
 
-class CharacterImported(CharacterRead):
-    """A character that was made of a card."""
-
-    warnings: list[str]
-    """What of the card has no effect, was cut or was left out."""
+UNCHANGED: Final[dict[int | str, Any]] = {304: {"description": "What the asker holds is what there is"}}
+MADE: Final[dict[int | str, Any]] = {201: {"model": CharacterRead, "description": "It was made"}}
 
 
-def card_body() -> dict[str, Any]:
-    """Describe the forms in which a card comes."""
-    binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "required": [CARD_FILE], "properties": {CARD_FILE: binary}}
-    content: dict[str, Any] = {kind: {"schema": binary} for kind in CARD_TYPES}
-    content["application/json"] = {"schema": {"type": "object"}}
-    content["multipart/form-data"] = {"schema": form}
-    return {"requestBody": {"required": True, "content": content}}
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which part of whom is asked for."""
+
+    search: Search
+    origin: Origin | None
+    after: str | None
+    limit: int
+
+
+def wanted(
+    q: Annotated[str, Query(max_length=200, description="Words in name, description or tags")] = "",
+    tag: Annotated[list[str] | None, Query(max_length=32, description="A tag; of several each must be there")] = None,
+    origin: Origin | None = None,
+    after: Annotated[str | None, Query(max_length=64, description="Id that the page before ended with")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Wanted:
+    """Read whom a list is to hold."""
+    return Wanted(Search.of(q, tag or ()), origin, after, limit)
+
+
+def patch_body() -> dict[str, Any]:
+    """Describe a merge patch: any of the fields, null to take one away."""
+    fields = CharacterCreate.model_json_schema(ref_template="#/components/schemas/{model}")["properties"]
+    anything = {name: {"description": schema.get("description", "")} for name, schema in fields.items()}
+    schema = {"type": "object", "properties": anything}
+    return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in PATCH_TYPES}}}
 
 
 router = APIRouter(
@@ -67,87 +86,90 @@ router = APIRouter(
 )
 
 
-@router.get("")
-async def list_characters(owner: OwnerDep, cast: CastDep) -> CharacterList:
-    """List who can be talked with: those that come with the installation, then the tenant's own."""
-    return CharacterList(data=[shown(cast, each) for each in await cast.list(owner)])
-
-
-@router.post("", status_code=201)
-async def create_character(body: CharacterCreate, owner: OwnerDep, cast: CastDep, response: Response) -> CharacterRead:
-    """Create a character of the tenant's own."""
-    made = await cast.create(owner, Character.made(body))
-    response.headers["location"] = f"/api/v1/characters/{made.id}"
-    return shown(cast, made)
-
-
-@router.post("/import", status_code=201, openapi_extra=card_body())
-async def import_card(
-    request: Request,
+@router.get("", response_model=CharacterList, responses=UNCHANGED)
+async def list_characters(
     owner: OwnerDep,
     cast: CastDep,
-    cards: CardsDep,
-    response: Response,
-    character_id: Annotated[str | None, Query(alias="id", max_length=64)] = None,
-) -> CharacterImported:
-    """Create a character from a Character Card: V1, V2 or V3, as JSON, PNG, APNG or CHARX."""
-    imported = await cards.take(owner, await card_of(request), character_id)
-    made = imported.character
-    response.headers["location"] = f"/api/v1/characters/{made.id}"
-    read = CharacterRead.shown(made, cast.origin(made.id))
-    return CharacterImported(warnings=imported.warnings, **read.model_dump())
-
-
-@router.get(
-    "/{character_id}/export",
-    response_class=Response,
-    responses={200: {"content": {"application/json": {}, "image/png": {}, "application/zip": {}}}},
-)
-async def export_card(
-    character_id: str,
-    owner: OwnerDep,
-    cards: CardsDep,
-    form: Annotated[Form, Query(alias="format")] = "json",
-    spec: Literal["v2", "v3"] | None = None,
+    actors: ActorsDep,
+    asked: ConditionsDep,
+    whom: Annotated[Wanted, Depends(wanted)],
 ) -> Response:
-    """Return a character as a Character Card; all that an imported card held is in it again."""
-    card = await cards.give(owner, character_id, form, v3=None if spec is None else spec == "v3")
-    headers = {"content-disposition": f'attachment; filename="{card.name}"', "cache-control": "no-store", **HARMLESS}
-    return Response(card.data, media_type=card.media_type, headers=headers)
+    """List who can be talked with, by id: the installation's, the tenant's own, and what others have published."""
+    found = await cast.page(owner, whom.search, origin=whom.origin, after=whom.after, limit=whom.limit)
+    page = await asyncio.gather(*(actors.shown(owner, known) for known in found[: whom.limit]))
+    listed = CharacterList(data=page, has_more=len(found) > whom.limit, last_id=page[-1].id if page else None)
+    return asked.answer(listed.model_dump_json().encode(), JSON)
 
 
-@router.get("/{character_id}")
-async def get_character(character_id: str, owner: OwnerDep, cast: CastDep) -> CharacterRead:
+@router.post("", status_code=201, response_model=CharacterRead)
+async def create_character(body: CharacterCreate, owner: OwnerDep, cast: CastDep, actors: ActorsDep) -> Response:
+    """Create a character of the tenant's own."""
+    made = await cast.create(owner, Character.made(body))
+    return written(await actors.shown(owner, made), created=True)
+
+
+@router.get("/{character_id}", response_model=CharacterRead, responses=UNCHANGED)
+async def get_character(
+    character_id: str, owner: OwnerDep, cast: CastDep, actors: ActorsDep, asked: ConditionsDep
+) -> Response:
     """Describe one character."""
-    return shown(cast, await cast.get(owner, character_id))
+    read = await actors.shown(owner, await cast.known(owner, character_id))
+    return asked.answer(body_of(read), JSON)
 
 
-@router.get("/{character_id}/portrait", response_class=Response, responses={200: {"content": {"image/*": {}}}})
-async def get_portrait(character_id: str, owner: OwnerDep, cast: CastDep, actors: ActorsDep) -> Response:
-    """Return a character's picture. One without has none to return."""
-    picture = await actors.portrait(owner, await cast.get(owner, character_id))
-    if picture is None:
-        raise NotFound("This character has no portrait.", param="character_id")
-    return Response(picture.data, media_type=picture.media_type, headers=INERT)
+@router.put("/{character_id}", response_model=CharacterRead, responses=MADE)
+async def replace_character(
+    character_id: str,
+    body: CharacterReplace,
+    owner: OwnerDep,
+    editing: EditingDep,
+    actors: ActorsDep,
+    asked: ConditionsDep,
+) -> Response:
+    """Put a character in the place of what there is, or make it. One of the installation gets an override."""
+    if body.id != character_id:
+        raise InvalidInput(ANOTHER_ID, param="id")
+    created, known = await editing.replace(owner, body, checking(actors, owner, asked))
+    return written(await actors.shown(owner, known), created=created)
+
+
+@router.patch("/{character_id}", response_model=CharacterRead, openapi_extra=patch_body())
+async def change_character(
+    character_id: str,
+    request: Request,
+    owner: OwnerDep,
+    editing: EditingDep,
+    actors: ActorsDep,
+    asked: ConditionsDep,
+) -> Response:
+    """Change some fields by a JSON merge patch (RFC 7396). One of the installation gets an override."""
+    patch = await patch_of(request)
+    known = await editing.patch(owner, character_id, patch, checking(actors, owner, asked))
+    return written(await actors.shown(owner, known))
 
 
 @router.delete("/{character_id}", status_code=204)
-async def delete_character(character_id: str, owner: OwnerDep, cards: CardsDep) -> Response:
-    """Remove one of the tenant's own characters, with the card that it came from."""
-    await cards.delete(owner, character_id)
+async def delete_character(
+    character_id: str, owner: OwnerDep, editing: EditingDep, actors: ActorsDep, asked: ConditionsDep
+) -> Response:
+    """Remove one of the tenant's own, with its card and its picture. An override gives way to what was installed."""
+    await editing.delete(owner, character_id, checking(actors, owner, asked))
     return Response(status_code=204)
 
 
-@router.put("/{character_id}")
-async def replace_character(character_id: str) -> None:
-    """Not built yet."""
-    raise NotBuilt(FIXED)
-
-
-@router.patch("/{character_id}")
-async def change_character(character_id: str) -> None:
-    """Not built yet."""
-    raise NotBuilt(FIXED)
+@router.get(
+    "/{character_id}/portrait",
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, **UNCHANGED},
+)
+async def get_portrait(
+    character_id: str, owner: OwnerDep, cast: CastDep, actors: ActorsDep, asked: ConditionsDep
+) -> Response:
+    """Return a character's picture. One without has none to return."""
+    picture = await actors.portrait(owner, await cast.known(owner, character_id))
+    if picture is None:
+        raise NotFound(NO_PORTRAIT, param="character_id")
+    return asked.answer(picture.data, picture.media_type, INERT)
 
 
 @router.post("/{character_id}/prompt:preview")
@@ -156,22 +178,36 @@ async def preview_prompt(character_id: str) -> None:
     raise NotBuilt("The prompt preview is not built yet.")
 
 
-async def card_of(request: Request) -> bytes:
-    """Return the card that a request carries. Raises `InvalidInput`, `Unsupported`."""
+async def patch_of(request: Request) -> Any:
+    """Read the patch that a request carries. Raises `InvalidInput`, `Unsupported`."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in CARD_TYPES:
-        return await request.body()
-    if kind != "multipart/form-data":
-        raise Unsupported(NO_CARD_TYPE, param=CARD_FILE)
-    async with request.form(max_files=1, max_fields=MOST_FIELDS) as form:
-        parts = form.multi_items()
-        if not any(name == CARD_FILE and isinstance(value, UploadFile) for name, value in parts):
-            raise InvalidInput(NO_CARD_FILE, param=CARD_FILE)
-        if len(parts) > 1 or not isinstance(upload := parts[0][1], UploadFile):
-            raise InvalidInput(ONE_CARD, param=parts[-1][0])
-        return await upload.read()
+    if kind not in PATCH_TYPES:
+        raise Unsupported(NO_PATCH_TYPE)
+    try:
+        return orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(NO_JSON) from error
 
 
-def shown(cast: Cast, character: Character) -> CharacterRead:
-    """Show a character with where it comes from."""
-    return CharacterRead.shown(character, cast.origin(character.id))
+def checking(actors: Actors, owner: Owner, asked: Conditions) -> Callable[[Known | None], Awaitable[None]]:
+    """Make the check of a request's preconditions, against what would be shown of a character."""
+
+    async def check(known: Known | None) -> None:
+        if asked.any:
+            asked.require(etag(body_of(await actors.shown(owner, known))) if known else None)
+
+    return check
+
+
+def written(read: CharacterRead, *, created: bool = False) -> Response:
+    """Answer with what a character is now."""
+    body = body_of(read)
+    headers = {"etag": etag(body), **REVALIDATED}
+    if created:
+        headers["location"] = f"/api/v1/characters/{read.id}"
+    return Response(body, status_code=201 if created else 200, media_type=JSON, headers=headers)
+
+
+def body_of(read: CharacterRead) -> bytes:
+    """Write a character as it is sent."""
+    return read.model_dump_json().encode()

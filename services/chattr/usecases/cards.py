@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -10,18 +9,18 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-from pydantic import ValidationError
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unsupported
 from chattr.domain.card import assets as named
 from chattr.domain.card import files, persona, png, stored
 from chattr.domain.card.model import Card, Form
-from chattr.domain.character import Character, CharacterCreate, slug
+from chattr.domain.character import Character, slug
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.assets import Assets
 from chattr.ports.casting import Picture
 from chattr.usecases.casting import Actors
-from chattr.usecases.characters import Cast
+from chattr.usecases.characters import Cast, Known
+from chattr.usecases.editing import face_id, validated
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ LOST: Final = "The card of this character is no longer there."
 class Imported:
     """A character that was made of a card, and what its sender should know."""
 
-    character: Character
+    known: Known
     warnings: list[str] = field(default_factory=list)
 
 
@@ -84,32 +83,25 @@ class Cards:
         """Write a character as a card, with its edits laid over the card that it came from. Raises `NotFound`."""
         if form == "charx" and v3 is False:
             raise Unsupported(ONLY_V3, param="spec")
-        character = await self._cast.get(owner, character_id)
-        card = await self._card(owner, character)
+        known = await self._cast.known(owner, character_id)
+        character = known.character
+        card = await self._card(owner, known)
         data = await self._apart(partial(written, card, character, form, v3=v3 is not False))
         return Exported(data, MEDIA_TYPES[form], f"{character.id}.{form}")
 
-    async def delete(self, owner: Owner, character_id: str) -> None:
-        """Remove one of the tenant's own characters, and the card that it came from. Raises `NotFound`."""
-        kept: str | None = None
-        with suppress(NotFound):
-            kept = (await self._cast.get(owner, character_id)).card
-        await self._cast.delete(owner, character_id)
-        if kept is not None:
-            await self._clear(owner, kept)
-
-    async def _card(self, owner: Owner, character: Character) -> Card:
+    async def _card(self, owner: Owner, known: Known) -> Card:
         """Return the card that a character came from, or one written anew."""
+        character, home = known.character, known.home(owner)
         if character.card is None:
             card = Card(persona.written(character, int(time.time())))
-            face = await self._actors.portrait(owner, character)
+            face = await self._actors.portrait(owner, known)
             return with_face(card, face) if face else card
-        if await self._assets.info(owner.shared, character.card) is None:
+        if await self._assets.info(home, character.card) is None:
             raise NotFound(LOST, param="character_id")
-        packed = b"".join([part async for part in self._assets.read(owner.shared, character.card)])
+        packed = b"".join([part async for part in self._assets.read(home, character.card)])
         return await self._apart(lambda: stored.unpack(packed))
 
-    async def _create(self, owner: Owner, character: Character, *, named_by_caller: bool) -> Character:
+    async def _create(self, owner: Owner, character: Character, *, named_by_caller: bool) -> Known:
         """Store a character; an id that nobody chose gets a suffix where it is taken."""
         try:
             return await self._cast.create(owner, character)
@@ -156,19 +148,9 @@ def written(card: Card, character: Character, form: Form, *, v3: bool) -> bytes:
     return files.write(replace(card, document=document), form, v3=v3)
 
 
-def face_id(kept: str) -> str:
-    """Return the id of the portrait that came with a card."""
-    return f"{kept}_portrait"
-
-
 def character_of(character_id: str, taken: dict[str, Any], kept: str, portrait: str | None) -> Character:
     """Make the character. Raises `InvalidInput`, naming the field."""
-    try:
-        made = CharacterCreate(id=character_id, portrait=portrait, **taken)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise InvalidInput(f"{where}: {first['msg']}", param=where) from error
+    made = validated({"id": character_id, "portrait": portrait, **taken})
     return Character.made(made).model_copy(update={"card": kept})
 
 

@@ -135,8 +135,11 @@ class Scenes:
         """Find out who answers what, and store what was said. Raises `NotFound`, `InvalidInput`, `Conflict`."""
         known = await self._known(owner, ask)
         named = ask.character_id or (known.character_id if known else self._cast.default_id)
-        character = await self._cast.get(owner, named)
+        cast = await self._cast.known(owner, named)
+        character = cast.character
         scene = Scene(owner, ask, character, new_id("reply"), new_id("msg"), text=ask.text)
+        if cast.told is not None:
+            scene.told.append(cast.told)
         if character.model is not None and self._cast.model_of(character) is None:
             scene.told.append(NOT_OFFERED)
         if ask.conversation_id is None:

@@ -1,0 +1,55 @@
+"""Long-term memory: what embeds, what searches, and what carries to it what waits."""
+
+from contextlib import AsyncExitStack
+
+from chatacter.chassis import plugins
+from chatacter.chassis.health import Health
+from chatacter.chassis.telemetry import Telemetry
+from chatacter.models.store import ModelStore
+from chattr.adapters.minilm_embedder import MiniLmEmbedder
+from chattr.adapters.snowball_stemmer import english_stemmer
+from chattr.bootstrap.beside import run_beside
+from chattr.ports.embedder import Embedder
+from chattr.ports.memory import MemoryIndex
+from chattr.ports.outbox import Outbox
+from chattr.settings import ChattrSettings
+from chattr.usecases.remember import Indexer, Remember
+
+
+async def open_memory(
+    stack: AsyncExitStack, settings: ChattrSettings, outbox: Outbox, telemetry: Telemetry, health: Health
+) -> Remember | None:
+    """Open long-term memory and begin to carry to it what waits; None where it is switched off."""
+    if not settings.enable_long_term_memory:
+        return None
+    store = ModelStore(settings.models_dir)
+    weights = store.file("all-minilm-l6-v2", "model.safetensors")
+    tokenizer = store.file("all-minilm-l6-v2", "tokenizer.json")
+    embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
+    index = await open_index(stack, settings, embedder, health)
+    stem = english_stemmer()
+    indexer = Indexer(memory=index, embedder=embedder, outbox=outbox, stem=stem)
+    run_beside(stack, indexer.run())
+    return Remember(memory=index, embedder=embedder, outbox=outbox, stem=stem, tracer=telemetry.tracer)
+
+
+async def open_index(
+    stack: AsyncExitStack, settings: ChattrSettings, embedder: Embedder, health: Health
+) -> MemoryIndex:
+    """Connect to Qdrant, or open its engine in this process."""
+    database = settings.vector_database
+    if database.url is None:
+        with plugins.needing("Qdrant's engine (VECTOR_DATABASE__URL is unset)"):
+            from chattr.adapters.edge_memory import EdgeMemory  # noqa: PLC0415  # needs the extra `embedded`
+
+        edge = EdgeMemory(settings.chatacter_home / "memory", dimensions=embedder.dimensions)
+        return await stack.enter_async_context(edge)
+    from chattr.adapters import qdrant_memory  # noqa: PLC0415  # not wanted where the engine is in process
+
+    key = database.api_key.get_secret_value() if database.api_key else None
+    client = await stack.enter_async_context(
+        qdrant_memory.connected(database.url, api_key=key, request_timeout=database.timeout)
+    )
+    qdrant = qdrant_memory.QdrantMemory(client, database.collection, dimensions=embedder.dimensions)
+    health.tell("vector_database", qdrant.reachable)
+    return qdrant

@@ -1,0 +1,130 @@
+"""Characters: one suite over the fake and a real Redis."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from chattr.adapters.fakes.characters import FakeCharacters
+from chattr.adapters.redis_characters import RedisCharacters
+from chattr.adapters.redis_connection import connected
+from chattr.domain.character import Character
+from chattr.domain.identity import Owner
+from chattr.ports.records import Characters, StoredCharacter
+
+pytestmark = pytest.mark.contract
+
+ANN = Owner("acme", "ann")
+BOB = Owner("acme", "bob")
+EVE = Owner("evil", "ann")
+
+
+@pytest.fixture(params=["fake", "redis"])
+async def characters(request: pytest.FixtureRequest) -> AsyncIterator[Characters]:
+    if request.param == "fake":
+        yield FakeCharacters()
+        return
+    async with connected(request.getfixturevalue("redis_url")) as redis:
+        yield RedisCharacters(redis)
+
+
+def character(name: str, **more: object) -> Character:
+    fields = {"id": name, "name": name.title(), "personality": "Friendly", "system_prompt": "You are friendly."}
+    return Character.model_validate({**fields, **more})
+
+
+async def there(characters: Characters, owner: Owner, name: str = "zoe") -> StoredCharacter:
+    found = await characters.get(owner, name)
+    assert found is not None
+    return found
+
+
+async def test_characters_belong_to_a_tenant(characters: Characters) -> None:
+    assert await characters.write(ANN, character("zoe"), None) == "done"
+    assert (await there(characters, BOB)).character == character("zoe")
+    assert await characters.get(EVE, "zoe") is None
+    assert await characters.write(EVE, character("zoe", description="Eve's"), None) == "done"
+    assert await characters.delete(ANN, "zoe", (await there(characters, ANN)).revision)
+    assert [(one.character.id, one.tenant) for one in await characters.list(EVE)] == [("zoe", "evil")]
+    assert not await characters.list(ANN)
+
+
+async def test_a_write_holds_for_the_state_that_it_was_made_on(characters: Characters) -> None:
+    assert await characters.write(ANN, character("zoe"), "no such revision") == "stale"
+    assert await characters.write(ANN, character("zoe"), None) == "done"
+    assert await characters.write(BOB, character("zoe", scenario="late"), None) == "stale"
+    first = await there(characters, ANN)
+    assert await characters.write(ANN, character("zoe", scenario="new"), first.revision) == "done"
+    assert await characters.write(BOB, character("zoe", scenario="late"), first.revision) == "stale"
+    second = await there(characters, ANN)
+    assert second.character.scenario == "new"
+    assert second.revision != first.revision
+    assert not await characters.delete(ANN, "zoe", first.revision)
+    assert await characters.delete(ANN, "zoe", second.revision)
+    assert not await characters.delete(ANN, "zoe", second.revision)
+    assert await characters.write(ANN, character("zoe"), second.revision) == "stale"
+
+
+async def test_of_many_writers_on_one_state_one_wins(characters: Characters) -> None:
+    await characters.write(ANN, character("zoe"), None)
+    read = await there(characters, ANN)
+    changes = [character("zoe", scenario=f"number {number}") for number in range(12)]
+    outcomes = await asyncio.gather(*(characters.write(ANN, each, read.revision) for each in changes))
+    assert sorted(outcomes) == ["done", *["stale"] * 11]
+    assert (await there(characters, ANN)).character == changes[outcomes.index("done")]
+
+
+async def test_what_is_published_has_one_id_among_all_tenants(characters: Characters) -> None:
+    assert await characters.write(EVE, character("zoe"), None) == "done"
+    assert await characters.published("zoe") is None
+    assert await characters.write(ANN, character("zoe", published=True), None) == "done"
+    found = await characters.published("zoe")
+    assert found is not None
+    assert (found.tenant, found) == ("acme", await there(characters, ANN))
+    assert list(await characters.all_published()) == [found]
+    hers = await there(characters, EVE)
+    assert await characters.write(EVE, character("zoe", published=True), hers.revision) == "taken"
+    assert await there(characters, EVE) == hers, "a refused write changes nothing"
+    changed = character("zoe", published=True, scenario="new")
+    assert await characters.write(ANN, changed, found.revision) == "done"
+    assert [one.character for one in await characters.all_published()] == [changed]
+
+
+@pytest.mark.parametrize("by", ["withdrawing", "deleting"])
+async def test_an_id_is_free_again_when_it_is_published_no_more(characters: Characters, by: str) -> None:
+    await characters.write(ANN, character("zoe", published=True), None)
+    revision = (await there(characters, ANN)).revision
+    if by == "withdrawing":
+        assert await characters.write(ANN, character("zoe"), revision) == "done"
+    else:
+        assert await characters.delete(ANN, "zoe", revision)
+    assert await characters.published("zoe") is None
+    assert not await characters.all_published()
+    assert await characters.write(EVE, character("zoe", published=True), None) == "done"
+    if by == "withdrawing":
+        assert await characters.delete(ANN, "zoe", (await there(characters, ANN)).revision)
+    found = await characters.published("zoe")
+    assert found is not None
+    assert found.tenant == "evil", "what does not hold a claim cannot give it up"
+
+
+async def test_of_many_tenants_that_publish_one_id_one_gets_it(characters: Characters) -> None:
+    tenants = [Owner(f"tenant-{number}") for number in range(8)]
+    outcomes = await asyncio.gather(*(characters.write(one, character("zoe", published=True), None) for one in tenants))
+    assert sorted(outcomes) == ["done", *["taken"] * 7]
+    found = await characters.published("zoe")
+    assert found is not None
+    assert found.tenant == tenants[outcomes.index("done")].tenant
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_what_an_older_version_stored_is_read_and_changed(redis_url: str, version: int) -> None:
+    old = {"id": "zoe", "name": "Zoe", "personality": "Friendly", "schema_version": version}
+    async with connected(redis_url) as redis:
+        await redis.hset("chatacter:{acme/-}:characters", "zoe", json.dumps(old))
+        characters = RedisCharacters(redis)
+        found = await there(characters, ANN)
+        assert (found.character.schema_version, found.character.published) == (version, False)
+        assert await characters.write(ANN, character("zoe"), found.revision) == "done"
+        assert (await there(characters, ANN)).character.schema_version == 3
