@@ -9,7 +9,8 @@ from chatacter.chassis.errors import InvalidInput, Unsupported
 from chattr.domain.card import versions
 from chattr.domain.card.assets import ICON, assets_of, main_icon
 from chattr.domain.card.files import read
-from chattr.domain.card.versions import BACKFILLED, V2_DEFAULTS, as_v2, as_v3, version_of, without_decorators
+from chattr.domain.card.versions import BACKFILLED, V2_DEFAULTS, as_v2, as_v3, version_of
+from chattr.domain.lorebook.decorators import without_decorators
 from tests.card_material import in_json, v1, v2, v3
 
 pytestmark = pytest.mark.unit

@@ -22,7 +22,7 @@ ADA = Character(
     examples=(Example(user="Hello?", assistant="Good day!"), Example(user="Tea?", assistant="Always.")),
     post_history_instructions="Answer in one sentence.",
 )
-SMALL = Budget(context_tokens=400, max_tokens=60, temperature=0.6, disclosure=False)
+SMALL = Budget(context_tokens=400, max_tokens=60, temperature=0.6, disclosure=False, slow=True)
 LARGE = Budget()
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=200)
@@ -193,7 +193,7 @@ def kept_from(history: Sequence[Turn], budget: Budget) -> str | None:
 
 @pytest.mark.parametrize("window", [1000, 50], ids=["all of it", "the newest 50 messages"])
 def test_a_long_history_is_cut_in_blocks(window: int) -> None:
-    budget = Budget(context_tokens=1000, disclosure=False)
+    budget = Budget(context_tokens=1000, disclosure=False, slow=True)
     starts = [kept_from(long_talk(pairs)[-window:], budget) for pairs in range(1, 200)]
     cuts = sum(before != after for before, after in pairwise(starts))
     # About 19 pairs fit; a history that slid with each turn would be cut 180 times.

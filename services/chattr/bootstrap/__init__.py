@@ -256,6 +256,7 @@ def budget_of(settings: ChattrSettings) -> Budget:
         max_tokens=settings.model.max_tokens or (EMBEDDED_ANSWER if embedded else PROVIDER_ANSWER),
         temperature=settings.model.temperature if settings.model.temperature is not None else temperature,
         disclosure=not embedded,
+        slow=embedded,
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
+from chattr.domain.lorebook.book import Lorebook
 
 SCHEMA_VERSION: Final = 3
 ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -160,6 +161,10 @@ class CharacterCreate(Strict):
     """Makes sampling repeat itself, as far as the provider can; None: drawn anew."""
     memory: MemoryPolicy = MemoryPolicy()
     """What it may remember."""
+    lorebook: Lorebook | None = None
+    """What it knows of its world, told when somebody speaks of it."""
+    lorebooks: Annotated[tuple[CharacterId, ...], Field(max_length=16)] = ()
+    """The ids of lorebooks that it shares with others, after its own."""
     client_instructions: Literal["add", "replace"] = "add"
     """What a client's system message does: it is added to who this is, or replaces `system_prompt`."""
     published: bool = False
@@ -190,7 +195,8 @@ class Character(CharacterCreate):
 
     schema_version: Literal[1, 2, 3] = SCHEMA_VERSION
     """Of what is stored; a later shape raises it and reads those before. 2 added `card`; 3 `nickname`,
-    `group_greetings`, `appearance`, `model`, more sampling, `memory`, `client_instructions` and `published`."""
+    `group_greetings`, `appearance`, `model`, more sampling, `memory`, `lorebook`, `lorebooks`,
+    `client_instructions` and `published`."""
     card: Annotated[str | None, AfterValidator(checked_asset)] = None
     """The stored card that it came from; None: it came from none."""
 

@@ -31,6 +31,7 @@ MOST_SIDES: Final = 1_000_000_000
 # A name is one token, since cards are full of them.
 TOKEN: Final = re.compile(r"\{\{\s*(?:user|char)\s*\}\}|<(?:user|bot|char)>|\{\{(?!\{)|\}\}", re.IGNORECASE)
 NAME: Final = re.compile(r"\s*(//|[A-Za-z_]+)\s*(?::|(?=\s|$)|(?<=//))")
+VARYING: Final = re.compile(r"\{\{\s*(?:user\s*\}|random|pick|roll)|<user>", re.IGNORECASE)
 DIE: Final = re.compile(r"\s*[dD]?([0-9]{1,10})\s*")
 
 Purpose = Literal["prompt", "keys"]
@@ -83,6 +84,11 @@ def expanded(text: str, names: Names, place: str, *, original: str | None = None
         end = token.end()
     reading.take(text[end:])
     return reading.whole()[:MOST_CHARACTERS]
+
+
+def varies(text: str) -> bool:
+    """Whether a text may differ from person to person or from conversation to conversation."""
+    return VARYING.search(text) is not None
 
 
 class Reading:

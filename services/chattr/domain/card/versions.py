@@ -9,6 +9,7 @@ from typing import Any, Final
 from chatacter.chassis.errors import InvalidInput, Unsupported
 from chattr.domain.card.json_text import FILE, Number
 from chattr.domain.card.model import Version, own_part, with_own_part
+from chattr.domain.lorebook.decorators import without_decorators
 
 V2: Final = "chara_card_v2"
 V3: Final = "chara_card_v3"
@@ -220,13 +221,3 @@ def v3_entry(entry: dict[str, Any]) -> dict[str, Any]:
         return entry
     rest = {key: value for key, value in own.items() if key != "content"}
     return with_own_part({**entry, "content": kept}, rest)
-
-
-def without_decorators(content: str) -> str:
-    """Return an entry's text without the decorators at its top, and the empty lines around them."""
-    lines = content.split("\n")
-    first = next((index for index, line in enumerate(lines) if line.strip()), 0)
-    if not lines[first].startswith("@@"):
-        return content
-    rest = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("@@")), len(lines))
-    return "\n".join(lines[rest:])

@@ -1,0 +1,329 @@
+"""What a model is given, as a pure function with a token budget.
+
+The order is the cache's: a **stable prefix** (persona with the lore that is always told, examples), the same bytes in
+every conversation; then the history, which only grows; then what changes each time (lore that was spoken of, what is
+remembered, instructions to repeat, the new message). One system message, at the start, and roles that alternate: every
+provider's chat template takes that.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chatacter.chassis.errors import TooLarge
+from chattr.domain.character import Character
+from chattr.domain.lorebook.activation import Active, Lore, Room, activated
+from chattr.domain.lorebook.matching import Moment, Said
+from chattr.domain.macros import varies
+from chattr.domain.prompt.history import OPENING, RESERVED, as_messages, cut, joined, merged, unanswered, woven
+from chattr.domain.prompt.parts import (
+    MESSAGE_TOKENS,
+    PICTURE_TOKENS,
+    SMALL_PICTURE_TOKENS,
+    Budget,
+    Message,
+    Part,
+    Prompt,
+    Turn,
+    estimated_tokens,
+    text_of,
+)
+from chattr.domain.prompt.setting import ANYWHERE, Setting, Voice
+from chattr.domain.prompt.wording import asked, honest_turns, persona
+
+__all__ = [
+    "ANYWHERE",
+    "MESSAGE_TOKENS",
+    "OPENING",
+    "PICTURE_TOKENS",
+    "SMALL_PICTURE_TOKENS",
+    "Budget",
+    "Message",
+    "Part",
+    "Prompt",
+    "Setting",
+    "Turn",
+    "Voice",
+    "assemble",
+    "cut",
+    "estimated_tokens",
+    "joined",
+    "merged",
+    "stable_prefix",
+    "text_of",
+]
+
+# Parameters that only a character who has an opinion sends; the provider has its own.
+OPTIONAL_SAMPLING: Final = ("top_p", "frequency_penalty", "presence_penalty", "seed")
+# What lore costs beside its text: a line break and brackets each, what introduces it, a message of its own at most.
+LORE_BORDERS: Final = 8
+LORE_HEAD: Final = 40
+
+TOO_LONG: Final = (
+    "The message is too long for this model: the character and the message need {needed} tokens of {limit}."
+)
+NO_ROOM: Final = "example {number} did not fit"
+NO_ROOM_FOR_MEMORY: Final = "memory {number} did not fit"
+OLDEST: Final = "the oldest {count} messages did not fit"
+
+
+@dataclass(slots=True)
+class Assembly:
+    """A prompt while it is put together: what it is made from, and the parts that are decided."""
+
+    voice: Voice
+    budget: Budget
+    told: list[Turn]
+    text: str
+    raw: Mapping[str, Any] | None
+    done: list[Message]
+    instructions: str | None
+    lore: Lore = field(default_factory=Lore)
+
+    @property
+    def character(self) -> Character:
+        """Who is to answer."""
+        return self.voice.character
+
+    @property
+    def honest(self) -> list[Message]:
+        """The exchange before the new message, where it is needed."""
+        return honest_turns(self.character, self.text, self.budget)
+
+    def system(self, lore: Sequence[Active]) -> list[Message]:
+        """Write the system message with some lore."""
+        return [{"role": "system", "content": persona(self.voice, self.budget, self.instructions, lore)}]
+
+    def new(self, memories: Sequence[str] = (), *, lore: bool = True) -> Message:
+        """Write the new message."""
+        known, behind = (self.beside, self.behind) if lore else ((), ())
+        return asked(self.voice, self.text, memories, raw=self.raw, known=known, behind=behind)
+
+    @property
+    def settled(self) -> list[Active]:
+        """Lore that is always told."""
+        return [one for one in self.lore.active if one.settled]
+
+    @property
+    def in_system(self) -> list[Active]:
+        """Lore of the system message."""
+        return [one for one in self.lore.active if one.settled or (not self.budget.slow and one.position != "depth")]
+
+    @property
+    def beside(self) -> list[Active]:
+        """Lore beside the memories: all that was spoken of, where reading is slow."""
+        return [one for one in self.lore.active if self.budget.slow and not one.settled]
+
+    @property
+    def between(self) -> list[Active]:
+        """Lore in the history."""
+        deep = [one for one in self.lore.active if one.position == "depth" and not self.budget.slow]
+        return [one for one in deep if one.depth > 0]
+
+    @property
+    def behind(self) -> list[Active]:
+        """Lore after the new message."""
+        deep = [one for one in self.lore.active if one.position == "depth" and not self.budget.slow]
+        return [one for one in deep if one.depth == 0]
+
+    def look(self, history: Sequence[Turn]) -> Lore:
+        """Find out what the lorebooks tell, within what persona and new message leave."""
+        if not self.voice.shelves:
+            return Lore()
+        budget = self.budget
+        needed = budget.of([*self.system(()), *self.honest, self.new(), *self.done])
+        said = [Said("user" if turn.role == "user" else "assistant", turn.text) for turn in history if turn.text]
+        moment = Moment(
+            said=[*said, Said("user", self.text)],
+            names=self.voice.names,
+            greeting=self._greeting(said),
+            full=needed + budget.of(as_messages(self.told)) > budget.context_tokens,
+        )
+        left = max(0, budget.context_tokens - needed - LORE_HEAD)
+        room = Room(
+            settled=budget.settled_lore,
+            called=budget.called_lore,
+            together=left,
+            count=lambda text: budget.count(text) + LORE_BORDERS,
+        )
+        return activated(self.voice.shelves, moment, room)
+
+    def _greeting(self, said: Sequence[Said]) -> int | None:
+        """Return which greeting began the conversation; None where none did."""
+        first = next((one.text for one in said if one.role == "assistant"), None)
+        found = zip(self.character.greetings, self.voice.greetings(), strict=True)
+        return next((index for index, both in enumerate(found) if first in both), None)
+
+    @property
+    def outside(self) -> int:
+        """What lore costs that is not in the system message."""
+        own = self.budget.of([self.new()]) - self.budget.of([self.new(lore=False)])
+        return own + sum(one.tokens for one in self.between)
+
+    def prefix(self, system: list[Message], examples: list[Turn]) -> int:
+        """Say how many leading messages are the same in every conversation with this character."""
+        setting, character = self.voice.setting, self.character
+        person = setting.person
+        own = bool(self.instructions or person.name or person.description)
+        pruned = not self.budget.slow and len(examples) < 2 * len(character.examples)
+        if own or pruned or any(not one.settled for one in self.in_system):
+            return 0
+        texts = (character.system_prompt, character.personality, character.scenario, *self.written_examples())
+        if setting.conversation and (any(map(varies, texts)) or not all(one.alike for one in self.settled)):
+            return 0
+        return len(system) + len(examples)
+
+    def written_examples(self) -> list[str]:
+        """Return the examples' texts as they are written."""
+        return [text for example in self.character.examples for text in (example.user, example.assistant)]
+
+
+def assemble(  # noqa: PLR0913  # what a prompt is made of
+    character: Character,
+    history: Sequence[Turn],
+    text: str,
+    *,
+    raw: Mapping[str, Any] | None = None,
+    since: Sequence[Turn] = (),
+    recalled: Sequence[str] = (),
+    instructions: str | None = None,
+    setting: Setting = ANYWHERE,
+    lore: Lore | None = None,
+    budget: Budget,
+) -> Prompt:
+    """Put a prompt together within the budget. What was said last stays; then go the last examples, where reading is
+    not slow, and old history.
+
+    `raw`: the new message as it stands, where it is more than `text`. `since`: what the answer has done already, after
+    the new message: tools called, their results, words that it is to begin with; it stays whole. `recalled`: what is
+    remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the persona or, where
+    the character allows it, instead of its system prompt. `lore`: what was found for this very moment; None: it is
+    looked for. Raises `TooLarge` when persona, new message and what came since are more than the model takes.
+    """
+    voice = Voice(character, setting)
+    history = spoken(history, voice)
+    told = merged(history)
+    text = text if raw else unanswered(told, text, budget)
+    made = Assembly(voice, budget, told, text, raw, as_messages(joined(since)), instructions)
+    made.lore = made.look(history) if lore is None else lore
+    system, bare = made.system(made.in_system), budget.of([*made.honest, made.new(lore=False), *made.done])
+    fixed = budget.of(system) + bare
+    if fixed > budget.context_tokens:
+        raise TooLarge(TOO_LONG.format(needed=fixed, limit=budget.context_tokens), param="messages")
+    reserved = max(int(budget.context_tokens * RESERVED), bare + made.outside)
+    room = budget.context_tokens - budget.of(system)
+    shown = fitting_examples(voice, budget, room - (bare if budget.slow else reserved + budget.of(as_messages(told))))
+    examples = as_messages(shown)
+    room -= budget.of(examples)
+    kept = told[cut(told, budget, max(0, room - reserved)) :]
+    past = as_messages(woven(kept, made.between))
+    spare = min(reserved, room - budget.of(past)) - budget.of(made.honest) - budget.of(made.done)
+    memories = fitting_memories(made.new, recalled, budget, spare)
+    messages = [*system, *examples, *past, *made.honest, made.new(memories), *made.done]
+    return Prompt(
+        messages=messages,
+        sampling=sampling(character, budget),
+        prefix=made.prefix(system, shown),
+        parts=parts_of(made, messages, shown, kept, memories, recalled),
+        lore=made.lore,
+        memories=memories,
+    )
+
+
+def parts_of(
+    made: Assembly,
+    messages: Sequence[Message],
+    shown: Sequence[Turn],
+    kept: Sequence[Turn],
+    memories: Sequence[str],
+    recalled: Sequence[str],
+) -> tuple[Part, ...]:
+    """Say what each part costs and what was left out. Lore costs what the others do not."""
+    budget, lore = made.budget, made.lore
+    examples, missing = len(shown) // 2, len(made.told) - len(kept)
+    bare = budget.of([*made.honest, made.new(lore=False), *made.done])
+    costs = {
+        "system": budget.of(made.system(())),
+        "examples": budget.of(as_messages(shown)),
+        "history": budget.of(as_messages(kept)),
+        "memories": budget.of([made.new(memories)]) - budget.of([made.new()]),
+        "message": bare,
+    }
+    numbers = range(examples + 1, len(made.character.examples) + 1)
+    flat = [" ".join(memory.split()) for memory in recalled]
+    forgotten = [number for number, memory in enumerate(flat, 1) if memory not in memories]
+    return (
+        Part("system", costs["system"], 1),
+        Part("examples", costs["examples"], examples, len(numbers), tuple(NO_ROOM.format(number=n) for n in numbers)),
+        Part(
+            "lore",
+            budget.of(messages) - sum(costs.values()),
+            len(lore.active),
+            len(lore.left),
+            tuple(f"{one.entry}: {one.reason}" for one in lore.left),
+        ),
+        Part("history", costs["history"], len(kept), missing, (OLDEST.format(count=missing),) if missing else ()),
+        Part(
+            "memories",
+            costs["memories"],
+            len(memories),
+            len(recalled) - len(memories),
+            tuple(NO_ROOM_FOR_MEMORY.format(number=number) for number in forgotten),
+        ),
+        Part("message", bare, 1),
+    )
+
+
+def stable_prefix(character: Character, budget: Budget) -> list[Message]:
+    """Return the messages with which every prompt of this character begins, to be read by the model beforehand."""
+    prompt = assemble(character, (), "", budget=budget)
+    return prompt.messages[: prompt.prefix]
+
+
+def spoken(history: Sequence[Turn], voice: Voice) -> list[Turn]:
+    """Replace the macros of greetings, which stand in a history as the card wrote them. Source: V1, `first_mes`."""
+    written = dict(zip(voice.character.greetings, voice.greetings(), strict=True))
+    return [
+        Turn(turn.role, written[turn.content], turn.speaker)
+        if turn.role == "assistant" and turn.raw is None and turn.content in written
+        else turn
+        for turn in history
+    ]
+
+
+def sampling(character: Character, budget: Budget) -> dict[str, Any]:
+    """Return the sampling parameters: the character's where it has some, within what the model allows."""
+    most = min(character.max_tokens or budget.max_tokens, budget.max_tokens)
+    temperature = budget.temperature if character.temperature is None else character.temperature
+    asked = {name: getattr(character, name) for name in OPTIONAL_SAMPLING}
+    told = {name: value for name, value in asked.items() if value is not None}
+    stop = {"stop": list(character.stop)} if character.stop else {}
+    return {"temperature": temperature, "max_tokens": most, **told, **stop}
+
+
+def fitting_examples(voice: Voice, budget: Budget, room: int) -> list[Turn]:
+    """Return the first examples that fit: the prefix stays the same for messages of any length that leave room."""
+    shown: list[Turn] = []
+    for number, example in enumerate(voice.character.examples):
+        user, answer = (
+            voice.still(example.user, f"example {number}"),
+            voice.still(example.assistant, f"answer {number}"),
+        )
+        pair = [Turn("user", user), Turn("assistant", answer)]
+        room -= budget.of(as_messages(pair))
+        if room < 0:
+            break
+        shown += pair
+    return shown
+
+
+def fitting_memories(
+    asked_with: Callable[[Sequence[str]], Message], recalled: Sequence[str], budget: Budget, room: int
+) -> tuple[str, ...]:
+    """Return the memories that fit beside the new message, which `asked_with` writes."""
+    kept: tuple[str, ...] = ()
+    for memory in recalled:
+        flat = " ".join(memory.split())
+        if flat and budget.of([asked_with((*kept, flat))]) <= room:
+            kept = (*kept, flat)
+    return kept
