@@ -34,6 +34,8 @@ class Script:
     """How the provider behaves from now on. Times in seconds."""
 
     deltas: tuple[str, ...] = ("Hello", ", ", "{echo}", "!")
+    # Streamed as they stand instead of deltas, each with the id, object and model that every chunk has.
+    chunks: tuple[dict[str, Any], ...] = ()
     first_delay: float = 0.0
     delay: float = 0.0
     finish_reason: str = "stop"
@@ -147,7 +149,12 @@ class Scripted(Response):
 
     def chunk(self, delta: dict[str, str], reason: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        head = {"id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1, "model": self.body_in["model"]}
+        head: dict[str, Any] = {
+            "id": "chatcmpl-fake",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": self.body_in["model"],
+        }
         return b"data: " + orjson.dumps({**head, "choices": [choice], **more}) + b"\n\n"
 
     async def stream(self, send: Send) -> None:
@@ -156,6 +163,11 @@ class Scripted(Response):
 
         started = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": started})
+        for chunk in self.script.chunks:
+            await write(self.chunk({}, **chunk))
+        if self.script.chunks:
+            await write(b"data: [DONE]\n\n", more=False)
+            return
         await write(self.chunk({"role": "assistant", "content": ""}))
         sent = 0
         async for text in self.paced():
@@ -260,6 +272,10 @@ class FakeLLMServer:
         """Forget what was seen, and behave so from now on."""
         given = Script(**script)
         self.state.reset(dataclasses.replace(given, deltas=deltas) if deltas else given)
+
+    def stream(self, *chunks: dict[str, Any]) -> None:
+        """Forget what was seen, and stream these chunks from now on."""
+        self.play(chunks=chunks)
 
     async def reached(self, what: str, number: int = 1, seconds: float = 30.0) -> bool:
         """Wait until a count is at least so high; False when it is not in time."""

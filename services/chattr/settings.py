@@ -141,7 +141,7 @@ class ChattrSettings(ServiceSettings):
     jobs: JobsSettings = Field(default_factory=JobsSettings)
     """Redis for video jobs. Must persist and not evict."""
     cache: RedisSettings = Field(default_factory=RedisSettings)
-    """Redis for idempotency keys; may evict."""
+    """Redis for idempotency keys and cached replies; may evict."""
     vector_database: VectorDatabaseSettings = Field(default_factory=VectorDatabaseSettings)
     """Long-term memory."""
     vocalizr: VocalizrSettings = Field(default_factory=VocalizrSettings)
@@ -170,8 +170,8 @@ class ChattrSettings(ServiceSettings):
     """Load the embedded models at start and warm up the characters; `false` loads them with the first request."""
     idempotency_ttl: Annotated[int, Field(ge=60)] = 86_400
     """Seconds for which an `Idempotency-Key` returns its first answer."""
-    cache_ttl: OnlyZero = 0
-    """Seconds for which equal requests get a cached reply. The cache is not built yet: only 0 is accepted."""
+    cache_ttl: Annotated[int, Field(ge=0)] = 0
+    """Seconds for which a person who asks the same of the same model gets the same reply, from the cache; 0: never."""
     api_rate_limit: OnlyZero = 0
     """Requests a minute that a key may make. The limit is not built yet: only 0 (none) is accepted."""
 

@@ -92,8 +92,8 @@ async def test_the_trace_goes_on_at_the_provider(opened: Opened, llm_server: Fak
         (403, errors.Misconfigured, NOT_ALLOWED),
         (404, errors.Misconfigured, NO_MODEL),
         (413, errors.TooLarge, "longer than the model's context"),
-        (400, errors.UpstreamFailed, "answered 400"),
-        (422, errors.UpstreamFailed, "answered 422"),
+        (400, errors.InvalidInput, "answered 400"),
+        (422, errors.InvalidInput, "answered 422"),
         (429, errors.Busy, "no more requests"),
         (408, errors.Unavailable, "answered 408"),
         (500, errors.UpstreamFailed, "answered 500"),
@@ -211,3 +211,18 @@ async def test_readiness_asks_the_provider(
     assert await model.check() == said
     llm_server.play(api_key="another")
     assert await model.check() == said, "an answer is kept for a while"
+
+
+@pytest.mark.parametrize(
+    ("param", "told"), [("tools[0].function", "tools[0].function"), (f"{SECRET}", None), (["n"], None), (None, None)]
+)
+async def test_the_parameter_that_a_provider_does_not_take_is_named(
+    opened: Opened, llm_server: FakeLLMServer, param: Any, told: str | None
+) -> None:
+    llm_server.play(status=400, error_body=json.dumps({"error": {"message": SECRET, "param": param}}))
+    model = await opened()
+    with pytest.raises(errors.InvalidInput) as caught:
+        await all_of(model)
+    assert caught.value.param == told
+    assert (f"naming {told}" in caught.value.message) is (told is not None)
+    assert SECRET not in caught.value.message

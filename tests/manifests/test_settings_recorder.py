@@ -70,7 +70,6 @@ UNREAD = {
 # What refuses to start on any other value than its default, so that the chart refuses it too.
 NOT_BUILT: dict[str, dict[str, Any]] = {
     "API_RATE_LIMIT": {"rateLimit": 60},
-    "CACHE_TTL": {"chattr": {"settings": {"CACHE_TTL": 60}}},
 }
 OWN_SECRET = {"existingSecret": "of-mine", "existingSecretKey": "it"}
 NO_COLLECTOR = {"otel-collector": {"enabled": False}}

@@ -26,6 +26,7 @@ from chattr.domain.character import Character
 from chattr.domain.identity import Owner
 from chattr.domain.prompt import Budget
 from chattr.ports.language import ChatRequest, Chunk
+from chattr.ports.replies import ReplyCache
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, DELTA, FAILED, Event
 from chattr.usecases.characters import Cast
 from chattr.usecases.draft import Heard
@@ -48,6 +49,7 @@ class Talker:
     error: Exception | None = None
     fails_after: int = 0
     step: asyncio.Semaphore | None = None
+    reason: str | None = "stop"
     name: str = "talker"
     asked: list[ChatRequest] = field(default_factory=list)
     closed: int = 0
@@ -61,7 +63,8 @@ class Talker:
                 if self.step is not None:
                     await self.step.acquire()
                 yield {"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
-            yield {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {"completion_tokens": 3}}
+            ended = {"index": 0, "delta": {}, "finish_reason": self.reason}
+            yield {"choices": [ended], "usage": {"completion_tokens": 3}}
         finally:
             self.closed += 1
 
@@ -80,7 +83,7 @@ class Stage:
     live: Live = field(default_factory=Live)
     timeout: float = 5.0
 
-    def reply(self) -> Reply:
+    def reply(self, replies: ReplyCache | None = None) -> Reply:
         around = Surroundings(
             cast=Cast({"ada": ADA, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
             language=self.talker,
@@ -88,6 +91,7 @@ class Stage:
             conversations=self.conversations,
             short_term=self.short_term,
             log=self.log,
+            replies=replies,
         )
         return Reply(
             around,

@@ -1,7 +1,7 @@
 """Streams that fail before they open, and that end their work when the listener leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import anyio
@@ -52,16 +52,21 @@ async def prepend(first: bytes | None, rest: AsyncIterator[bytes]) -> AsyncItera
 
 
 async def opened(
-    chunks: AsyncGenerator[bytes], media_type: str, headers: Mapping[str, str] | None = None
+    chunks: AsyncGenerator[bytes],
+    media_type: str,
+    headers: Mapping[str, str] | Callable[[], Mapping[str, str]] = dict,
 ) -> ClosingStream:
-    """Pull the first chunk, then make the response: what goes wrong before it is still a plain error."""
+    """Pull the first chunk, then make the response: what goes wrong before it is still a plain error.
+
+    `headers` that are a function are asked for once the first chunk is there.
+    """
     try:
         first = await anext(chunks, None)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await chunks.aclose()
         raise
-    return ClosingStream(chunks, first, media_type, {**UNBUFFERED, **(headers or {})})
+    return ClosingStream(chunks, first, media_type, {**UNBUFFERED, **(headers() if callable(headers) else headers)})
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:

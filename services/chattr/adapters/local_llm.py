@@ -18,6 +18,7 @@ import httpx
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.models.store import ModelStore
+from chattr.adapters.llama_abilities import sampling_for
 from chattr.adapters.llama_server import LlamaServer
 from chattr.adapters.llama_slots import Slot
 from chattr.ports.language import ChatRequest, Chunk
@@ -112,6 +113,7 @@ class LocalLanguageModel:
 
     async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
         """Answer in chunks; see the port. Waits while the model loads."""
+        asked_for = sampling_for(request, most=self._conversations + 1)
         server = await self._loaded(deadline)
         self._talking += 1
         if self._reader is not None:
@@ -120,7 +122,7 @@ class LocalLanguageModel:
             async with server.slots.place(request.conversation, deadline) as (slot, anew):
                 if anew:
                     await self._prepare(server, slot, request.messages[: request.prefix], deadline)
-                sampling = {**SAMPLING, **request.sampling, "id_slot": slot.number}
+                sampling = {**SAMPLING, **asked_for, "id_slot": slot.number}
                 asked = ChatRequest(request.messages, sampling)
                 async with aclosing(server.provider.stream(asked, deadline)) as chunks:
                     async for chunk in chunks:

@@ -5,6 +5,7 @@ transport and parsed by orjson, since a model object a delta costs more than eve
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -38,6 +39,12 @@ TOO_LONG: Final = "The conversation is longer than the model's context. Shorten 
 UNREACHABLE: Final = "The language model's provider cannot be reached. Check MODEL__URL, and that it is running."
 AWAY: Final = "The language model's provider is away for now (it answered {status})."
 REFUSED: Final = "The language model's provider refused the request (it answered {status})."
+NOT_TAKEN: Final = (
+    "The language model's provider does not take this request (it answered {status}{naming}). Check the parameters and "
+    "messages that were sent, and what the model can do."
+)
+NAMING: Final = ", naming {param}"
+PARAMETER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]]{0,99}")
 RATE_LIMIT: Final = "The language model's provider takes no more requests for now."
 BROKE_OFF: Final = "The language model's provider broke off in the middle of its answer."
 CLOSED: Final = "The service is shutting down."
@@ -179,6 +186,10 @@ class OpenAILanguageModel:
             return errors.Busy(RATE_LIMIT, retry_after=retry_after)
         if status in AWAY_STATUSES:
             return errors.Unavailable(AWAY.format(status=status), retry_after=retry_after)
+        if status in {400, 422}:
+            param = error.param if isinstance(error.param, str) and PARAMETER.fullmatch(error.param) else None
+            naming = NAMING.format(param=param) if param else ""
+            return errors.InvalidInput(NOT_TAKEN.format(status=status, naming=naming), param=param)
         return errors.UpstreamFailed(REFUSED.format(status=status))
 
 

@@ -27,6 +27,7 @@ from chattr.adapters.redis_demand import RedisDemand
 from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_outbox import RedisOutbox
+from chattr.adapters.redis_replies import RedisReplyCache
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
 from chattr.bootstrap.characters import open_cast
 from chattr.bootstrap.memory import open_memory
@@ -79,6 +80,13 @@ class Stores:
     jobs: RedisJobs
     demand: RedisDemand
     idempotency: RedisIdempotency
+    replies: RedisReplyCache | None
+
+    def around(self, cast: Cast, language: LanguageModel, remember: Remember | None) -> Surroundings:
+        """Return what a reply needs of the world."""
+        return Surroundings(
+            cast, language, remember, self.conversations, self.short_term, self.session_log, self.replies
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +146,7 @@ async def compose(
         yield Chattr(
             health=health,
             reply=reply_of(
-                Surroundings(
-                    cast=cast,
-                    language=language,
-                    remember=remember,
-                    conversations=stores.conversations,
-                    short_term=stores.short_term,
-                    log=stores.session_log,
-                ),
+                stores.around(cast, language, remember),
                 live,
                 budget,
                 settings,
@@ -238,6 +239,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         jobs=RedisJobs(jobs),
         demand=RedisDemand(jobs),
         idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),
+        replies=RedisReplyCache(cache, ttl=settings.cache_ttl) if settings.cache_ttl else None,
     )
 
 

@@ -36,8 +36,8 @@ class LanguageModel(Protocol):
 
         Raises, nearly always before the first chunk: `Misconfigured` (no key, wrong key, unknown model: says what to
         set), `Busy` (rate limit), `NotReady` (still loading), `Unavailable` (cannot be reached, or failing),
-        `TooLarge` (the prompt is longer than the context), `UpstreamFailed` (refused it, or broke off),
-        `DeadlineExceeded`.
+        `TooLarge` (the prompt is longer than the context), `InvalidInput` (a parameter or a message that it does not
+        take, `Unsupported` where we know it beforehand), `UpstreamFailed` (failed, or broke off), `DeadlineExceeded`.
         """
         ...
 
@@ -48,13 +48,16 @@ class LanguageModel(Protocol):
 
 def text_of(chunk: Chunk) -> str:
     """Return the text that a chunk adds to the first choice; empty where it adds none."""
-    choices = chunk.get("choices")
-    if not choices:
-        return ""
-    return (choices[0].get("delta") or {}).get("content") or ""
+    for choice in chunk.get("choices") or ():
+        if not choice.get("index"):
+            return (choice.get("delta") or {}).get("content") or ""
+    return ""
 
 
 def finish_reason_of(chunk: Chunk) -> str | None:
     """Return why the first choice ended, in the chunk that says so."""
-    choices = chunk.get("choices")
-    return choices[0].get("finish_reason") if choices else None
+    for choice in chunk.get("choices") or ():
+        if not choice.get("index"):
+            reason: str | None = choice.get("finish_reason")
+            return reason
+    return None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ from chatacter.chassis.errors import ChatacterError, UpstreamFailed, named
 from chatacter.chassis.problems import INTERNAL
 from chattr.ports.language import Chunk, finish_reason_of, text_of
 from chattr.ports.sessions import DELTA, FAILED, TERMINAL, Event
+from chattr.usecases.caching import CacheStatus
 from chattr.usecases.live import LogWriter
 
 
@@ -39,11 +40,15 @@ class Whole:
 
 
 class Running:
-    """A reply that is being written. Closing `heard` stops it, unless it was started `detached`."""
+    """A reply that is being written. Closing `heard` stops it, unless it was started `detached`.
+
+    `cache` says, from the first event that is heard, whether it was kept; None where nothing is.
+    """
 
     def __init__(self, reply_id: str, *, detached: bool) -> None:
         self.reply_id = reply_id
         self.scope = anyio.CancelScope()
+        self.cache: CacheStatus | None = None
         self._detached = detached
         self._queue: asyncio.Queue[Heard | ChatacterError] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -75,13 +80,27 @@ class Running:
 
     async def whole(self) -> Whole:
         """Wait for the end. Raises the error that the reply failed with, also after its first text."""
-        async with aclosing(self.heard()) as heard:
-            events = [item.event async for item in heard if item.event is not None]
-        ending = events[-1]
-        if ending.type == FAILED:
-            raise (named(ending.data["code"]) or UpstreamFailed)(ending.data["message"])
+        events: list[Event] = []
+        ending = await self.ending(lambda _: None, events.append)
         text = "".join(event.data["text"] for event in events if event.type == DELTA)
-        return Whole(text, events[0].data, ending.data)
+        return Whole(text, events[0].data, ending)
+
+    async def ending(
+        self, take: Callable[[Chunk], None], note: Callable[[Event], None] = lambda _: None
+    ) -> dict[str, Any]:
+        """Hand the provider's chunks and the events on, and return the last event's data. Raises as `whole` does."""
+        last: Event | None = None
+        async with aclosing(self.heard()) as heard:
+            async for item in heard:
+                if item.chunk is not None:
+                    take(item.chunk)
+                if item.event is not None:
+                    last = item.event
+                    note(last)
+        assert last is not None, "a reply ended without a word"
+        if last.type == FAILED:
+            raise (named(last.data["code"]) or UpstreamFailed)(last.data["message"])
+        return last.data
 
 
 @dataclass(slots=True)

@@ -6,14 +6,13 @@ elsewhere. Inside it a delta is a parsed chunk of the provider, never a model ob
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Tracer
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, Unavailable
@@ -24,24 +23,28 @@ from chattr.domain.prompt import Budget, Prompt, assemble, text_of
 from chattr.domain.recall import MAX_RECALLED
 from chattr.ports.language import ChatRequest, LanguageModel
 from chattr.ports.records import Conversations
+from chattr.ports.replies import ReplyCache
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, SessionLog, ShortTerm
+from chattr.usecases.caching import Caching
 from chattr.usecases.characters import Cast
 from chattr.usecases.draft import Draft, Outcome, Running
+from chattr.usecases.generating import Generating
 from chattr.usecases.live import Live, LogWriter
 from chattr.usecases.remember import Recollection, Remember
 from chattr.usecases.scene import Ask, Scene, Scenes
 
 RECALL_SECONDS: Final = 2.0
-# OpenTelemetry's semantic conventions for generative AI, without the boundaries that no provider comes near.
-FIRST_TEXT_BOUNDARIES: Final = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 WITH_USAGE: Final = {"include_usage": True}
+# Two names of one limit; a provider refuses both together.
+OLD_LIMIT: Final = "max_tokens"
+NEW_LIMIT: Final = "max_completion_tokens"
 CLOSING: Final = "The process that wrote this reply is shutting down. Ask again; what was said so far stands."
 LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for now."
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a reply needs of the world. Without `remember` there is no long-term memory."""
+    """What a reply needs of the world. Without `remember` there is no long-term memory, without `replies` no cache."""
 
     cast: Cast
     language: LanguageModel
@@ -49,6 +52,7 @@ class Surroundings:
     conversations: Conversations
     short_term: ShortTerm
     log: SessionLog
+    replies: ReplyCache | None = None
 
 
 class Reply:
@@ -66,20 +70,15 @@ class Reply:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cast = around.cast
-        self._language = around.language
         self._remember = around.remember
         self._scenes = Scenes(around.cast, around.conversations, around.short_term, around.remember, clock=clock)
         self._log = around.log
         self._live = live
         self._budget = budget
         self._timeout = timeout
-        self._tracer = tracer
         self._clock = clock
-        self._first_text = meter.create_histogram(
-            "gen_ai.server.time_to_first_token",
-            unit="s",
-            description="From the question to the first text",
-            explicit_bucket_boundaries_advisory=FIRST_TEXT_BOUNDARIES,
+        self._generating = Generating(
+            around.language, Caching(around.replies), timeout=timeout, tracer=tracer, meter=meter
         )
 
     async def start(self, owner: Owner, ask: Ask, *, detached: bool) -> Running:
@@ -136,6 +135,7 @@ class Reply:
             scene.character,
             scene.turns(),
             scene.text,
+            raw=scene.ask.raw,
             since=scene.done(),
             recalled=recalled,
             instructions=scene.ask.instructions,
@@ -158,25 +158,13 @@ class Reply:
     async def _stream(self, scene: Scene, prompt: Prompt, draft: Draft) -> None:
         request = ChatRequest(
             messages=prompt.messages,
-            sampling={"stream_options": WITH_USAGE, **prompt.sampling, **scene.ask.sampling},
+            sampling=sampled(prompt.sampling, scene.ask.sampling),
             conversation=scene.ask.conversation_id or scene.character.id,
             prefix=prompt.prefix,
             goes_on=bool(scene.begun),
             model=self._cast.model_of(scene.character),
         )
-        name = request.model or self._language.name
-        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": name}
-        with self._tracer.start_as_current_span(f"chat {name}", kind=SpanKind.CLIENT, attributes=attributes) as span:
-            try:
-                async with aclosing(self._language.stream(request, Deadline.after(self._timeout))) as chunks:
-                    async for chunk in chunks:
-                        if draft.take(chunk):
-                            self._first_text.record(time.perf_counter() - draft.began, attributes)
-            except ChatacterError as error:
-                span.set_status(StatusCode.ERROR)
-                span.set_attribute("error.type", error.code)
-                raise
-            span.set_attributes(draft.outcome.attributes())
+        await self._generating.run(scene.owner, request, scene.cache, draft)
 
     async def _settle(self, scene: Scene, draft: Draft, status: Status) -> None:
         """Store what was said, and take back that it is being said. What cannot be done now is told, not hidden."""
@@ -192,6 +180,13 @@ def explained(error: BaseException) -> ChatacterError:
     if isinstance(error, ChatacterError):
         return error
     return Unavailable(CLOSING) if isinstance(error, asyncio.CancelledError) else ChatacterError(INTERNAL)
+
+
+def sampled(own: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a request: the character's, and over them those that were asked for."""
+    kept = {name: value for name, value in own.items() if not (name == OLD_LIMIT and NEW_LIMIT in asked)}
+    options = {**(asked.get("stream_options") or {}), **WITH_USAGE}
+    return {**kept, **asked, "stream_options": options}
 
 
 def created(scene: Scene, now: float) -> dict[str, Any]:

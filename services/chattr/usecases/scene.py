@@ -14,6 +14,7 @@ from chattr.domain.prompt import OPENING, Turn
 from chattr.domain.tree import Tree
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import ShortTerm
+from chattr.usecases.caching import CacheUse
 from chattr.usecases.characters import Cast
 from chattr.usecases.remember import Remember
 
@@ -66,6 +67,14 @@ class Ask:
     instructions: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     place: Place | None = None
+    raw: Mapping[str, Any] | None = None
+    """The message as it stands, where it is more than text."""
+    since: Sequence[Turn] = ()
+    """What the answer has done already; see `assemble`. Only without a conversation."""
+    cache: CacheUse = "use"
+    """What may be done with the response cache. Another reply is never the kept one."""
+    told: Sequence[str] = ()
+    """What the asker should know of how this is answered."""
 
 
 @dataclass(slots=True)
@@ -110,7 +119,13 @@ class Scene:
 
     def done(self) -> list[Turn]:
         """What the answer begins with, as the prompt takes it."""
-        return [Turn("assistant", self.begun)] if self.begun else []
+        return [Turn("assistant", self.begun)] if self.begun else list(self.ask.since)
+
+    @property
+    def cache(self) -> CacheUse:
+        """What may be done with the response cache: who asks for another reply wants another one."""
+        another = isinstance(self.ask.place, Again | Onward)
+        return "renew" if another and self.ask.cache == "use" else self.ask.cache
 
 
 class Scenes:
@@ -137,7 +152,7 @@ class Scenes:
         named = ask.character_id or (known.character_id if known else self._cast.default_id)
         cast = await self._cast.known(owner, named)
         character = cast.character
-        scene = Scene(owner, ask, character, new_id("reply"), new_id("msg"), text=ask.text)
+        scene = Scene(owner, ask, character, new_id("reply"), new_id("msg"), text=ask.text, told=list(ask.told))
         if cast.told is not None:
             scene.told.append(cast.told)
         if character.model is not None and self._cast.model_of(character) is None:
