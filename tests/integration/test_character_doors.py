@@ -1,16 +1,20 @@
 """Characters at the public door of two replicas behind a balancer: edits, preconditions, overrides."""
 
+import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
 
 from chatacter.client.api import Api
+from chattr.adapters.character_watch import MISTAKES
 from chattr.ui.door import Door
 from chattr.ui.seat import Seat
 from tests.fake_llm_server import FakeLLMServer
 from tests.two_tenants import FAQ, HELLO, MAT, PATH, client, everybody, made
+from tests.waiting import until
 
 pytestmark = pytest.mark.integration
 
@@ -218,3 +222,26 @@ async def test_clients_turn_the_pages_of_many(door: str, redis_url: str) -> None
     seat = Seat(Door(door), MAT)
     await seat.open(None)
     assert [one.id for one in seat.cast] == sorted(names + installed)
+
+
+def test_both_replicas_read_files_again_and_stay_ready_over_mistakes(ann: httpx.Client, home: Path) -> None:
+    path = home / "cast.yaml"
+    good = path.read_text(encoding="utf-8")
+
+    def both(name: str) -> bool:
+        return all(ann.get(f"{PATH}/gwen").json()["name"] == name for _ in range(2))
+
+    def checks() -> list[str]:
+        answers = [ann.get("/readyz") for _ in range(2)]
+        assert {answer.status_code for answer in answers} == {200}
+        return [answer.json()["checks"]["character_files"] for answer in answers]
+
+    assert both("Gwen")
+    path.write_text(good.replace("Gwen", "Gwendolyn"), encoding="utf-8")
+    asyncio.run(until(lambda: both("Gwendolyn"), 20))
+    path.write_text("id: [", encoding="utf-8")
+    asyncio.run(until(lambda: checks() == [MISTAKES, MISTAKES], 20))
+    assert both("Gwendolyn")
+    assert ann.get("/api/v1/health").json()["checks"]["character_files"] == MISTAKES
+    path.write_text(good, encoding="utf-8")
+    asyncio.run(until(lambda: both("Gwen") and checks() == ["ok", "ok"], 20))

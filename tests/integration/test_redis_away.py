@@ -40,7 +40,10 @@ def test_a_stateless_reply_survives_and_the_rest_says_what_is_missing(
         openai = OpenAI(base_url=f"{chattr.url}/v1", api_key="any", max_retries=0)
         with_none = openai.chat.completions.create(model="ada", messages=[{"role": "user", "content": "Hello"}])
         assert with_none.choices[0].message.content == "Hello, Hello!"
-        assert "log is away" in str((with_none.model_extra or {})["chatacter"]["told"])
+        told = str((with_none.model_extra or {})["chatacter"]["told"])
+        assert "log is away" in told
+        assert "without your changes" in told
+        assert client.patch("/api/v1/characters/ada", json={"name": "A."}).status_code == 503
 
         refused = client.post("/api/v1/chat/message", json={"message": "During.", "session_id": "s"})
         assert refused.status_code == 503

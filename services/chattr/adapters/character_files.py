@@ -17,6 +17,7 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 SHAPE: Final = "write one character, or a list of characters"
 NO_FILES: Final = "CHARACTER_CONFIG_PATH: {path} holds no .yaml, .yml or .json file."
 NO_PATH: Final = "CHARACTER_CONFIG_PATH: there is no file or folder {path}."
+UNREADABLE: Final = "this has dates, keys or nesting that no character has, or letters that its format forbids"
 TWICE: Final = "the id {id!r} is already taken by {other}"
 
 
@@ -85,6 +86,9 @@ def characters_in(file: Traversable) -> Iterator[tuple[int, Character | str]]:
     except json.JSONDecodeError as error:
         yield error.lineno, f"this is not JSON: {error.msg}"
         return
+    except (yaml.YAMLError, ValueError, RecursionError):  # letters that YAML forbids, a date that is none, a deep nest
+        yield 0, UNREADABLE
+        return
     several = isinstance(content, list)
     for index, item in enumerate(content if several else [content]):
         place: tuple[int | str, ...] = (index,) if several else ()
@@ -95,6 +99,8 @@ def characters_in(file: Traversable) -> Iterator[tuple[int, Character | str]]:
             yield lines.get(place, 0), Character.model_validate_json(json.dumps(item, default=str))
         except ValidationError as error:
             yield from mistakes_of(error, place, lines)
+        except (TypeError, ValueError, RecursionError):  # a key that is no text, a node within itself
+            yield lines.get(place, 0), UNREADABLE
 
 
 def mistakes_of(

@@ -134,7 +134,7 @@ async def compose(
     async with AsyncExitStack() as stack:
         stores = await open_stores(stack, settings, health)
         assets = await FsspecAssets(settings.assets_root).open()
-        cast, actors = await open_cast(settings, stores.characters, assets)
+        cast, actors = await open_cast(stack, settings, stores.characters, assets, health)
         budget = budget_of(settings)
         remember = await open_memory(stack, settings, stores.outbox, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
