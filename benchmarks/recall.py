@@ -22,12 +22,14 @@ from opentelemetry.trace import NoOpTracer
 
 from chatacter.chassis.deadline import Deadline
 from chattr.adapters.edge_memory import EdgeMemory
+from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.minilm_embedder import NAME, MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
-from chattr.domain.conversation import Message
+from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
-from chattr.usecases.remember import Indexer, Remember
+from chattr.usecases.indexing import Indexer
+from chattr.usecases.remember import Remember
 
 OWNER: Final = Owner("bench", "ann")
 BATCH: Final = 32
@@ -75,15 +77,17 @@ async def measured(turns: int, asks: int) -> list[str]:
             EdgeMemory(Path(place), dimensions=MiniLmEmbedder.dimensions) as memory,
         ):
             remember = Remember(memory=memory, embedder=embedder, outbox=outbox, stem=stem, tracer=NoOpTracer())
-            indexer = Indexer(memory=memory, embedder=embedder, outbox=outbox, stem=stem)
+            conversations = FakeConversations(outbox)
+            indexer = Indexer(memory=memory, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
             one = await timed(asks, lambda: embedder.embed([sentence(chance)]))
             began, cpu = time.perf_counter(), time.process_time()
             for first in range(0, turns, BATCH):
                 said = [
-                    Message(f"m{n}", None, "user", sentence(chance), float(n))
+                    Message(f"m{n}", f"m{n - 1}" if n > first else None, "user", sentence(chance), float(n))
                     for n in range(first, min(turns, first + BATCH))
                 ]
-                await remember.index(OWNER, "ada", "c", said)
+                await conversations.create(OWNER, Conversation(f"c{first}", "ada", float(first)))
+                await conversations.append(OWNER, f"c{first}", said)
                 await indexer.carry(await outbox.take(BATCH))
             wall, cpu = time.perf_counter() - began, time.process_time() - cpu
             whole = await timed(asks, lambda: remember.recall(OWNER, "ada", sentence(chance), (), Deadline.after(60.0)))

@@ -130,6 +130,23 @@ async def test_vectors_of_another_embedder_are_not_compared(memory: MemoryIndex)
     assert candidate.sparse is not None
 
 
+async def test_what_was_said_on_a_branch_that_was_left_is_not_active_until_somebody_goes_back(
+    memory: MemoryIndex,
+) -> None:
+    boats, birds, foreign = said(ANN, 1, "blue boats"), said(ANN, 2, "blue birds"), said(BOB, 1, "blue bread")
+    await memory.upsert(ANN, [boats, birds])
+    await memory.upsert(BOB, [foreign])
+    await memory.mark(ANN, [boats.memory.id, foreign.memory.id], "left")
+    assert await found(memory, ANN, asked("blue", active=True)) == {"blue birds"}
+    assert await found(memory, ANN, asked("blue")) == {"blue boats", "blue birds"}
+    assert await found(memory, BOB, asked("blue", active=True)) == {"blue bread"}
+    assert [one.branch for one in await memory.newest(ANN, Selection(), limit=2)] == ["active", "left"]
+    await memory.mark(ANN, [boats.memory.id], "active")
+    candidates = {one.memory.id: one for one in await memory.search(ANN, asked("blue boats", active=True))}
+    assert candidates[boats.memory.id].memory == boats.memory
+    assert candidates[boats.memory.id].dense == pytest.approx(1.0, abs=1e-3)
+
+
 async def test_lists_the_newest_first(memory: MemoryIndex) -> None:
     await memory.upsert(ANN, [said(ANN, number, f"turn {number}") for number in range(1, 8)])
     newest = await memory.newest(ANN, Selection(until=5.0), limit=3)

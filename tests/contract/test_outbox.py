@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import orjson
 import pytest
 
 from chatacter.chassis.errors import Unavailable
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected
-from chattr.adapters.redis_outbox import RedisOutbox
-from chattr.domain.conversation import Message
+from chattr.adapters.redis_outbox import STREAM, RedisOutbox
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection, memory_of
+from chattr.domain.memory import Changed, Selection
 from chattr.ports.outbox import Entry, Outbox
 from tests.redis_server import started
 from tests.waiting import eventually
@@ -50,32 +50,32 @@ async def given(outbox: Outbox) -> AsyncIterator[Outbox]:
     yield outbox
 
 
-def said(owner: Owner, number: int) -> Memory:
-    return memory_of(owner, "ada", "c1", Message(f"m{number}", None, "user", f"text {number}", float(number)))
+def said(number: int) -> Changed:
+    return Changed("c1", (f"m{number}",))
 
 
 async def test_hands_out_what_was_put_down_with_its_owner_in_order(outbox: Outbox) -> None:
-    await outbox.remember(ANN, [said(ANN, 1), said(ANN, 2)])
-    await outbox.remember(BOB, [said(BOB, 3)])
+    await outbox.note(ANN, [said(1), said(2)])
+    await outbox.note(BOB, [Changed("c3")])
     assert await outbox.waiting() == 3
     taken = [*await outbox.take(2), *await outbox.take(2)]
     assert [(one.owner, one.work) for one in taken] == [
-        (ANN, said(ANN, 1)),
-        (ANN, said(ANN, 2)),
-        (BOB, said(BOB, 3)),
+        (ANN, said(1)),
+        (ANN, said(2)),
+        (BOB, Changed("c3")),
     ]
     assert await outbox.take(2) == []
 
 
 async def test_what_is_done_is_gone(outbox: Outbox) -> None:
-    await outbox.remember(ANN, [said(ANN, 1)])
+    await outbox.note(ANN, [said(1)])
     await outbox.done(await outbox.take(10))
     assert await outbox.waiting() == 0
 
 
 async def test_what_is_taken_and_not_done_comes_back_once_the_lease_is_over(make: Make) -> None:
     async with make(50) as outbox:
-        await outbox.remember(ANN, [said(ANN, 1)])
+        await outbox.note(ANN, [said(1)])
         first = await outbox.take(10)
         again: list[Entry] = []
         while not again:
@@ -85,7 +85,7 @@ async def test_what_is_taken_and_not_done_comes_back_once_the_lease_is_over(make
 
 
 async def test_two_readers_never_hold_the_same_entry(outbox: Outbox) -> None:
-    await outbox.remember(ANN, [said(ANN, number) for number in range(40)])
+    await outbox.note(ANN, [said(number) for number in range(40)])
     batches = await asyncio.gather(*(outbox.take(10) for _ in range(5)))
     ids = [one.id for batch in batches for one in batch]
     assert len(ids) == len(set(ids)) == 40
@@ -115,7 +115,7 @@ async def test_forgetting_needs_a_moment(outbox: Outbox) -> None:
 async def test_waits_for_the_first_entry(make: Make) -> None:
     async with make(60_000) as outbox:
         taking = asyncio.create_task(outbox.take(1))
-        await outbox.remember(ANN, [said(ANN, 1)])
+        await outbox.note(ANN, [said(1)])
         taken = [*await taking, *([] if taking.result() else await outbox.take(1))]
         assert len(taken) == 1
 
@@ -124,7 +124,7 @@ async def test_a_restarted_redis_holds_what_waited_and_what_was_taken() -> None:
     with started(appendfsync="always") as server:
         async with connected(server.url) as redis:
             outbox = RedisOutbox(redis, lease_ms=50, block_ms=20)
-            await outbox.remember(ANN, [said(ANN, 1), said(ANN, 2)])
+            await outbox.note(ANN, [said(1), said(2)])
             await outbox.take(1)
             await asyncio.to_thread(server.kill)
             with pytest.raises(Unavailable):
@@ -133,7 +133,7 @@ async def test_a_restarted_redis_holds_what_waited_and_what_was_taken() -> None:
             works: set[object] = set()
             while len(works) < 2:
                 works.update(one.work for one in await outbox.take(10))
-            assert works == {said(ANN, 1), said(ANN, 2)}
+            assert works == {said(1), said(2)}
 
 
 async def test_a_redis_that_is_emptied_while_it_waits_is_away_and_then_works_again(redis_url: str) -> None:
@@ -148,7 +148,7 @@ async def test_a_redis_that_is_emptied_while_it_waits_is_away_and_then_works_aga
         await other.flushall()
         with pytest.raises(Unavailable):
             await waiting
-        await outbox.remember(ANN, [said(ANN, 1)])
+        await outbox.note(ANN, [said(1)])
         assert len(await outbox.take(1)) == 1
 
 
@@ -157,5 +157,14 @@ async def test_an_emptied_redis_needs_no_restart_of_ours(redis_url: str) -> None
         outbox = RedisOutbox(redis, block_ms=20)
         assert await outbox.take(1) == []
         await redis.flushall()
-        await outbox.remember(ANN, [said(ANN, 1)])
+        await outbox.note(ANN, [said(1)])
         assert len(await outbox.take(1)) == 1
+
+
+async def test_a_turn_that_an_earlier_version_put_down_is_a_change_of_its_conversation(redis_url: str) -> None:
+    turn = {"schema_version": 1, "id": "x", "text": "t", "conversation_id": "c1", "message_id": "m1"}
+    async with connected(redis_url) as redis:
+        stored = {"tenant": ANN.tenant, "person": ANN.person, "kind": "remember", "work": orjson.dumps(turn)}
+        await redis.xadd(STREAM, stored)  # type: ignore[arg-type]
+        (entry,) = await RedisOutbox(redis, block_ms=20).take(1)
+    assert (entry.owner, entry.work) == (ANN, said(1))

@@ -9,14 +9,17 @@ from opentelemetry.trace import NoOpTracer
 
 from chatacter.chassis.deadline import Deadline
 from chattr.adapters.edge_memory import EdgeMemory
+from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.minilm_embedder import DIMENSIONS, MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.memory import Candidate, Query
-from chattr.usecases.remember import Indexer, Remember
+from chattr.usecases.indexing import Indexer
+from chattr.usecases.remember import Remember
 from tests.small_talk import FACTS, Fact, small_talk
+from tests.telling import tell
 
 pytestmark = pytest.mark.e2e
 
@@ -51,6 +54,7 @@ class House:
 async def house(models_home: Path, tmp_path: Path) -> AsyncIterator[House]:
     folder = models_home / "all-minilm-l6-v2"
     outbox, stem = FakeOutbox(block_ms=10), english_stemmer()
+    conversations = FakeConversations(outbox)
     async with (
         MiniLmEmbedder(folder / "model.safetensors", folder / "tokenizer.json") as embedder,
         EdgeMemory(tmp_path, dimensions=DIMENSIONS) as memory,
@@ -66,8 +70,8 @@ async def house(models_home: Path, tmp_path: Path) -> AsyncIterator[House]:
                 Message(new_id("msg"), None, "user" if role == "user" else "assistant", text, float(number))
                 for number, (role, text) in enumerate(turns)
             ]
-            await made.remember.index(owner, "ada", "an earlier conversation", messages)
-        indexer = Indexer(memory=memory, embedder=embedder, outbox=outbox, stem=stem)
+            await tell(conversations, owner, "ada", "an earlier conversation", messages)
+        indexer = Indexer(memory=memory, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
         while entries := await outbox.take(64):
             await indexer.carry(entries)
         yield made

@@ -15,6 +15,7 @@ from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.chassis.telemetry import telemetry_of
+from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
@@ -23,8 +24,10 @@ from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection
 from chattr.routes import memories
-from chattr.usecases.remember import Indexer, Remember
+from chattr.usecases.indexing import Indexer
+from chattr.usecases.remember import Remember
 from tests.served import served
+from tests.telling import tell
 
 pytestmark = pytest.mark.integration
 
@@ -41,10 +44,11 @@ class Rig:
     remember: Remember
     indexer: Indexer
     outbox: FakeOutbox
+    conversations: FakeConversations
 
     async def tell(self, owner: Owner, *texts: str, character: str = "ada", at: float = 1000.0) -> None:
         messages = [Message(text, None, "user", text, at + number) for number, text in enumerate(texts)]
-        await self.remember.index(owner, character, f"talk with {character}", messages)
+        await tell(self.conversations, owner, character, f"talk with {character}", messages)
         await self.indexer.carry(await self.outbox.take(100))
 
     async def listed(self, person: str = "ann", **query: Any) -> list[dict[str, Any]]:
@@ -72,11 +76,12 @@ def application(remember: Remember | None) -> FastAPI:
 async def rig() -> AsyncIterator[Rig]:
     memory, embedder, outbox, stem = FakeMemory(), FakeEmbedder(), FakeOutbox(block_ms=10), english_stemmer()
     remember = Remember(memory=memory, embedder=embedder, outbox=outbox, stem=stem, tracer=NoOpTracer())
-    indexer = Indexer(memory=memory, embedder=embedder, outbox=outbox, stem=stem)
+    conversations = FakeConversations(outbox)
+    indexer = Indexer(memory=memory, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(served(await asyncio.to_thread(application, remember)))
         web = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
-        yield Rig(web, memory, remember, indexer, outbox)
+        yield Rig(web, memory, remember, indexer, outbox, conversations)
 
 
 async def test_lists_with_provenance_the_newest_first_and_by_character(rig: Rig) -> None:

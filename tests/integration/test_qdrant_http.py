@@ -150,11 +150,13 @@ async def test_every_filter_names_tenant_and_person() -> None:
         await index.search(ANN, query())
         await index.newest(ANN, Selection(until=9.0), limit=3)
         await index.forget(ANN, Selection())
+        await index.mark(ANN, [memory().id], "left")
     (batch,) = server.bodies("POST", "/points/query/batch")
     filters = [search["filter"] for search in batch["searches"]]
     filters += [body["filter"] for body in server.bodies("POST", "/points/scroll")]
     filters += [body["filter"] for body in server.bodies("POST", "/points/delete")]
-    assert len(filters) == 4
+    filters += [body["filter"] for body in server.bodies("POST", "/points/payload")]
+    assert len(filters) == 5
     assert all(one["must"][:2] == OWNED for one in filters)
     words = batch["searches"][1]
     assert words["params"]["idf"]["corpus"]["must"] == OWNED
@@ -163,7 +165,7 @@ async def test_every_filter_names_tenant_and_person() -> None:
     (point,) = written["points"]
     assert point["id"] == memory().id
     assert (point["payload"]["tenant"], point["payload"]["person"]) == ("acme", "ann")
-    assert point["payload"]["schema_version"] == 1
+    assert point["payload"]["schema_version"] == 2
 
 
 async def test_another_replica_may_make_the_collection_first() -> None:

@@ -9,10 +9,12 @@ from opentelemetry.trace import NoOpTracer
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import Unavailable, UpstreamFailed
+from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
@@ -20,7 +22,10 @@ from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection, memory_id
 from chattr.ports.memory import Candidate, MemoryIndex, Point, Query
 from chattr.ports.outbox import Outbox
-from chattr.usecases.remember import MEMORY_AWAY, Indexer, Remember
+from chattr.ports.records import Conversations
+from chattr.usecases.indexing import Indexer
+from chattr.usecases.remember import MEMORY_AWAY, Remember
+from tests.telling import tell
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -36,6 +41,7 @@ class House:
     memory: FakeMemory
     embedder: FakeEmbedder
     outbox: Outbox
+    conversations: Conversations
     now: float = 1000.0
 
     def remember(self, memory: MemoryIndex | None = None) -> Remember:
@@ -51,6 +57,7 @@ class House:
     def indexer(self, memory: MemoryIndex | None = None) -> Indexer:
         return Indexer(
             memory=memory or self.memory,
+            conversations=self.conversations,
             embedder=self.embedder,
             outbox=self.outbox,
             stem=english_stemmer(),
@@ -59,7 +66,7 @@ class House:
 
     async def tell(self, owner: Owner, *texts: str, character: str = "ada", conversation: str = "c1") -> None:
         messages = [Message(text, None, "user", text, self.now + number) for number, text in enumerate(texts)]
-        await self.remember().index(owner, character, conversation, messages)
+        await tell(self.conversations, owner, character, conversation, messages)
 
     async def indexed(self, indexer: Indexer | None = None) -> None:
         """Run an indexer until nothing waits."""
@@ -84,10 +91,13 @@ async def drained(outbox: Outbox, left: int = 0) -> None:
 @pytest.fixture(params=["fake", "redis"])
 async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     if request.param == "fake":
-        yield House(FakeMemory(), FakeEmbedder(), FakeOutbox(lease_ms=50, block_ms=20))
+        outbox = FakeOutbox(lease_ms=50, block_ms=20)
+        yield House(FakeMemory(), FakeEmbedder(), outbox, FakeConversations(outbox))
         return
     async with connected(request.getfixturevalue("redis_url")) as redis:
-        yield House(FakeMemory(), FakeEmbedder(), RedisOutbox(redis, lease_ms=50, block_ms=20))
+        yield House(
+            FakeMemory(), FakeEmbedder(), RedisOutbox(redis, lease_ms=50, block_ms=20), RedisConversations(redis)
+        )
 
 
 async def test_what_is_told_comes_back_to_the_same_person_and_character_only(house: House) -> None:
@@ -181,10 +191,12 @@ async def test_forgetting_while_memory_is_away_holds_at_once_and_is_done_later(h
 
 async def test_an_entry_that_memory_rejects_holds_up_no_other(house: House) -> None:
     await house.tell(ANN, "poison", "my dog is called biscuit")
+    await house.tell(BOB, "my dog is called rex")
     rejecting = asyncio.create_task(house.indexer(Rejecting(house.memory)).run())
     await drained(house.outbox, left=1)
     rejecting.cancel()
     assert await house.recalled(ANN, "my dog called") == ["my dog is called biscuit"]
+    assert await house.recalled(BOB, "my dog called") == ["my dog is called rex"]
     await house.indexed()
     assert len(await house.memory.newest(ANN, Selection(), limit=10)) == 2
 
@@ -192,7 +204,7 @@ async def test_an_entry_that_memory_rejects_holds_up_no_other(house: House) -> N
 async def test_nothing_can_be_remembered_without_the_outbox() -> None:
     outbox = FakeOutbox()
     outbox.away = True
-    house = House(FakeMemory(), FakeEmbedder(), outbox)
+    house = House(FakeMemory(), FakeEmbedder(), outbox, FakeConversations(outbox))
     with pytest.raises(Unavailable):
         await house.tell(ANN, "my dog is called biscuit")
     with pytest.raises(Unavailable):

@@ -22,8 +22,9 @@ from chattr.domain.prompt import Budget
 from chattr.ports.language import ChatRequest, Chunk
 from chattr.ports.sessions import COMPLETED, Event
 from chattr.usecases.characters import Cast
+from chattr.usecases.indexing import Indexer
 from chattr.usecases.live import Live
-from chattr.usecases.remember import MEMORY_AWAY, Indexer, Remember
+from chattr.usecases.remember import MEMORY_AWAY, Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.scene import NOT_OFFERED, Ask
 
@@ -55,13 +56,16 @@ class Room:
     def __init__(self, *, recall: bool = True, ada: Character = ADA, models: tuple[str, ...] = ()) -> None:
         self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live()
         embedder, stem = FakeEmbedder(), english_stemmer()
-        self.indexer = Indexer(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem)
+        conversations = FakeConversations(self.outbox)
+        self.indexer = Indexer(
+            memory=self.memory, conversations=conversations, embedder=embedder, outbox=self.outbox, stem=stem
+        )
         remember = Remember(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem, tracer=NoOpTracer())
         around = Surroundings(
             cast=Cast({"ada": ada}, {}, FakeCharacters(), default="ada", models=models),
             language=self.model,
             remember=remember if recall else None,
-            conversations=FakeConversations(),
+            conversations=conversations,
             short_term=FakeShortTerm(),
             log=FakeSessionLog(),
         )

@@ -14,8 +14,9 @@ import qdrant_edge as edge
 
 from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Branch, Memory, Selection
 from chattr.ports.memory import (
+    BRANCH,
     CREATED_AT,
     KEYWORDS,
     TENANT,
@@ -88,6 +89,13 @@ class EdgeMemory:
         )
         records, _ = await self._run(lambda shard: shard.scroll(request))
         return [read(record.payload) for record in records]
+
+    async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
+        """Say on which branch memories were said."""
+        wanted = filter_of(conditions(owner, Selection(ids=tuple(ids))))
+        await self._run(
+            lambda shard: shard.update(edge.UpdateOperation.set_payload_by_filter(wanted, {BRANCH: branch}))
+        )
 
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Remove memories."""
@@ -185,6 +193,8 @@ def filter_of(wanted: Sequence[Condition]) -> edge.Filter:
         match condition.comparison:
             case Comparison.IS:
                 must.append(edge.FieldCondition(condition.key, match=edge.MatchValue(condition.value)))
+            case Comparison.IS_NOT:
+                must_not.append(edge.FieldCondition(condition.key, match=edge.MatchValue(condition.value)))
             case Comparison.AT_MOST:
                 must.append(edge.FieldCondition(condition.key, range=edge.RangeFloat(lte=condition.value)))
             case Comparison.ID_IN:
@@ -199,7 +209,9 @@ def nearest(owner: Owner, query: Query) -> edge.QueryRequest:
     return edge.QueryRequest(
         limit=query.limit,
         query=edge.Query.Nearest(query.dense.tolist(), using=DENSE),
-        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder)),
+        filter=filter_of(
+            conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder, active=query.active)
+        ),
         with_payload=True,
     )
 
@@ -212,7 +224,7 @@ def sharing(owner: Owner, query: Query) -> edge.QueryRequest:
         query=edge.Query.Nearest(
             edge.SparseVector(indices=list(query.terms), values=list(query.terms.values())), using=TERMS
         ),
-        filter=filter_of(conditions(owner, query.within, exclude=query.exclude)),
+        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, active=query.active)),
         params=edge.SearchParams(idf=edge.IdfParams(corpus=corpus)),
         with_payload=True,
     )

@@ -17,8 +17,9 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from chatacter.chassis.errors import ChatacterError, Misconfigured, Unavailable, UpstreamFailed
 from chatacter.chassis.telemetry import outgoing_headers
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Branch, Memory, Selection
 from chattr.ports.memory import (
+    BRANCH,
     CREATED_AT,
     KEYWORDS,
     TENANT,
@@ -98,6 +99,13 @@ class QdrantMemory:
                 order_by=models.OrderBy(key=CREATED_AT, direction=models.Direction.DESC),
             )
         return [read(record.payload) for record in records]
+
+    async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
+        """Say on which branch memories were said."""
+        wanted = filter_of(conditions(owner, Selection(ids=tuple(ids))))
+        with told():
+            await self._prepare()
+            await self._client.set_payload(self._collection, {BRANCH: branch}, wanted, wait=True)
 
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Remove memories."""
@@ -181,6 +189,9 @@ def filter_of(wanted: Sequence[Condition]) -> models.Filter:
             case Comparison.IS:
                 match = models.MatchValue(value=condition.value)
                 must.append(models.FieldCondition(key=condition.key, match=match))
+            case Comparison.IS_NOT:
+                unlike = models.MatchValue(value=condition.value)
+                must_not.append(models.FieldCondition(key=condition.key, match=unlike))
             case Comparison.AT_MOST:
                 must.append(models.FieldCondition(key=condition.key, range=models.Range(lte=condition.value)))
             case Comparison.ID_IN:
@@ -195,7 +206,9 @@ def nearest(owner: Owner, query: Query) -> models.QueryRequest:
     return models.QueryRequest(
         query=query.dense.tolist(),
         using=DENSE,
-        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder)),
+        filter=filter_of(
+            conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder, active=query.active)
+        ),
         limit=query.limit,
         with_payload=True,
     )
@@ -207,7 +220,7 @@ def sharing(owner: Owner, query: Query) -> models.QueryRequest:
     return models.QueryRequest(
         query=models.SparseVector(indices=list(query.terms), values=list(query.terms.values())),
         using=TERMS,
-        filter=filter_of(conditions(owner, query.within, exclude=query.exclude)),
+        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, active=query.active)),
         params=models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus)),
         limit=query.limit,
         with_payload=True,

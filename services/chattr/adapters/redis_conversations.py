@@ -8,12 +8,24 @@ from redis.asyncio import Redis
 
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.redis_connection import key, told
+from chattr.adapters.redis_outbox import STREAM, fields
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message
 from chattr.domain.identity import Owner
+from chattr.domain.memory import Changed
 
+# A script that changes what is remembered of a conversation puts that down in the outbox with the same write: its last
+# argument is the entry, its last key the stream. Without long-term memory the entry is empty.
+NOTE: Final = """
+local entry = table.remove(ARGV)
+local function note()
+  if entry ~= '' then redis.call('XADD', KEYS[#KEYS], '*', unpack(cjson.decode(entry))) end
+end
+"""
 # Messages come as three arguments each: id, the id of its parent or nothing, the record. A hash may not be unpacked
 # from thousands of arguments at once, so they are written one by one.
-CREATE: Final = """
+CREATE: Final = (
+    NOTE
+    + """
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local fields = tonumber(ARGV[3])
 for i = 4, 3 + 2 * fields, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
@@ -22,12 +34,16 @@ for i = 4 + 2 * fields, #ARGV, 3 do
   redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 2])
   redis.call('RPUSH', KEYS[4], ARGV[i])
 end
+if #ARGV > 4 + 2 * fields then note() end
 return 1
 """
+)
 # Looks before it writes: the conversation and each parent must be there, so that what was deleted stays deleted. With
 # ARGV[1] == '' the last message becomes the head, else only where the head is ARGV[1] still. What is there already is
 # written and made the head no second time: a command whose answer was lost is sent again.
-APPEND: Final = """
+APPEND: Final = (
+    NOTE
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 local added = {}
 for i = 2, #ARGV, 3 do
@@ -47,19 +63,29 @@ for i = 2, #ARGV, 3 do
   tip = '"' .. ARGV[i] .. '"'
 end
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
+note()
 if new == 0 or (ARGV[1] ~= '' and ARGV[1] ~= head) then return 0 end
 redis.call('HSET', KEYS[1], 'head_id', tip)
 return 1
 """
-UPDATE: Final = """
+)
+UPDATE: Final = (
+    NOTE
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return -2 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'branched', 'true') end
+if ARGV[1] ~= '' then
+  redis.call('HSET', KEYS[1], 'branched', 'true')
+  note()
+end
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
 return 1
 """
-PRUNE: Final = """
+)
+PRUNE: Final = (
+    NOTE
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if (redis.call('HGET', KEYS[1], 'revision') or '0') ~= ARGV[1] then return 0 end
 for i = 3, #ARGV do
@@ -68,8 +94,10 @@ for i = 3, #ARGV do
 end
 redis.call('HSET', KEYS[1], 'head_id', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
+note()
 return 1
 """
+)
 SET_LIVE: Final = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'live_reply_id', ARGV[1])
@@ -86,11 +114,15 @@ NO_PARENT: Final = "The message that this belongs to is no longer there."
 
 
 class RedisConversations:
-    """A sorted set of a person's conversations, and for each a hash (meta), a hash (messages) and a list (order)."""
+    """A sorted set of a person's conversations, and for each a hash (meta), a hash (messages) and a list (order).
 
-    def __init__(self, redis: Redis) -> None:
+    `noted`: what changes is put down in the outbox, which lies on the same server.
+    """
+
+    def __init__(self, redis: Redis, *, noted: bool = True) -> None:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
+        self._noted = noted
         self._create = redis.register_script(CREATE)
         self._append = redis.register_script(APPEND)
         self._update = redis.register_script(UPDATE)
@@ -100,11 +132,12 @@ class RedisConversations:
 
     async def create(self, owner: Owner, conversation: Conversation, messages: Sequence[Message] = ()) -> bool:
         """Store a new one with its first messages; False when the id is taken."""
-        fields = [part for name, value in conversation.record().items() for part in (name, orjson.dumps(value))]
+        meta = [part for name, value in conversation.record().items() for part in (name, orjson.dumps(value))]
         keys = [key(owner, "conversation", conversation.id), key(owner, "conversations")]
-        args = [conversation.id, conversation.created_at, len(fields) // 2, *fields, *flat(messages)]
+        args = [conversation.id, conversation.created_at, len(meta) // 2, *meta, *flat(messages)]
+        keys += [*within(owner, conversation.id)[1:], STREAM]
         with told():
-            return bool(await self._create(keys=[*keys, *within(owner, conversation.id)[1:]], args=args))
+            return bool(await self._create(keys=keys, args=[*args, self._entry(owner, conversation.id)]))
 
     async def get(self, owner: Owner, conversation_id: str) -> Conversation | None:
         """Return one, or None."""
@@ -129,18 +162,29 @@ class RedisConversations:
 
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
         """Add messages and make the last of them the head. Raises `NotFound`."""
-        with told():
-            done = await self._append(keys=within(owner, conversation_id), args=["", *flat(messages)])
-        require_there(done, conversation_id)
+        await self._appended(owner, conversation_id, messages, "")
 
     async def answer(self, owner: Owner, conversation_id: str, message: Message, *, begun_at: str | None) -> bool:
         """Add a reply; it becomes the head only where that is still `begun_at`. Raises `NotFound`."""
+        return await self._appended(owner, conversation_id, [message], orjson.dumps(begun_at)) == 1
+
+    async def _appended(
+        self, owner: Owner, conversation_id: str, messages: Sequence[Message], begun_at: str | bytes
+    ) -> int:
+        entry = self._entry(owner, conversation_id, tuple(message.id for message in messages))
+        keys = [*within(owner, conversation_id), STREAM]
         with told():
-            done = await self._append(
-                keys=within(owner, conversation_id), args=[orjson.dumps(begun_at), *flat([message])]
-            )
+            done = int(await self._append(keys=keys, args=[begun_at, *flat(messages), entry]))
         require_there(done, conversation_id)
-        return bool(done == 1)
+        return done
+
+    def _entry(self, owner: Owner, conversation_id: str, message_ids: tuple[str, ...] | None = None) -> bytes:
+        """Write the outbox' entry of a change, as the scripts take it."""
+        if not self._noted:
+            return b""
+        change = fields(owner, Changed(conversation_id, message_ids))
+        texts = (text.decode() if isinstance(text, bytes) else text for pair in change.items() for text in pair)
+        return orjson.dumps([*texts])
 
     async def messages(self, owner: Owner, conversation_id: str) -> Sequence[Message]:
         """Return all messages of all branches, in the order in which they were added."""
@@ -155,17 +199,19 @@ class RedisConversations:
     async def update(self, owner: Owner, conversation: Conversation, *names: str) -> None:
         """Write the fields of these names. Raises `NotFound`."""
         record = conversation.record()
-        fields = [part for name in ("schema_version", *names) for part in (name, orjson.dumps(record[name]))]
+        written = [part for name in ("schema_version", *names) for part in (name, orjson.dumps(record[name]))]
         head = conversation.head_id if "head_id" in names else None
+        keys = [*within(owner, conversation.id), STREAM]
         with told():
-            done = await self._update(keys=within(owner, conversation.id), args=[head or "", *fields])
+            done = await self._update(keys=keys, args=[head or "", *written, self._entry(owner, conversation.id)])
         require_there(done, conversation.id)
 
     async def prune(self, owner: Owner, conversation: Conversation, removed: Sequence[str]) -> bool:
         """Remove messages and write the head; False where the conversation changed since. Raises `NotFound`."""
         args: list[Any] = [conversation.revision, orjson.dumps(conversation.head_id), *removed]
+        keys = [*within(owner, conversation.id), STREAM]
         with told():
-            done = await self._prune(keys=within(owner, conversation.id), args=args)
+            done = await self._prune(keys=keys, args=[*args, self._entry(owner, conversation.id)])
         require_there(done, conversation.id)
         return bool(done)
 
@@ -188,6 +234,8 @@ class RedisConversations:
                 for each in within(owner, conversation_id):
                     pipe.delete(each)
                 pipe.zrem(key(owner, "conversations"), conversation_id)
+                if self._noted:
+                    pipe.xadd(STREAM, fields(owner, Changed(conversation_id)))
                 removed = await pipe.execute()
         return bool(removed[0])
 

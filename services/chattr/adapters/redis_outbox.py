@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from chatacter.chassis.errors import Unavailable
 from chattr.adapters.redis_connection import AWAY, PREFIX, RETRY_AFTER, key, told
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Changed, Selection
 from chattr.ports.outbox import Entry
 
 STREAM: Final = f"{PREFIX}:{{outbox}}:memories"
@@ -29,10 +29,11 @@ OPEN: Final = """
 redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 return redis.call('XAUTOCLAIM', KEYS[1], ARGV[1], ARGV[2], ARGV[3], '0-0', 'COUNT', ARGV[4])
 """
-# The later of two moments stands.
+# The later of two moments stands. That it is forgotten and that it is to be done are one write.
 FORGET: Final = """
 local before = redis.call('HGET', KEYS[1], ARGV[1])
 if not before or tonumber(before) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
 """
 
 
@@ -46,22 +47,22 @@ class RedisOutbox:
         self._open = redis.register_script(OPEN)
         self._forget = redis.register_script(FORGET)
 
-    async def remember(self, owner: Owner, memories: Sequence[Memory]) -> None:
-        """Put memories down, all or none."""
+    async def note(self, owner: Owner, changes: Sequence[Changed]) -> None:
+        """Put changes down, all or none."""
         with told():
             async with self._redis.pipeline(transaction=True) as pipe:
-                for memory in memories:
-                    pipe.xadd(STREAM, fields(owner, memory))
+                for change in changes:
+                    pipe.xadd(STREAM, fields(owner, change))
                 await pipe.execute()
 
     async def forget(self, owner: Owner, what: Selection) -> None:
-        """Keep what is forgotten first, so that a crash in between hides too much rather than too little."""
+        """Put down what to forget, and keep for good that it was."""
         if what.until is None:
             raise ValueError("forgetting needs a moment up to which it reaches")
         selector = orjson.dumps(replace(what, until=None).record(), option=orjson.OPT_SORT_KEYS)
+        entry = [part for pair in fields(owner, what).items() for part in pair]
         with told():
-            await self._forget(keys=[key(owner, "forgotten")], args=[selector, repr(what.until)])
-            await self._redis.xadd(STREAM, fields(owner, what))
+            await self._forget(keys=[key(owner, "forgotten"), STREAM], args=[selector, repr(what.until), *entry])
 
     async def forgotten(self, owner: Owner) -> Sequence[Selection]:
         """Return all that this person had forgotten."""
@@ -105,17 +106,24 @@ class RedisOutbox:
             return int(await self._redis.xlen(STREAM))
 
 
-def fields(owner: Owner, work: Memory | Selection) -> dict[Any, Any]:
+def fields(owner: Owner, work: Changed | Selection) -> dict[Any, Any]:
     """Write an entry."""
-    kind = "remember" if isinstance(work, Memory) else "forget"
+    kind = "changed" if isinstance(work, Changed) else "forget"
     return {"tenant": owner.tenant, "person": owner.person, "kind": kind, "work": orjson.dumps(work.record())}
 
 
 def entry(entry_id: bytes, stored: dict[bytes, bytes]) -> Entry:
-    """Read what `fields` wrote."""
+    """Read what `fields` wrote, now or in an earlier version, which put down each turn as it was to be indexed."""
     owner = Owner(stored[b"tenant"].decode(), stored[b"person"].decode())
     record = orjson.loads(stored[b"work"])
-    work = Memory.of_record(record) if stored[b"kind"] == b"remember" else Selection.of_record(record)
+    work: Changed | Selection
+    match stored[b"kind"]:
+        case b"changed":
+            work = Changed.of_record(record)
+        case b"remember":
+            work = Changed(record["conversation_id"], (record["message_id"],))
+        case _:
+            work = Selection.of_record(record)
     return Entry(entry_id.decode(), owner, work)
 
 

@@ -136,7 +136,7 @@ async def compose(
         assets = await FsspecAssets(settings.assets_root).open()
         cast, actors = await open_cast(stack, settings, stores.characters, assets, health)
         budget = budget_of(settings)
-        remember = await open_memory(stack, settings, stores.outbox, telemetry, health)
+        remember = await open_memory(stack, settings, stores.conversations, stores.outbox, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
         predictors = await open_predictors(stack, settings)
         live = open_live(stack, drain)
@@ -232,7 +232,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
     followers = await stack.enter_async_context(redis_at(settings.redis_server(short), connections=FOLLOWERS))
     return Stores(
         characters=RedisCharacters(records),
-        conversations=RedisConversations(records),
+        conversations=RedisConversations(records, noted=settings.enable_long_term_memory),
         outbox=RedisOutbox(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
         session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),

@@ -12,12 +12,19 @@ from chattr.bootstrap.beside import run_beside
 from chattr.ports.embedder import Embedder
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.outbox import Outbox
+from chattr.ports.records import Conversations
 from chattr.settings import ChattrSettings
-from chattr.usecases.remember import Indexer, Remember
+from chattr.usecases.indexing import Indexer
+from chattr.usecases.remember import Remember
 
 
 async def open_memory(
-    stack: AsyncExitStack, settings: ChattrSettings, outbox: Outbox, telemetry: Telemetry, health: Health
+    stack: AsyncExitStack,
+    settings: ChattrSettings,
+    conversations: Conversations,
+    outbox: Outbox,
+    telemetry: Telemetry,
+    health: Health,
 ) -> Remember | None:
     """Open long-term memory and begin to carry to it what waits; None where it is switched off."""
     if not settings.enable_long_term_memory:
@@ -28,7 +35,7 @@ async def open_memory(
     embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
     index = await open_index(stack, settings, embedder, health)
     stem = english_stemmer()
-    indexer = Indexer(memory=index, embedder=embedder, outbox=outbox, stem=stem)
+    indexer = Indexer(memory=index, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
     run_beside(stack, indexer.run())
     return Remember(memory=index, embedder=embedder, outbox=outbox, stem=stem, tracer=telemetry.tracer)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-# 2 added the person's persona, the count of changes and whether there is more than one branch.
+# 2 added the person's persona, the count of changes, whether there is more than one branch, and what is memorable.
 SCHEMA_VERSION: Final = 2
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "cancelled", "interrupted"]
@@ -22,6 +22,9 @@ class Message:
     created_at: float
     character_id: str | None = None
     status: Status = "complete"
+    memorable: bool = True
+    """Whether it goes to long-term memory: not where the character remembers nothing, nor what it opens with, nor a
+    copy of what stands elsewhere."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""

@@ -1,17 +1,21 @@
-"""What is remembered: single turns, each with where it came from."""
+"""What is remembered, each with where it came from. It follows from what is stored of conversations, and from nothing
+else: `memories_of` is what a rebuild gives.
+"""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
 from uuid import UUID, uuid5
 
-from chattr.domain.conversation import Message, Role
+from chattr.domain.conversation import Conversation, Message, Role, branch
 from chattr.domain.identity import Owner
 
-SCHEMA_VERSION: Final = 1
+# 2 added `branch`.
+SCHEMA_VERSION: Final = 2
 NAMESPACE: Final = UUID("8b0f7c2e-6f5b-4b57-9d3e-1f6a2c4d9e10")
 # A pasted document is not a turn to recall; its beginning says what it was.
 MAX_CHARACTERS: Final = 8_000
+Branch = Literal["active", "left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,9 @@ class Memory:
     conversation_id: str
     message_id: str
     created_at: float
+    branch: Branch = "active"
+    """Whether its conversation is on the branch where it was said. What was left reaches no prompt until somebody goes
+    back there."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
@@ -32,8 +39,32 @@ class Memory:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Memory":
-        """Read what `record` wrote; fields of other layers are left alone."""
-        return cls(**{name: record[name] for name in cls.__slots__})
+        """Read what `record` wrote, now or in an earlier version; fields of other layers are left alone."""
+        return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A conversation whose memory has to follow it. `message_ids`: nothing but these was added; None: anything."""
+
+    conversation_id: str
+    message_ids: tuple[str, ...] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Write it as it is stored."""
+        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Changed":
+        """Read what `record` wrote."""
+        ids = record["message_ids"]
+        return cls(record["conversation_id"], None if ids is None else tuple(ids))
+
+    def joined(self, other: "Changed") -> "Changed":
+        """Both changes of one conversation as one."""
+        if self.message_ids is None or other.message_ids is None:
+            return Changed(self.conversation_id)
+        return Changed(self.conversation_id, tuple(dict.fromkeys(self.message_ids + other.message_ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +129,18 @@ def memory_of(owner: Owner, character_id: str, conversation_id: str, message: Me
         message_id=message.id,
         created_at=message.created_at,
     )
+
+
+def memories_of(owner: Owner, conversation: Conversation, messages: Sequence[Message]) -> dict[str, Memory]:
+    """Return what is remembered of a conversation, by id: its memorable messages, of all branches."""
+    active = {message.id for message in branch(messages, conversation.head_id)}
+    told = (
+        (message.id, memory_of(owner, message.character_id or conversation.character_id, conversation.id, message))
+        for message in messages
+        if message.memorable
+    )
+    return {
+        memory.id: memory if message_id in active else replace(memory, branch="left")
+        for message_id, memory in told
+        if memory.text
+    }

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Branch, Memory, Selection
 from chattr.ports.embedder import Vectors
 
 TENANT: Final = "tenant"
@@ -19,8 +19,9 @@ EMBEDDER: Final = "embedder"
 CHARACTER: Final = "character_id"
 CONVERSATION: Final = "conversation_id"
 CREATED_AT: Final = "created_at"
+BRANCH: Final = "branch"
 # Every field that a query compares has an index: without one the engine reads the payload of each memory.
-KEYWORDS: Final = (TENANT, PERSON, EMBEDDER, CHARACTER, CONVERSATION)
+KEYWORDS: Final = (TENANT, PERSON, EMBEDDER, CHARACTER, CONVERSATION, BRANCH)
 
 EVERYTHING: Final = Selection()
 
@@ -51,6 +52,8 @@ class Query:
     within: Selection = EVERYTHING
     exclude: tuple[str, ...] = ()
     limit: int = 50
+    active: bool = False
+    """Leaves out what was said on branches that their conversations have left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,10 @@ class MemoryIndex(Protocol):
         """Return the newest memories first."""
         ...
 
+    async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
+        """Say on which branch memories were said. Their vectors stay as they are."""
+        ...
+
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Remove memories. They are gone from every later answer."""
         ...
@@ -86,6 +93,7 @@ class Comparison(StrEnum):
     """How a stored field is compared."""
 
     IS = "is"
+    IS_NOT = "is not"
     AT_MOST = "at most"
     ID_IN = "id in"
     ID_NOT_IN = "id not in"
@@ -101,7 +109,12 @@ class Condition:
 
 
 def conditions(
-    owner: Owner, within: Selection, *, exclude: Sequence[str] = (), embedder: str | None = None
+    owner: Owner,
+    within: Selection,
+    *,
+    exclude: Sequence[str] = (),
+    embedder: str | None = None,
+    active: bool = False,
 ) -> tuple[Condition, ...]:
     """Say which points a query may touch; all of it must hold. Raises `ValueError` for an owner who is nobody."""
     if not owner.tenant or not owner.person:
@@ -117,6 +130,8 @@ def conditions(
         wanted.append(Condition(Comparison.AT_MOST, CREATED_AT, within.until))
     if exclude:
         wanted.append(Condition(Comparison.ID_NOT_IN, "id", tuple(exclude)))
+    if active:
+        wanted.append(Condition(Comparison.IS_NOT, BRANCH, "left"))
     if embedder is not None:
         wanted.append(Condition(Comparison.IS, EMBEDDER, embedder))
     return tuple(wanted)

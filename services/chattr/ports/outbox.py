@@ -1,27 +1,31 @@
-"""What waits to be indexed or forgotten, so that nothing is lost while long-term memory is away."""
+"""What waits for long-term memory, so that nothing is lost while it is away.
+
+It is told which conversations changed, never how: whoever takes an entry reads what is stored now and makes the memory
+follow. Records that share a server with it put their entry down in the very write that changes a conversation.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Changed, Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing to do to long-term memory: remember, or forget. `id` is the outbox's own."""
+    """One thing to do to long-term memory: follow a conversation, or forget. `id` is the outbox's own."""
 
     id: str
     owner: Owner
-    work: Memory | Selection
+    work: Changed | Selection
 
 
 class Outbox(Protocol):
     """A durable queue, at least once: what is taken and not done comes back, on any replica."""
 
-    async def remember(self, owner: Owner, memories: Sequence[Memory]) -> None:
-        """Put memories down to be indexed. Raises `Unavailable`."""
+    async def note(self, owner: Owner, changes: Sequence[Changed]) -> None:
+        """Put changes of conversations down. Raises `Unavailable`."""
         ...
 
     async def forget(self, owner: Owner, what: Selection) -> None:

@@ -71,7 +71,7 @@ class Reply:
     ) -> None:
         self._cast = around.cast
         self._remember = around.remember
-        self._scenes = Scenes(around.cast, around.conversations, around.short_term, around.remember, clock=clock)
+        self._scenes = Scenes(around.cast, around.conversations, around.short_term, clock=clock)
         self._log = around.log
         self._live = live
         self._budget = budget

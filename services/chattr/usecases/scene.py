@@ -16,11 +16,9 @@ from chattr.ports.records import Conversations
 from chattr.ports.sessions import ShortTerm
 from chattr.usecases.caching import CacheUse
 from chattr.usecases.characters import Cast
-from chattr.usecases.remember import Remember
 
 BAD_ID: Final = "A conversation id has 1 to 128 letters, digits, `_`, `.` or `-`."
 NOT_STORED: Final = "This exchange could not be stored; the character will not know of it."
-NOT_REMEMBERED: Final = "This exchange is stored; it could not be added to long-term memory."
 DELETED_MEANWHILE: Final = "What this answers was deleted meanwhile; the reply is not kept."
 NOT_OFFERED: Final = "This character asks for a model that is not offered here; the installation's own answers."
 ONLY_REPLIES: Final = "Only a reply can go on. This message is the person's; regenerate it to get it answered."
@@ -93,8 +91,6 @@ class Scene:
     """What was said before that."""
     question: Message | None = None
     """The message that `text` is; None where nobody said it."""
-    new: bool = False
-    """Whether the question was said just now."""
     parent_id: str | None = None
     """What the reply stands under."""
     begun: str = ""
@@ -136,14 +132,12 @@ class Scenes:
         cast: Cast,
         conversations: Conversations,
         short_term: ShortTerm,
-        remember: Remember | None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cast = cast
         self._conversations = conversations
         self._short_term = short_term
-        self._remember = remember
         self._clock = clock
 
     async def set(self, owner: Owner, ask: Ask) -> Scene:
@@ -196,9 +190,17 @@ class Scenes:
         if place and parent_id is not None and not scene.history:
             raise no_message(parent_id)
         parent_id = scene.history[-1].id if scene.history else None
-        said = Message(new_id("msg"), parent_id, "user", scene.text, self._clock(), scene.character.id)
+        said = Message(
+            id=new_id("msg"),
+            parent_id=parent_id,
+            role="user",
+            content=scene.text,
+            created_at=self._clock(),
+            character_id=scene.character.id,
+            memorable=scene.character.memory.long_term,
+        )
         await self._conversations.append(scene.owner, conversation.id, [said])
-        scene.question, scene.new, scene.parent_id, scene.head_id = said, True, said.id, said.id
+        scene.question, scene.parent_id, scene.head_id = said, said.id, said.id
 
     async def _resume(self, scene: Scene, conversation: Conversation, place: Again | Onward) -> None:
         """Go back to what a reply answers, or to a message of the person's."""
@@ -239,8 +241,16 @@ class Scenes:
         conversation = scene.conversation
         if conversation is None or not text:
             return
-        said, character_id = scene.begun + text, scene.character.id
-        answer = Message(scene.message_id, scene.parent_id, "assistant", said, self._clock(), character_id, status)
+        answer = Message(
+            id=scene.message_id,
+            parent_id=scene.parent_id,
+            role="assistant",
+            content=scene.begun + text,
+            created_at=self._clock(),
+            character_id=scene.character.id,
+            status=status,
+            memorable=scene.character.memory.long_term,
+        )
         try:
             at_head = await self._conversations.answer(scene.owner, conversation.id, answer, begun_at=scene.head_id)
         except NotFound:
@@ -253,16 +263,6 @@ class Scenes:
         if at_head:
             with suppress(Unavailable):  # the records hold it
                 await self._short_term.keep(scene.owner, conversation.id, [*scene.path, answer])
-        await self._index(scene, conversation, answer)
-
-    async def _index(self, scene: Scene, conversation: Conversation, answer: Message) -> None:
-        if self._remember is None or not scene.character.memory.long_term:
-            return
-        said = [scene.question, answer] if scene.new and scene.question else [answer]
-        try:
-            await self._remember.index(scene.owner, scene.character.id, conversation.id, said)
-        except Unavailable:
-            scene.told.append(NOT_REMEMBERED)
 
     async def end(self, scene: Scene) -> None:
         """Take back that the reply is being written."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chatacter.chassis.errors import NotFound
+from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
+from chattr.domain.memory import Changed
 
 
 @dataclass(slots=True)
@@ -39,14 +41,17 @@ class Kept:
 
 
 class FakeConversations:
-    """Conversations by owner."""
+    """Conversations by owner. What changes is put down in `outbox` with the same step."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox: FakeOutbox | None = None) -> None:
         self._kept: dict[tuple[Owner, str], Kept] = {}
+        self._outbox = outbox
 
     async def create(self, owner: Owner, conversation: Conversation, messages: Sequence[Message] = ()) -> bool:
         """Store a new one with its first messages; False when the id is taken."""
         made = Kept(conversation, {message.id: message for message in messages})
+        if messages:
+            self._note(owner, conversation.id)
         return self._kept.setdefault((owner, conversation.id), made) is made
 
     async def get(self, owner: Owner, conversation_id: str) -> Conversation | None:
@@ -64,12 +69,14 @@ class FakeConversations:
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
         """Add messages and make the last of them the head."""
         kept = self._found(owner, conversation_id)
+        self._note(owner, conversation_id, *messages)
         if kept.add(messages):
             kept.change(head_id=messages[-1].id)
 
     async def answer(self, owner: Owner, conversation_id: str, message: Message, *, begun_at: str | None) -> bool:
         """Add a reply; it becomes the head only where that is still `begun_at`."""
         kept = self._found(owner, conversation_id)
+        self._note(owner, conversation_id, message)
         if not kept.add([message]) or kept.meta.head_id != begun_at:
             return False
         kept.change(head_id=message.id)
@@ -85,6 +92,8 @@ class FakeConversations:
         kept = self._found(owner, conversation.id)
         if "head_id" in names and conversation.head_id is not None and conversation.head_id not in kept.messages:
             raise NotFound("The message that this belongs to is no longer there.", param="message_id")
+        if "head_id" in names:
+            self._note(owner, conversation.id)
         branched = kept.meta.branched or "head_id" in names
         changes = {name: getattr(conversation, name) for name in names}
         kept.change(**changes, branched=branched, revision=kept.meta.revision + 1)
@@ -94,6 +103,7 @@ class FakeConversations:
         kept = self._found(owner, conversation.id)
         if kept.meta.revision != conversation.revision:
             return False
+        self._note(owner, conversation.id)
         for message_id in removed:
             kept.messages.pop(message_id, None)
         kept.change(head_id=conversation.head_id, revision=kept.meta.revision + 1)
@@ -113,7 +123,12 @@ class FakeConversations:
 
     async def delete(self, owner: Owner, conversation_id: str) -> bool:
         """Remove a conversation with its messages."""
+        self._note(owner, conversation_id)
         return self._kept.pop((owner, conversation_id), None) is not None
+
+    def _note(self, owner: Owner, conversation_id: str, *messages: Message) -> None:
+        if self._outbox is not None:
+            self._outbox.put(owner, Changed(conversation_id, tuple(message.id for message in messages) or None))
 
     def _found(self, owner: Owner, conversation_id: str) -> Kept:
         kept = self._kept.get((owner, conversation_id))

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from chatacter.chassis.errors import Unavailable
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Branch, Memory, Selection
 from chattr.ports.memory import Candidate, Comparison, Condition, Point, Query, conditions, merged, payload
 
 
@@ -37,10 +37,10 @@ class FakeMemory:
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
         """Return what either way found."""
         self._present()
-        alike = self._matching(conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder))
+        alike = self._matching(self._conditions(owner, query, query.embedder))
         near = [(one.point.memory, float(np.dot(one.point.dense, query.dense))) for one in alike]
         weights = self._rarity(owner, query)
-        shared = self._matching(conditions(owner, query.within, exclude=query.exclude))
+        shared = self._matching(self._conditions(owner, query))
         scored = [
             (one.point.memory, sum(weight * one.point.terms.get(term, 0.0) for term, weight in weights.items()))
             for one in shared
@@ -48,11 +48,21 @@ class FakeMemory:
         ]
         return merged(best(near, query.limit), best(scored, query.limit))
 
+    def _conditions(self, owner: Owner, query: Query, embedder: str | None = None) -> Sequence[Condition]:
+        return conditions(owner, query.within, exclude=query.exclude, embedder=embedder, active=query.active)
+
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
         self._present()
         found = [one.point.memory for one in self._matching(conditions(owner, within))]
         return sorted(found, key=lambda memory: -memory.created_at)[:limit]
+
+    async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
+        """Say on which branch memories were said."""
+        self._present()
+        for one in self._matching(conditions(owner, Selection(ids=tuple(ids)))):
+            point = replace(one.point, memory=replace(one.point.memory, branch=branch))
+            self._points[point.memory.id] = Stored(point, payload(owner, point))
 
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Remove memories."""
@@ -81,6 +91,8 @@ def holds(condition: Condition, one: Stored) -> bool:
     match condition.comparison:
         case Comparison.IS:
             return bool(one.payload[condition.key] == condition.value)
+        case Comparison.IS_NOT:
+            return bool(one.payload.get(condition.key) != condition.value)
         case Comparison.AT_MOST:
             return bool(one.payload[condition.key] <= condition.value)
         case Comparison.ID_IN:

@@ -7,7 +7,7 @@ from time import monotonic
 
 from chatacter.chassis.errors import Unavailable
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Selection
+from chattr.domain.memory import Changed, Selection
 from chattr.ports.outbox import Entry
 
 
@@ -27,11 +27,15 @@ class FakeOutbox:
         self._added = 0
         self._news = asyncio.Event()
 
-    async def remember(self, owner: Owner, memories: Sequence[Memory]) -> None:
-        """Put memories down to be indexed."""
+    async def note(self, owner: Owner, changes: Sequence[Changed]) -> None:
+        """Put changes of conversations down."""
+        for change in changes:
+            self.put(owner, change)
+
+    def put(self, owner: Owner, change: Changed) -> None:
+        """Put a change down, in one step with what records of the same kind write."""
         self._present()
-        for memory in memories:
-            self._add(owner, memory)
+        self._add(owner, change)
 
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Put down what to forget."""
@@ -74,7 +78,7 @@ class FakeOutbox:
         self._present()
         return len(self._entries)
 
-    def _add(self, owner: Owner, work: Memory | Selection) -> None:
+    def _add(self, owner: Owner, work: Changed | Selection) -> None:
         self._added += 1
         self._entries[f"{self._added:09}"] = Entry(f"{self._added:09}", owner, work)
         self._news.set()

@@ -1,0 +1,215 @@
+"""Long-term memory follows what is stored: whichever conversation changed is read, and its memory made to match.
+
+Nothing is done by what an entry once said, so that it may come late, twice, or after a crash between any two steps. Two
+replicas may write at once: whoever wrote what was read before another change sees that afterwards, and does it again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
+
+from chatacter.chassis.errors import ChatacterError, UpstreamFailed
+from chattr.domain.conversation import Conversation
+from chattr.domain.identity import Owner
+from chattr.domain.memory import Branch, Changed, Memory, Selection, memories_of, memory_id
+from chattr.domain.recall import Stem, turn_terms
+from chattr.ports.embedder import Embedder
+from chattr.ports.memory import MemoryIndex, Point
+from chattr.ports.outbox import Entry, Outbox
+from chattr.ports.records import Conversations
+
+logger = logging.getLogger(__name__)
+
+BATCH: Final = 32
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 15.0
+# More messages than anybody says in one conversation.
+MOST: Final = 100_000
+
+# Tells one state of a conversation from another, also from one of the same id that was begun anew.
+State: TypeAlias = tuple[float, int] | None
+
+
+@dataclass(slots=True)
+class Difference:
+    """What long-term memory lacks, and has too much, of one conversation as it was read."""
+
+    owner: Owner
+    conversation_id: str
+    state: State
+    upsert: list[Memory] = field(default_factory=list)
+    mark: dict[Branch, list[str]] = field(default_factory=dict)
+    forget: Selection | None = None
+
+
+class Indexer:
+    """Carries the outbox to long-term memory, at least once. Any number of replicas may run one."""
+
+    def __init__(
+        self,
+        *,
+        memory: MemoryIndex,
+        conversations: Conversations,
+        embedder: Embedder,
+        outbox: Outbox,
+        stem: Stem,
+        pause: float = FIRST_PAUSE,
+    ) -> None:
+        self._memory = memory
+        self._conversations = conversations
+        self._embedder = embedder
+        self._outbox = outbox
+        self._stem = stem
+        self._pause = pause
+
+    async def run(self) -> None:
+        """Work until cancelled. While something is away it waits, holding what it took; nothing is given up."""
+        pause = self._pause
+        while True:
+            try:
+                await self.carry(await self._outbox.take(BATCH))
+                pause = self._pause
+            except ChatacterError as error:
+                logger.warning("the outbox is away", extra={"error.type": type(error).__name__})
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def carry(self, entries: Sequence[Entry]) -> None:
+        """Do what entries say, again until it is done. One that long-term memory rejects is left, and comes back."""
+        pause = self._pause
+        while entries:
+            try:
+                await self._do(entries)
+                break
+            except UpstreamFailed:
+                if len(entries) == 1:
+                    logger.exception("long-term memory rejected an entry")
+                    return
+                for one in entries:
+                    await self.carry([one])
+                return
+            except ChatacterError as error:
+                logger.warning("indexing waits", extra={"error.type": type(error).__name__})
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _do(self, entries: Sequence[Entry]) -> None:
+        """Follow, forget, and strike off."""
+        changes = joined(entries)
+        while changes:
+            differences = [await self._difference(owner, change) for owner, change in changes]
+            await self._write(differences)
+            changes = [(one.owner, Changed(one.conversation_id)) for one in differences if await self._moved(one)]
+        for one in entries:
+            if isinstance(one.work, Selection):
+                await self._memory.forget(one.owner, one.work)
+        await self._outbox.done(entries)
+
+    async def _difference(self, owner: Owner, change: Changed) -> Difference:
+        """Compare a conversation with its memory. Where it has one branch, only what was added is looked at."""
+        place = Selection(conversation_id=change.conversation_id)
+        conversation = await self._conversations.get(owner, change.conversation_id)
+        difference = Difference(owner, change.conversation_id, state_of(conversation))
+        if conversation is None:
+            difference.forget = place
+            return difference
+        messages = await self._conversations.messages(owner, conversation.id)
+        expected = await self._wanted(owner, memories_of(owner, conversation, messages))
+        if change.message_ids is not None and not conversation.branched:
+            ids = [memory_id(owner, message_id) for message_id in change.message_ids]
+            difference.upsert = [expected[each] for each in ids if each in expected]
+            surplus = [each for each in ids if each not in expected]
+        else:
+            stored = {one.id: one for one in await self._memory.newest(owner, place, limit=MOST)}
+            compare(difference, expected, stored)
+            surplus = [each for each in stored if each not in expected]
+        difference.forget = Selection(ids=tuple(surplus)) if surplus else None
+        return difference
+
+    async def _wanted(self, owner: Owner, expected: Mapping[str, Memory]) -> dict[str, Memory]:
+        forgotten = await self._outbox.forgotten(owner)
+        return {each: memory for each, memory in expected.items() if not covered(memory, forgotten)}
+
+    async def _write(self, differences: Sequence[Difference]) -> None:
+        """Make memory match. What was forgotten is looked up after writing: whatever the order, it ends forgotten."""
+        wanted = [(one.owner, memory) for one in differences for memory in one.upsert]
+        for some in batches(wanted):
+            vectors = await self._embedder.embed([memory.text for _, memory in some])
+            points: dict[Owner, list[Point]] = {}
+            for (owner, memory), vector in zip(some, vectors, strict=True):
+                terms = turn_terms(memory.text, self._stem)
+                points.setdefault(owner, []).append(Point(memory, vector, terms, self._embedder.name))
+            for owner, theirs in points.items():
+                await self._upsert(owner, theirs)
+            await self._forget_again(points)
+        for one in differences:
+            for branch, ids in one.mark.items():
+                await self._memory.mark(one.owner, ids, branch)
+            if one.forget is not None:
+                await self._memory.forget(one.owner, one.forget)
+
+    async def _upsert(self, owner: Owner, points: Sequence[Point]) -> None:
+        """Write points; one that is rejected holds up no other. Raises `UpstreamFailed` at the end."""
+        try:
+            await self._memory.upsert(owner, points)
+        except UpstreamFailed:
+            if len(points) == 1:
+                raise
+            rejected: UpstreamFailed | None = None
+            for one in points:
+                try:
+                    await self._memory.upsert(owner, [one])
+                except UpstreamFailed as error:
+                    rejected = error
+            if rejected is not None:
+                raise rejected from None
+
+    async def _forget_again(self, indexed: Mapping[Owner, Sequence[Point]]) -> None:
+        for owner, points in indexed.items():
+            forgotten = await self._outbox.forgotten(owner)
+            ids = tuple(point.memory.id for point in points if covered(point.memory, forgotten))
+            if ids:
+                await self._memory.forget(owner, Selection(ids=ids))
+
+    async def _moved(self, difference: Difference) -> bool:
+        """Whether the conversation changed since it was read."""
+        conversation = await self._conversations.get(difference.owner, difference.conversation_id)
+        return state_of(conversation) != difference.state
+
+
+def compare(difference: Difference, expected: Mapping[str, Memory], stored: Mapping[str, Memory]) -> None:
+    """Sort what differs: where only the branch was left or returned to, no vector is made anew."""
+    for each, memory in expected.items():
+        there = stored.get(each)
+        if there is None or replace(there, branch=memory.branch) != memory:
+            difference.upsert.append(memory)
+        elif there.branch != memory.branch:
+            difference.mark.setdefault(memory.branch, []).append(each)
+
+
+def joined(entries: Iterable[Entry]) -> list[tuple[Owner, Changed]]:
+    """Return the changes among entries, one a conversation."""
+    changes: dict[tuple[Owner, str], Changed] = {}
+    for one in entries:
+        if isinstance(one.work, Changed):
+            place = (one.owner, one.work.conversation_id)
+            changes[place] = one.work.joined(changes.get(place, one.work))
+    return [(owner, change) for (owner, _), change in changes.items()]
+
+
+def batches(wanted: Sequence[tuple[Owner, Memory]]) -> Iterator[Sequence[tuple[Owner, Memory]]]:
+    """Cut what is to be embedded into pieces, so that one long conversation holds no embedder for minutes."""
+    for first in range(0, len(wanted), BATCH):
+        yield wanted[first : first + BATCH]
+
+
+def state_of(conversation: Conversation | None) -> State:
+    """Say which state of a conversation this is."""
+    return None if conversation is None else (conversation.created_at, conversation.revision)
+
+
+def covered(memory: Memory, forgotten: Iterable[Selection]) -> bool:
+    """Whether a memory was forgotten."""
+    return any(what.covers(memory) for what in forgotten)
