@@ -14,7 +14,20 @@ from chatacter.chassis.health import Health
 from chatacter.chassis.settings import url_host
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.bootstrap import EMBEDDED_MODEL, compose
-from chattr.routes import admin, cards, characters, conversations, inference, live, media, memories, openai, videos
+from chattr.routes import (
+    admin,
+    cards,
+    characters,
+    conversations,
+    inference,
+    live,
+    lorebooks,
+    media,
+    memories,
+    openai,
+    prompts,
+    videos,
+)
 from chattr.settings import ChattrSettings
 from chattr.usecases.outstanding import Outstanding
 
@@ -22,6 +35,8 @@ ROUTERS = (
     openai.router,
     cards.router,
     characters.router,
+    prompts.router,
+    lorebooks.router,
     conversations.router,
     memories.router,
     live.router,

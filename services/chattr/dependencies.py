@@ -11,6 +11,7 @@ from chattr.domain.identity import PERSON, Owner
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
 from chattr.ports.jobs import Jobs
+from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
 from chattr.usecases.cards import Cards
@@ -75,6 +76,12 @@ def editing(connection: HTTPConnection) -> Editing:
 def cards(connection: HTTPConnection) -> Cards:
     """Return what reads and writes character cards."""
     found: Cards = connection.state.cards
+    return found
+
+
+def lorebooks(connection: HTTPConnection) -> Lorebooks:
+    """Return the lorebooks that characters share."""
+    found: Lorebooks = connection.state.lorebooks
     return found
 
 
@@ -145,6 +152,7 @@ RememberDep = Annotated[Remember | None, Depends(remember)]
 CardsDep = Annotated[Cards, Depends(cards)]
 EditingDep = Annotated[Editing, Depends(editing)]
 CastDep = Annotated[Cast, Depends(cast)]
+LorebooksDep = Annotated[Lorebooks, Depends(lorebooks)]
 ConversationsDep = Annotated[Conversations, Depends(conversations)]
 ShortTermDep = Annotated[ShortTerm, Depends(short_term)]
 SessionLogDep = Annotated[SessionLog, Depends(session_log)]

@@ -26,6 +26,7 @@ from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_demand import RedisDemand
 from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
+from chattr.adapters.redis_lorebooks import RedisLorebooks
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.redis_replies import RedisReplyCache
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
@@ -37,6 +38,7 @@ from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
 from chattr.ports.jobs import Jobs, Modality
 from chattr.ports.language import LanguageModel
+from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.media import Filmer, Inference, Speaker
 from chattr.ports.records import Conversations
 from chattr.ports.sessions import SessionLog, ShortTerm
@@ -73,6 +75,7 @@ class Stores:
     """What Redis keeps, by its four ports and what belongs beside them."""
 
     characters: RedisCharacters
+    lorebooks: RedisLorebooks
     conversations: RedisConversations
     outbox: RedisOutbox
     short_term: RedisShortTerm
@@ -85,7 +88,14 @@ class Stores:
     def around(self, cast: Cast, language: LanguageModel, remember: Remember | None) -> Surroundings:
         """Return what a reply needs of the world."""
         return Surroundings(
-            cast, language, remember, self.conversations, self.short_term, self.session_log, self.replies
+            cast=cast,
+            language=language,
+            remember=remember,
+            conversations=self.conversations,
+            short_term=self.short_term,
+            log=self.session_log,
+            replies=self.replies,
+            lorebooks=self.lorebooks,
         )
 
 
@@ -111,6 +121,7 @@ class Chattr:
     actors: Actors
     editing: Editing
     cards: Cards
+    lorebooks: Lorebooks
     conversations: Conversations
     short_term: ShortTerm
     session_log: SessionLog
@@ -160,6 +171,7 @@ async def compose(
             actors=actors,
             editing=Editing(cast, assets),
             cards=Cards(cast, actors, assets),
+            lorebooks=stores.lorebooks,
             conversations=stores.conversations,
             short_term=stores.short_term,
             session_log=stores.session_log,
@@ -232,6 +244,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
     followers = await stack.enter_async_context(redis_at(settings.redis_server(short), connections=FOLLOWERS))
     return Stores(
         characters=RedisCharacters(records),
+        lorebooks=RedisLorebooks(records),
         conversations=RedisConversations(records, noted=settings.enable_long_term_memory),
         outbox=RedisOutbox(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import InvalidInput, NotBuilt, NotFound, Unsupported
+from chatacter.chassis.errors import InvalidInput, NotFound, Unsupported
 from chatacter.contracts.base import Strict
 from chattr.dependencies import ActorsDep, CastDep, EditingDep, OwnerDep
 from chattr.domain.character import Character, CharacterCreate, CharacterRead, CharacterReplace, Origin
@@ -170,12 +170,6 @@ async def get_portrait(
     if picture is None:
         raise NotFound(NO_PORTRAIT, param="character_id")
     return asked.answer(picture.data, picture.media_type, INERT)
-
-
-@router.post("/{character_id}/prompt:preview")
-async def preview_prompt(character_id: str) -> None:
-    """Not built yet."""
-    raise NotBuilt("The prompt preview is not built yet.")
 
 
 async def patch_of(request: Request) -> Any:

@@ -6,7 +6,7 @@ elsewhere. Inside it a delta is a parsed chunk of the provider, never a model ob
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,14 +14,13 @@ import anyio
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Tracer
 
-from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, Unavailable
 from chatacter.chassis.problems import INTERNAL
 from chattr.domain.conversation import Status
 from chattr.domain.identity import Owner
-from chattr.domain.prompt import Budget, Prompt, assemble, text_of
-from chattr.domain.recall import MAX_RECALLED
+from chattr.domain.prompt import Budget, Prompt
 from chattr.ports.language import ChatRequest, LanguageModel
+from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.records import Conversations
 from chattr.ports.replies import ReplyCache
 from chattr.ports.sessions import CANCELLED, COMPLETED, CREATED, SessionLog, ShortTerm
@@ -30,10 +29,10 @@ from chattr.usecases.characters import Cast
 from chattr.usecases.draft import Draft, Outcome, Running
 from chattr.usecases.generating import Generating
 from chattr.usecases.live import Live, LogWriter
-from chattr.usecases.remember import Recollection, Remember
+from chattr.usecases.prompting import Prompting
+from chattr.usecases.remember import Remember
 from chattr.usecases.scene import Ask, Scene, Scenes
 
-RECALL_SECONDS: Final = 2.0
 WITH_USAGE: Final = {"include_usage": True}
 # Two names of one limit; a provider refuses both together.
 OLD_LIMIT: Final = "max_tokens"
@@ -44,7 +43,9 @@ LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for n
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a reply needs of the world. Without `remember` there is no long-term memory, without `replies` no cache."""
+    """What a reply needs of the world. Without `remember` there is no long-term memory, without `replies` no cache,
+    without `lorebooks` none that characters share.
+    """
 
     cast: Cast
     language: LanguageModel
@@ -53,6 +54,7 @@ class Surroundings:
     short_term: ShortTerm
     log: SessionLog
     replies: ReplyCache | None = None
+    lorebooks: Lorebooks | None = None
 
 
 class Reply:
@@ -70,11 +72,10 @@ class Reply:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cast = around.cast
-        self._remember = around.remember
+        self._prompting = Prompting(around.cast, around.conversations, around.remember, around.lorebooks, budget)
         self._scenes = Scenes(around.cast, around.conversations, around.short_term, clock=clock)
         self._log = around.log
         self._live = live
-        self._budget = budget
         self._timeout = timeout
         self._clock = clock
         self._generating = Generating(
@@ -90,6 +91,11 @@ class Reply:
         running = Running(scene.reply_id, detached=detached)
         running.begin(self._live.start(self._write(scene, running)))
         return running
+
+    async def preview(self, owner: Owner, ask: Ask) -> tuple[Scene, Prompt]:
+        """Return what a reply would be asked for. Nothing is stored, no model is asked. Raises as `start` does."""
+        scene = await self._scenes.imagined(owner, ask)
+        return scene, await self._prompting.write(scene)
 
     async def _write(self, scene: Scene, running: Running) -> None:
         """Write the reply. Whatever ends it, what was said is stored, and the listener and the log are told."""
@@ -117,43 +123,11 @@ class Reply:
         with draft.running.scope:
             try:
                 async with asyncio.timeout(self._timeout):
-                    await self._stream(scene, await self._prompt(scene), draft)
+                    await self._stream(scene, await self._prompting.write(scene), draft)
             except TimeoutError as error:
                 if not draft.text:
                     raise DeadlineExceeded(f"The model did not answer within {self._timeout:g} s.") from error
                 draft.outcome.finish_reason = "length"
-
-    async def _prompt(self, scene: Scene) -> Prompt:
-        bare = self._assembled(scene, ())
-        recalled = await self._recalled(scene, bare)
-        if recalled.told:
-            scene.told.append(recalled.told)
-        return self._assembled(scene, recalled.items) if recalled.items else bare
-
-    def _assembled(self, scene: Scene, recalled: Sequence[str]) -> Prompt:
-        return assemble(
-            scene.character,
-            scene.turns(),
-            scene.text,
-            raw=scene.ask.raw,
-            since=scene.done(),
-            recalled=recalled,
-            instructions=scene.ask.instructions,
-            budget=self._budget,
-        )
-
-    async def _recalled(self, scene: Scene, bare: Prompt) -> Recollection:
-        """Recall what the prompt does not hold anyway; what fell out of its window may come back."""
-        policy = scene.character.memory
-        if self._remember is None or not policy.long_term or policy.recall == 0:
-            return Recollection((), None)
-        held = "\n".join(text_of(message) for message in bare.messages)
-        exclude = [message.id for message in scene.path if message.content.strip() in held]
-        deadline = Deadline.after(RECALL_SECONDS)
-        exclude += scene.elsewhere
-        return await self._remember.recall(
-            scene.owner, scene.character.id, scene.text, exclude, deadline, limit=policy.recall or MAX_RECALLED
-        )
 
     async def _stream(self, scene: Scene, prompt: Prompt, draft: Draft) -> None:
         request = ChatRequest(

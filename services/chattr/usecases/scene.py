@@ -10,6 +10,7 @@ from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unavailab
 from chattr.domain.character import Character
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Status, branch
 from chattr.domain.identity import Owner, new_id
+from chattr.domain.person import Persona
 from chattr.domain.prompt import OPENING, Turn
 from chattr.domain.tree import Tree
 from chattr.ports.records import Conversations
@@ -73,6 +74,8 @@ class Ask:
     """What may be done with the response cache. Another reply is never the kept one."""
     told: Sequence[str] = ()
     """What the asker should know of how this is answered."""
+    persona: Persona | None = None
+    """Who asks, where that is said with the question."""
 
 
 @dataclass(slots=True)
@@ -167,6 +170,17 @@ class Scenes:
         await self._conversations.set_live(owner, conversation.id, scene.reply_id)
         return scene
 
+    async def imagined(self, owner: Owner, ask: Ask) -> Scene:
+        """Find out who would answer what, at the head of a conversation that is there. Nothing is stored."""
+        known = await self._known(owner, ask)
+        if ask.conversation_id is not None and known is None:
+            raise no_conversation(ask.conversation_id)
+        character = await self._cast.get(owner, ask.character_id or self._cast.default_id)
+        scene = Scene(owner, ask, character, new_id("reply"), new_id("msg"), text=ask.text, conversation=known)
+        if known is not None:
+            scene.history = await self._path(scene, known, known.head_id)
+        return scene
+
     async def _known(self, owner: Owner, ask: Ask) -> Conversation | None:
         if ask.conversation_id is None:
             return None
@@ -174,7 +188,7 @@ class Scenes:
             raise InvalidInput(BAD_ID, param="conversation_id")
         known = await self._conversations.get(owner, ask.conversation_id)
         if known is None and ask.place is not None:
-            raise NotFound(f"There is no conversation {ask.conversation_id!r}.", param="conversation_id")
+            raise no_conversation(ask.conversation_id)
         return known
 
     async def _begun(self, owner: Owner, conversation_id: str, character: Character) -> Conversation:
@@ -269,6 +283,11 @@ class Scenes:
         if scene.conversation is not None:
             with suppress(Unavailable):  # a follower hears from the log that it has ended
                 await self._conversations.end_live(scene.owner, scene.conversation.id, scene.reply_id)
+
+
+def no_conversation(conversation_id: str) -> NotFound:
+    """Say that a conversation does not exist."""
+    return NotFound(f"There is no conversation {conversation_id!r}.", param="conversation_id")
 
 
 def no_message(message_id: str) -> NotFound:

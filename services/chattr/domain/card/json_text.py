@@ -84,6 +84,27 @@ def no_constant(_: str) -> NoReturn:
     raise InvalidInput(NOT_A_NUMBER, param=FILE)
 
 
+def plain(value: Any) -> Any:
+    """Return what `parse` read with Python's own numbers, and no halves of surrogate pairs, which no UTF-8 carries."""
+    if isinstance(value, dict):
+        return {whole(name): plain(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, str):
+        return whole(value)
+    return numeric(value.text) if isinstance(value, Number) else value
+
+
+def numeric(text: str) -> int | float:
+    """Read a number: whole where it is written so."""
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+def whole(text: str) -> str:
+    """Replace halves of surrogate pairs."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def write(value: Any) -> bytes:
     """Write what `parse` reads, and Python's own numbers. The depth is that of what was parsed, and bounded by it."""
     return "".join(parts(value)).encode()

@@ -1,4 +1,5 @@
-"""What a character takes from a card, and what its later edits change in the card. Macros stay as they are written.
+"""What a character takes from a card, and what its later edits change in the card. Macros stay as they are written
+until a prompt is put together.
 
 | character | card |
 | --- | --- |
@@ -6,6 +7,7 @@
 | personality (for the model) | description, then personality |
 | greetings | first_mes, then alternate_greetings |
 | examples | mes_example, where it is exchanges of two |
+| lorebook | character_book |
 | voice, speech_model, language, temperature, max_tokens | extensions.chatacter |
 | name, scenario, system_prompt, post_history_instructions, tags | the same |
 """
@@ -16,10 +18,13 @@ from itertools import islice
 from typing import Any, Final
 
 from chattr.domain.card import dialogue
-from chattr.domain.card.json_text import Number
+from chattr.domain.card.json_text import Number, plain, whole
 from chattr.domain.card.model import own_part, with_own_part
 from chattr.domain.card.versions import V1_FIELDS, V3, as_v3, data_of
 from chattr.domain.character import LANGUAGE, CharacterCreate
+from chattr.domain.lorebook import reading as books
+from chattr.domain.lorebook.book import Lorebook
+from chattr.domain.lorebook.reading import book_of
 
 MOST_NAME: Final = 100
 MOST_NOTES: Final = 2_000
@@ -35,6 +40,7 @@ TAKEN: Final = (
     *("name", "description", "personality", "scenario", "system_prompt", "post_history_instructions"),
     *("greetings", "examples", "tags", *OWN_FIELDS),
 )
+BOOK: Final = "character_book"
 
 CUT: Final = "`{field}` is longer than a character's may be and was cut to {most} characters; the card keeps it whole."
 FEWER: Final = "Of `{field}` only the first {most} are used; the card keeps them all."
@@ -45,6 +51,7 @@ class Taking:
     """Takes a character's fields from a card, and remembers what did not fit."""
 
     def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
         self._data = data_of(document)
         self.warnings: list[str] = []
 
@@ -59,6 +66,7 @@ class Taking:
             "greetings": self._greetings(),
             "examples": self._examples(),
             "tags": self._tags(),
+            "lorebook": self._lorebook(),
             **self._own(),
         }
         for field, most in (("scenario", MOST_PROSE), ("system_prompt", MOST_PROSE)):
@@ -107,6 +115,14 @@ class Taking:
         tags = list(dict.fromkeys(self._cut("tags", tag, MOST_TAG).strip() for tag in trimmed if tag))
         return self._first("tags", tags, MOST_TAGS)
 
+    def _lorebook(self) -> Lorebook | None:
+        book = as_v3(self._document)["data"].get(BOOK)
+        if not isinstance(book, dict):
+            return None
+        made, told = book_of(plain(book))
+        self.warnings += told
+        return made
+
     def _own(self) -> dict[str, Any]:
         """Read our own part; what is not as we write it is left alone."""
         own = own_part(self._data)
@@ -137,7 +153,9 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
     before = CharacterCreate.model_construct(**imported).model_dump(include=set(TAKEN), warnings=False)
     after = character.model_dump(include=set(TAKEN))
     changed = {field: after[field] for field in TAKEN if after[field] != before[field]}
-    if not changed:
+    # None changes nothing: what was stored before lorebooks were taken from cards has none.
+    rewritten = character.lorebook is not None and character.lorebook != imported["lorebook"]
+    if not changed and not rewritten:
         return document
     document = as_v3(document)
     data = {**document["data"], "modification_date": now}
@@ -147,6 +165,8 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
             own[field] = value
         else:
             data |= WRITTEN[field](value)
+    if rewritten and character.lorebook is not None:
+        data[BOOK] = books.laid_over(data.get(BOOK), character.lorebook, plain)
     data = with_own_part(data, {key: value for key, value in own.items() if value is not None})
     # Some programs repeat V1's fields beside `data`: a repetition says the same.
     mirrored = {name: data[name] for name in V1_FIELDS if isinstance(document.get(name), str)}
@@ -179,11 +199,6 @@ WRITTEN: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
     "examples": lambda found: {"mes_example": dialogue.write((each["user"], each["assistant"]) for each in found)},
     "tags": lambda tags: {"tags": list(tags)},
 }
-
-
-def whole(text: str) -> str:
-    """Replace halves of surrogate pairs, which no UTF-8 can carry."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def printable(text: str) -> str:

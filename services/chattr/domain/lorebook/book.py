@@ -61,8 +61,10 @@ class Kept(Open):
         return self
 
     def written(self) -> dict[str, Any]:
-        """Return it as JSON, without what nobody set."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """Return it as JSON, without known fields that say nothing."""
+        known = type(self).model_fields
+        dumped = self.model_dump(mode="json", exclude={"entries"})
+        return {name: value for name, value in dumped.items() if value is not None or name not in known}
 
 
 class Entry(Kept):
@@ -119,6 +121,10 @@ class Lorebook(Kept):
     """What programs put here; kept."""
     entries: Annotated[tuple[Entry, ...], Field(max_length=MOST_ENTRIES)] = ()
     """In any order."""
+
+    def written(self) -> dict[str, Any]:
+        """Return it as JSON, without known fields that say nothing."""
+        return {**super().written(), "entries": [entry.written() for entry in self.entries]}
 
     @model_validator(mode="after")
     def is_small_enough(self) -> Self:

@@ -179,37 +179,21 @@ def st_entry(written: Mapping[str, Any]) -> dict[str, Any]:
 
 def document_of(book: Lorebook) -> dict[str, Any]:
     """Write a book as a file of its own. Source: V3, "Lorebook Fields"."""
-    return {"spec": SPEC, "data": complete(book.written())}
+    return {"spec": SPEC, "data": book.written()}
 
 
-def complete(book: dict[str, Any]) -> dict[str, Any]:
-    """Return a book with the fields that V3 must have."""
-    return {"extensions": {}, **book, "entries": [entire(each) for each in book.get("entries", [])]}
-
-
-def entire(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry with the fields that V3 must have."""
-    blank: dict[str, Any] = {"keys": [], "content": "", "extensions": {}}
-    return {**blank, "enabled": True, "insertion_order": 0, "use_regex": False, **entry}
-
-
-def laid_over(
-    written: Mapping[str, Any] | None, book: Lorebook | None, plain: Callable[[Any], Any]
-) -> Mapping[str, Any] | None:
+def laid_over(written: Mapping[str, Any] | None, book: Lorebook, plain: Callable[[Any], Any]) -> dict[str, Any]:
     """Return a card's book with what was changed in ours; what was not stays as the card wrote it.
 
     `plain` turns what the card's JSON holds into what `book_of` reads.
     """
-    if book is None:
-        return None
     before = written or {}
     originals = [each for each in before.get("entries") or [] if isinstance(each, dict)]
     unchanged: dict[str, list[dict[str, Any]]] = {}
     for original in reversed(originals):
         unchanged.setdefault(entry_of(plain(original), "", Warnings()).model_dump_json(), []).append(original)
     entries = [
-        same.pop() if (same := unchanged.get(entry.model_dump_json())) else entire(entry.written())
-        for entry in book.entries
+        same.pop() if (same := unchanged.get(entry.model_dump_json())) else entry.written() for entry in book.entries
     ]
     old, _ = book_of(plain({name: value for name, value in before.items() if name != "entries"}))
     names = {*old.written(), *book.written()} - {"entries"}

@@ -1,6 +1,7 @@
 """What an entry asks for, in one shape, whoever wrote it: V2 and V3 fields, decorators, SillyTavern's extensions."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -11,6 +12,10 @@ DEFAULT_SCAN_DEPTH: Final = 4
 MOST_SCAN_DEPTH: Final = 1_000
 AT_DEPTH: Final = 4
 DEFAULT_DEPTH: Final = 4
+
+BACKWARD: Final = re.compile(
+    r"@@@?(?:activate_only_after|activate_only_every|keep_activate_after_match|dont_activate_after_match|reverse_depth)\b"
+)
 
 Position = Literal["before_char", "after_char", "before_desc", "after_desc", "personality", "scenario", "depth"]
 Role = Literal["system", "user", "assistant"]
@@ -94,13 +99,6 @@ class Rule:
         always = self.probability >= 100 and not self.waits_for_told and not orders.ignore_on_max_context
         return forced and free and always and self.position != "depth"
 
-    @property
-    def looks_back(self) -> bool:
-        """Whether all that was said before counts, not the last messages alone."""
-        orders = self.orders
-        after, every = orders.activate_only_after, orders.activate_only_every
-        return bool(after or every or orders.keep_activate_after_match or orders.dont_activate_after_match)
-
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
@@ -128,6 +126,13 @@ def rules_of(shelves: list[Shelf]) -> list[Rule]:
         if entry.enabled and entry.content
     )
     return [rule for rule in made if rule.content.strip()]
+
+
+def looks_back(shelves: Iterable[Shelf]) -> bool:
+    """Whether an entry asks for all that was said, not the last messages alone."""
+    return any(
+        BACKWARD.search(entry.content) for shelf in shelves for entry in shelf.book.entries if "@@" in entry.content
+    )
 
 
 def rule_of(entry: Entry, shelf: Shelf, number: int, index: int) -> Rule:

@@ -79,6 +79,8 @@ class Assembly:
     done: list[Message]
     instructions: str | None
     lore: Lore = field(default_factory=Lore)
+    ahead: list[str] = field(default_factory=list)
+    """Lore of the history that came to stand in the new message."""
 
     @property
     def character(self) -> Character:
@@ -96,8 +98,10 @@ class Assembly:
 
     def new(self, memories: Sequence[str] = (), *, lore: bool = True) -> Message:
         """Write the new message."""
-        known, behind = (self.beside, self.behind) if lore else ((), ())
-        return asked(self.voice, self.text, memories, raw=self.raw, known=known, behind=behind)
+        if not lore:
+            return asked(self.voice, self.text, memories, raw=self.raw)
+        known, ahead, behind = self.beside, self.ahead, self.behind
+        return asked(self.voice, self.text, memories, raw=self.raw, known=known, ahead=ahead, behind=behind)
 
     @property
     def settled(self) -> list[Active]:
@@ -216,7 +220,8 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     examples = as_messages(shown)
     room -= budget.of(examples)
     kept = told[cut(told, budget, max(0, room - reserved)) :]
-    past = as_messages(woven(kept, made.between))
+    turns, made.ahead = woven(kept, made.between)
+    past = as_messages(turns)
     spare = min(reserved, room - budget.of(past)) - budget.of(made.honest) - budget.of(made.done)
     memories = fitting_memories(made.new, recalled, budget, spare)
     messages = [*system, *examples, *past, *made.honest, made.new(memories), *made.done]

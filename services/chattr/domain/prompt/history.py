@@ -93,23 +93,32 @@ def results(turn: Turn) -> set[str]:
     return {str(turn.raw.get("tool_call_id"))} if turn.raw and turn.role == "tool" else set()
 
 
-def woven(turns: Sequence[Turn], lore: Iterable[Active]) -> list[Turn]:
+def woven(turns: Sequence[Turn], lore: Iterable[Active]) -> tuple[list[Turn], list[str]]:
     """Put lore between turns, so many messages before the newest, which comes after these; see `Active.depth`.
 
-    Roles go on alternating: what is told joins the turn beside it, as words of the user's in brackets, or as the
-    character's own. Nothing comes between a call and its result.
+    Returns the turns, and the texts that stand right before the newest message, which belong into it: roles go on
+    alternating. What is told joins the turn beside it, as words of the user's in brackets, or as the character's own.
+    Nothing comes between a call and its result.
     """
     told: dict[int, list[Turn]] = {}
+    ahead: list[str] = []
     for one in lore:
         place = unparted(turns, max(0, len(turns) + 1 - one.depth))
-        own = one.role == "assistant" and place > 0
-        text = one.content if own or one.role == "user" else ASIDE.format(text=one.content)
-        told.setdefault(place, []).append(Turn("assistant" if own else "user", text))
+        if one.role == "assistant" and place > 0:
+            told.setdefault(place, []).append(Turn("assistant", one.content))
+        elif place == len(turns):
+            ahead.append(aside(one))
+        else:
+            told.setdefault(place, []).append(Turn("user", aside(one)))
     if not told:
-        return list(turns)
-    return joined(
-        [turn for place in range(len(turns) + 1) for turn in (*told.get(place, ()), *turns[place : place + 1])]
-    )
+        return list(turns), ahead
+    mixed = [turn for place in range(len(turns) + 1) for turn in (*told.get(place, ()), *turns[place : place + 1])]
+    return joined(mixed), ahead
+
+
+def aside(one: Active) -> str:
+    """Write lore among what a user says."""
+    return one.content if one.role == "user" else ASIDE.format(text=one.content)
 
 
 def unparted(turns: Sequence[Turn], place: int) -> int:

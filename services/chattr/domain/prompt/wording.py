@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chattr.domain.character import Character
 from chattr.domain.lorebook.activation import Active
-from chattr.domain.prompt.history import ASIDE, as_messages
+from chattr.domain.prompt.history import as_messages, aside
 from chattr.domain.prompt.parts import Budget, Message, Turn, content_parts
 from chattr.domain.prompt.setting import Voice
 
@@ -68,17 +68,18 @@ def asked(
     *,
     raw: Mapping[str, Any] | None = None,
     known: Sequence[Active] = (),
+    ahead: Sequence[str] = (),
     behind: Sequence[Active] = (),
 ) -> Message:
     """Write the new message: what is known and remembered, instructions to repeat, and what was said or, in `raw`,
-    shown; `behind` it the lore that has to come last.
+    shown; `ahead` of all and `behind` it the lore that stands there.
     """
     character = voice.character
     facts = KNOWN.format(name=character.name, items="\n".join(one.content for one in known)) if known else ""
     remembered = REMEMBERED.format(name=character.name, items="\n".join(memories)) if memories else ""
     reminder = voice.fresh(character.post_history_instructions, "post_history_instructions", "")
-    before = [part for part in (facts, remembered, reminder) if part]
-    after = [one.content if one.role == "user" else ASIDE.format(text=one.content) for one in behind]
+    before = [part for part in (*ahead, facts, remembered, reminder) if part]
+    after = [aside(one) for one in behind]
     if raw is None:
         return {"role": "user", "content": "\n".join([*before, *([text] if text else []), *after])}
     lead = [{"type": "text", "text": "\n".join(before)}] if before else []

@@ -1,0 +1,42 @@
+"""Lorebooks in memory."""
+
+from collections.abc import Sequence
+
+from chattr.domain.identity import Owner
+from chattr.domain.lorebook.shared import SharedLorebook, Summary
+
+
+class FakeLorebooks:
+    """Lorebooks by tenant."""
+
+    def __init__(self) -> None:
+        self._stored: dict[tuple[str, str], SharedLorebook] = {}
+
+    async def get(self, owner: Owner, lorebook_id: str) -> SharedLorebook | None:
+        """Return one, or None."""
+        return self._stored.get((owner.tenant, lorebook_id))
+
+    async def some(self, owner: Owner, lorebook_ids: Sequence[str]) -> Sequence[SharedLorebook]:
+        """Return those of them that are there, in the order in which they are named."""
+        found = (self._stored.get((owner.tenant, each)) for each in lorebook_ids)
+        return [each for each in found if each is not None]
+
+    async def list(self, owner: Owner) -> Sequence[Summary]:
+        """Return all of the tenant's, by id."""
+        return [self._stored[place].summary() for place in sorted(self._stored) if place[0] == owner.tenant]
+
+    async def add(self, owner: Owner, lorebook: SharedLorebook) -> bool:
+        """Store a new one; False when the id is taken."""
+        return self._stored.setdefault((owner.tenant, lorebook.id), lorebook) is lorebook
+
+    async def replace(self, owner: Owner, lorebook: SharedLorebook) -> bool:
+        """Store one in the place of another; False when there is none."""
+        place = (owner.tenant, lorebook.id)
+        if place not in self._stored:
+            return False
+        self._stored[place] = lorebook
+        return True
+
+    async def delete(self, owner: Owner, lorebook_id: str) -> bool:
+        """Remove one; False when there was none."""
+        return self._stored.pop((owner.tenant, lorebook_id), None) is not None

@@ -1,0 +1,35 @@
+"""Lorebooks that a tenant's characters share."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chattr.domain.identity import Owner
+from chattr.domain.lorebook.shared import SharedLorebook, Summary
+
+
+class Lorebooks(Protocol):
+    """A tenant's lorebooks."""
+
+    async def get(self, owner: Owner, lorebook_id: str) -> SharedLorebook | None:
+        """Return one, or None."""
+        ...
+
+    async def some(self, owner: Owner, lorebook_ids: Sequence[str]) -> Sequence[SharedLorebook]:
+        """Return those of them that are there, in the order in which they are named."""
+        ...
+
+    async def list(self, owner: Owner) -> Sequence[Summary]:
+        """Return all of the tenant's, by id."""
+        ...
+
+    async def add(self, owner: Owner, lorebook: SharedLorebook) -> bool:
+        """Store a new one; False when the id is taken."""
+        ...
+
+    async def replace(self, owner: Owner, lorebook: SharedLorebook) -> bool:
+        """Store one in the place of another; False when there is none."""
+        ...
+
+    async def delete(self, owner: Owner, lorebook_id: str) -> bool:
+        """Remove one; False when there was none."""
+        ...

@@ -1,0 +1,116 @@
+"""What a reply is asked for: the prompt of a scene, with what is remembered and what lorebooks know."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import anyio.to_thread
+
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import Unavailable
+from chattr.domain.conversation import branch
+from chattr.domain.lorebook.activation import Lore
+from chattr.domain.lorebook.rules import Shelf, looks_back
+from chattr.domain.person import NOBODY, Persona
+from chattr.domain.prompt import Budget, Prompt, Setting, Voice, assemble, text_of
+from chattr.domain.recall import MAX_RECALLED
+from chattr.ports.lorebooks import Lorebooks
+from chattr.ports.records import Conversations
+from chattr.usecases.characters import Cast
+from chattr.usecases.remember import Recollection, Remember
+from chattr.usecases.scene import Scene
+
+RECALL_SECONDS: Final = 2.0
+
+BOOKS_GONE: Final = "This character names lorebooks that are not there: {ids}."
+BOOKS_AWAY: Final = "The lorebooks that this character shares could not be read; it answers without them."
+
+
+class Prompting:
+    """Writes prompts. The one way to them: for a reply as for a preview."""
+
+    def __init__(
+        self,
+        cast: Cast,
+        conversations: Conversations,
+        remember: Remember | None,
+        lorebooks: Lorebooks | None,
+        budget: Budget,
+    ) -> None:
+        self._cast = cast
+        self._conversations = conversations
+        self._remember = remember
+        self._lorebooks = lorebooks
+        self._budget = budget
+
+    async def write(self, scene: Scene) -> Prompt:
+        """Put the prompt of a scene together. What is missing is told to the scene. Raises `TooLarge`."""
+        known = scene.conversation.persona if scene.conversation else None
+        setting = Setting(
+            person=scene.ask.persona or (Persona(name=known.name, description=known.description) if known else NOBODY),
+            conversation=scene.ask.conversation_id or "",
+            occasion=scene.reply_id,
+            shared=await self._shared(scene),
+        )
+        shelves = Voice(scene.character, setting).shelves
+        await self._remind(scene, shelves)
+        bare = await self._assembled(scene, setting, (), None)
+        recalled = await self._recalled(scene, bare)
+        if recalled.told:
+            scene.told.append(recalled.told)
+        return await self._assembled(scene, setting, recalled.items, bare.lore) if recalled.items else bare
+
+    async def _assembled(self, scene: Scene, setting: Setting, recalled: Sequence[str], lore: Lore | None) -> Prompt:
+        work = partial(
+            assemble,
+            scene.character,
+            scene.turns(),
+            scene.text,
+            raw=scene.ask.raw,
+            since=scene.done(),
+            recalled=recalled,
+            instructions=scene.ask.instructions,
+            setting=setting,
+            lore=lore,
+            budget=self._budget,
+        )
+        if lore is not None or not Voice(scene.character, setting).shelves:
+            return work()
+        return await anyio.to_thread.run_sync(work)  # A stranger's patterns may take their whole time.
+
+    async def _shared(self, scene: Scene) -> tuple[Shelf, ...]:
+        """Return the lorebooks that the character names, of the tenant that made it. Those that are gone are told."""
+        ids = scene.character.lorebooks
+        if not ids or self._lorebooks is None:
+            return ()
+        try:
+            known = await self._cast.known(scene.owner, scene.character.id)
+            found = await self._lorebooks.some(known.home(scene.owner), ids)
+        except Unavailable:
+            scene.told.append(BOOKS_AWAY)
+            return ()
+        gone = sorted(set(ids) - {book.id for book in found})
+        if gone:
+            scene.told.append(BOOKS_GONE.format(ids=", ".join(gone)))
+        return tuple(Shelf(book.id, book.lorebook) for book in found)
+
+    async def _remind(self, scene: Scene, shelves: Sequence[Shelf]) -> None:
+        """Read all of the conversation where only its end is at hand and a lorebook asks for all."""
+        first = scene.history[0] if scene.history else None
+        if scene.conversation is None or first is None or first.parent_id is None or not looks_back(shelves):
+            return
+        messages = await self._conversations.messages(scene.owner, scene.conversation.id)
+        scene.history = branch(messages, scene.history[-1].id)
+
+    async def _recalled(self, scene: Scene, bare: Prompt) -> Recollection:
+        """Recall what the prompt does not hold anyway; what fell out of its window may come back."""
+        policy = scene.character.memory
+        if self._remember is None or not policy.long_term or policy.recall == 0:
+            return Recollection((), None)
+        held = "\n".join(text_of(message) for message in bare.messages)
+        exclude = [message.id for message in scene.path if message.content.strip() in held]
+        deadline = Deadline.after(RECALL_SECONDS)
+        exclude += scene.elsewhere
+        return await self._remember.recall(
+            scene.owner, scene.character.id, scene.text, exclude, deadline, limit=policy.recall or MAX_RECALLED
+        )
