@@ -205,8 +205,7 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     looked for. Raises `TooLarge` when persona, new message and what came since are more than the model takes.
     """
     voice = Voice(character, setting)
-    history = spoken(history, voice)
-    told = merged(history)
+    told = merged(history := spoken(history, voice))
     text = text if raw else unanswered(told, text, budget)
     made = Assembly(voice, budget, told, text, raw, as_messages(joined(since)), instructions)
     made.lore = made.look(history) if lore is None else lore
