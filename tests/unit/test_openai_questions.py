@@ -63,6 +63,12 @@ def test_what_is_more_than_text_stays_as_it_was_sent() -> None:
     assert ask.sampling == {"tools": [TOOL]}
 
 
+def test_a_text_with_marks_for_the_provider_stays_as_it_was_sent() -> None:
+    marked = {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}}
+    ask = ask_of(request({"role": "user", "content": [marked]}, {"role": "assistant", "content": "Yes."}, HELLO))
+    assert ask.history[0] == Turn("user", "Long.", raw={"role": "user", "content": [marked]})
+
+
 def test_results_of_tools_follow_the_question_that_they_answer() -> None:
     ask = ask_of(request(HELLO, CALL, RESULT, tools=[TOOL]))
     assert ask.text == "Hello"

@@ -77,7 +77,9 @@ class ChatMessage(Open):
     def plain(self) -> bool:
         """Whether its role and its text are all that it says."""
         more = self.model_dump(exclude={"role", "content"}, exclude_unset=True)
-        return not self.beyond_text and self.role != "tool" and all(value in EMPTY for value in more.values())
+        marked = isinstance(self.content, list) and any(part.model_extra for part in self.content)
+        said = self.beyond_text or marked or self.role == "tool"
+        return not said and all(value in EMPTY for value in more.values())
 
     @property
     def as_sent(self) -> dict[str, Any]:
