@@ -48,16 +48,20 @@ class LanguageModel(Protocol):
 
 def text_of(chunk: Chunk) -> str:
     """Return the text that a chunk adds to the first choice; empty where it adds none."""
-    for choice in chunk.get("choices") or ():
-        if not choice.get("index"):
-            return (choice.get("delta") or {}).get("content") or ""
-    return ""
+    choice = first_choice(chunk)
+    return (choice.get("delta") or {}).get("content") or "" if choice else ""
 
 
 def finish_reason_of(chunk: Chunk) -> str | None:
     """Return why the first choice ended, in the chunk that says so."""
+    choice = first_choice(chunk)
+    return choice.get("finish_reason") if choice else None
+
+
+def first_choice(chunk: Chunk) -> dict[str, Any] | None:
+    """Return what a chunk tells of the first choice, which may be nothing."""
     for choice in chunk.get("choices") or ():
         if not choice.get("index"):
-            reason: str | None = choice.get("finish_reason")
-            return reason
+            told: dict[str, Any] = choice
+            return told
     return None

@@ -49,10 +49,13 @@ class Completion:
                 choice["delta"] = {"role": "assistant", "content": "", **(choice.get("delta") or {})}
             if choice.get("finish_reason"):
                 self._ended = True
-        return self._line({**chunk, "usage": None} if "usage" in chunk else chunk)
+        if "usage" in chunk:
+            chunk["usage"] = None
+        return self._line(chunk)
 
     def _line(self, chunk: Chunk) -> bytes:
-        return b"data: " + orjson.dumps({**chunk, **self._head}) + b"\n\n"
+        chunk.update(self._head)
+        return b"data: %b\n\n" % orjson.dumps(chunk)
 
     def _ending(self, event: Event) -> bytes:
         if event.type == FAILED:

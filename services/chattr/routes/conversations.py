@@ -19,6 +19,7 @@ from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import new_id
 from chattr.domain.memory import Selection
 from chattr.ports.sessions import LAST_SEQ, Event
+from chattr.routes.cache_headers import CacheUseDep, cache_headers
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.usecases.draft import Running, Whole
 from chattr.usecases.scene import Ask
@@ -62,14 +63,21 @@ class NewConversation(Strict):
 
 
 @router.post("/chat/message")
-async def chat_message(body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDep) -> Response:
+async def chat_message(body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDep, cache: CacheUseDep) -> Response:
     """Say something to a character. The reply goes on when the listener leaves; resume it by its events."""
     session_id = body.session_id or new_id("conv")
-    ask = Ask(character_id=body.character, text=body.message, conversation_id=session_id, sampling=body.sampling)
+    ask = Ask(
+        character_id=body.character,
+        text=body.message,
+        conversation_id=session_id,
+        sampling=body.sampling,
+        cache=cache,
+    )
     running = await reply.start(owner, ask, detached=True)
     if body.stream:
-        return await opened(streamed(running), SSE)
-    return JSONResponse(answer_of(running, await running.whole()))
+        return await opened(streamed(running), SSE, lambda: cache_headers(running.cache))
+    answer = answer_of(running, await running.whole())
+    return JSONResponse(answer, headers=cache_headers(running.cache))
 
 
 async def streamed(running: Running) -> AsyncGenerator[bytes]:

@@ -7,8 +7,51 @@ from chattr.ports.language import Chunk
 
 # What a chunk repeats or leaves out; everything else of its outermost object belongs to the whole.
 PER_CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage"})
+PER_CHOICE: Final = frozenset({"index", "delta", "logprobs", "finish_reason"})
 # Said once, though some providers repeat it with every piece; all other texts come in pieces.
 SAID_ONCE: Final = frozenset({"role", "id", "type", "name"})
+
+
+class Choice:
+    """One choice as it grows. Its text is kept in pieces, since it comes in thousands of them."""
+
+    __slots__ = ("finish_reason", "logprobs", "message", "more", "pieces")
+
+    def __init__(self) -> None:
+        self.message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+        self.pieces: list[str] = []
+        self.logprobs: dict[str, Any] | None = None
+        self.more: dict[str, Any] = {}
+        self.finish_reason: str | None = None
+
+    def take(self, told: Mapping[str, Any]) -> None:
+        """Add what a chunk tells of it."""
+        delta = told.get("delta") or {}
+        text = delta.get("content")
+        if isinstance(text, str):
+            self.pieces.append(text)
+            if len(delta) > 1:
+                add(self.message, {name: value for name, value in delta.items() if name != "content"})
+        elif delta:
+            add(self.message, delta)
+        if told.get("logprobs"):
+            self.logprobs = self.logprobs or {}
+            add(self.logprobs, told["logprobs"])
+        self.finish_reason = told.get("finish_reason") or self.finish_reason
+        if beside := told.keys() - PER_CHOICE:
+            self.more |= {name: told[name] for name in beside if told[name] is not None}
+
+    def whole(self, index: int) -> dict[str, Any]:
+        """Return it as an answer that is not streamed has it: tool calls without their places."""
+        message = dict(self.message)
+        if self.pieces:
+            message["content"] = "".join(self.pieces)
+        if message.get("tool_calls"):
+            message["tool_calls"] = [
+                {name: value for name, value in call.items() if name != "index"} for call in message["tool_calls"]
+            ]
+        told = {"index": index, "message": message, "logprobs": self.logprobs}
+        return {**told, **self.more, "finish_reason": self.finish_reason}
 
 
 class Choices:
@@ -17,39 +60,28 @@ class Choices:
     def __init__(self) -> None:
         self.usage: dict[str, Any] | None = None
         self.more: dict[str, Any] = {}
-        self._choices: dict[int, dict[str, Any]] = {}
+        self._choices: dict[int, Choice] = {}
 
     def take(self, chunk: Chunk) -> None:
         """Add what a chunk tells."""
         self.usage = chunk.get("usage") or self.usage
-        for name, value in chunk.items():
-            if name not in PER_CHUNK and value is not None:
-                self.more[name] = value
+        if beside := chunk.keys() - PER_CHUNK:
+            self.more |= {name: chunk[name] for name in beside if chunk[name] is not None}
         for told in chunk.get("choices") or ():
-            self._take(told)
-
-    def _take(self, told: Mapping[str, Any]) -> None:
-        index = told.get("index") or 0
-        choice = self._choices.get(index)
-        if choice is None:
-            empty = {"role": "assistant", "content": None, "refusal": None}
-            choice = {"index": index, "message": empty, "logprobs": None, "finish_reason": None}
-            self._choices[index] = choice
-        add(choice["message"], told.get("delta") or {})
-        for name, value in told.items():
-            if name == "logprobs":
-                add(choice, {name: value})
-            elif value is not None and name not in {"index", "delta"}:
-                choice[name] = value
+            index = told.get("index") or 0
+            choice = self._choices.get(index)
+            if choice is None:
+                self._choices[index] = choice = Choice()
+            choice.take(told)
 
     @property
     def finish_reasons(self) -> list[str | None]:
         """Why each choice ended; None where nobody said it."""
-        return [self._choices[index]["finish_reason"] for index in sorted(self._choices)]
+        return [self._choices[index].finish_reason for index in sorted(self._choices)]
 
     def whole(self) -> list[dict[str, Any]]:
         """Return the choices as an answer that is not streamed has them."""
-        return [finished(self._choices[index]) for index in sorted(self._choices)]
+        return [self._choices[index].whole(index) for index in sorted(self._choices)]
 
 
 def add(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
@@ -81,13 +113,3 @@ def place_of(calls: list[dict[str, Any]], piece: Mapping[str, Any]) -> dict[str,
     made: dict[str, Any] = {}
     calls.append(made)
     return made
-
-
-def finished(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a choice with its calls as a message that is not streamed has them: without their places."""
-    message = dict(choice["message"])
-    if message.get("tool_calls"):
-        message["tool_calls"] = [
-            {name: value for name, value in call.items() if name != "index"} for call in message["tool_calls"]
-        ]
-    return {**choice, "message": message}
