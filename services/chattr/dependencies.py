@@ -12,11 +12,11 @@ from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
 from chattr.ports.jobs import Jobs
 from chattr.ports.lorebooks import Lorebooks
-from chattr.ports.records import Conversations
-from chattr.ports.sessions import SessionLog, ShortTerm
+from chattr.ports.sessions import SessionLog
 from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
+from chattr.usecases.conversing import Conversing
 from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
@@ -85,15 +85,9 @@ def lorebooks(connection: HTTPConnection) -> Lorebooks:
     return found
 
 
-def conversations(connection: HTTPConnection) -> Conversations:
-    """Return the stored conversations."""
-    found: Conversations = connection.state.conversations
-    return found
-
-
-def short_term(connection: HTTPConnection) -> ShortTerm:
-    """Return short-term memory."""
-    found: ShortTerm = connection.state.short_term
+def conversing(connection: HTTPConnection) -> Conversing:
+    """Return the people's conversations."""
+    found: Conversing = connection.state.conversing
     return found
 
 
@@ -153,8 +147,7 @@ CardsDep = Annotated[Cards, Depends(cards)]
 EditingDep = Annotated[Editing, Depends(editing)]
 CastDep = Annotated[Cast, Depends(cast)]
 LorebooksDep = Annotated[Lorebooks, Depends(lorebooks)]
-ConversationsDep = Annotated[Conversations, Depends(conversations)]
-ShortTermDep = Annotated[ShortTerm, Depends(short_term)]
+ConversingDep = Annotated[Conversing, Depends(conversing)]
 SessionLogDep = Annotated[SessionLog, Depends(session_log)]
 SpeakDep = Annotated[Speak, Depends(speak)]
 FilmDep = Annotated[Film, Depends(film)]

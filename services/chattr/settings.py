@@ -33,6 +33,10 @@ class ModelSettings(Section):
     """Tokens that persona, history and recall may fill together. Unset: 1536 embedded, 8192 for a provider."""
     timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds a whole reply may take."""
+    continuation: Literal["auto", "prefix", "ask"] = "auto"
+    """How the provider goes on with a reply that stopped. `prefix`: its last message is left open, as vLLM, SGLang,
+    llama.cpp and Ollama take it. `ask`: it is asked for what comes next. `auto`: by the prefix, and by asking where
+    the provider refuses that; one that takes it and begins anew needs `ask`."""
     threads: Annotated[int, Field(ge=1)] = 1
     """CPU threads of the embedded model."""
 

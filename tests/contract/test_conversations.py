@@ -11,8 +11,9 @@ from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.redis_connection import connected, key
 from chattr.adapters.redis_conversations import RedisConversations
-from chattr.domain.conversation import Conversation, Message, Persona, branch
+from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import Owner
+from chattr.domain.person import Persona
 from chattr.ports.records import Conversations
 
 pytestmark = pytest.mark.contract
@@ -200,7 +201,9 @@ async def test_a_conversation_tells_whether_it_branched(conversations: Conversat
 
 
 async def test_a_conversation_begins_with_all_it_is_given(conversations: Conversations) -> None:
-    begun = Conversation("c", "ada", 1.0, "Title", "m3", None, Persona("Ann", "A painter."), branched=True)
+    begun = Conversation(
+        "c", "ada", 1.0, "Title", "m3", None, Persona(name="Ann", description="A painter."), branched=True
+    )
     given = [said(number, number - 1 if number > 1 else None) for number in range(1, 3000)]
     assert await conversations.create(ANN, begun, given)
     assert not await conversations.create(ANN, begun, [said(9001, None)])
@@ -212,10 +215,10 @@ async def test_only_the_named_fields_are_written(conversations: Conversations) -
     await conversations.create(ANN, Conversation("c", "ada", 1.0, "Old"))
     read = await found(conversations)
     await conversations.append(ANN, "c", [said(1, None), said(2, 1)])
-    await conversations.update(ANN, replace(read, persona=Persona("Ann")), "persona")
+    await conversations.update(ANN, replace(read, persona=Persona(name="Ann")), "persona")
     await conversations.update(ANN, replace(read, title="New"), "title")
     now = await found(conversations)
-    assert (now.title, now.persona, now.head_id) == ("New", Persona("Ann"), "m2")
+    assert (now.title, now.persona, now.head_id) == ("New", Persona(name="Ann"), "m2")
     await conversations.update(ANN, replace(read, head_id="m1"), "head_id")
     assert (await found(conversations)).head_id == "m1"
     with pytest.raises(NotFound):

@@ -15,7 +15,7 @@ from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.models.store import ModelStore
 from chattr.adapters.local_llm import LOADING, STOPPED, LocalLanguageModel
-from chattr.ports.language import ChatRequest, Chunk
+from chattr.ports.language import ChatRequest, Chunk, text_of
 
 pytestmark = pytest.mark.e2e
 
@@ -167,3 +167,12 @@ async def test_a_file_that_is_no_model_says_so(opened: Opened, tmp_path: Path) -
     with pytest.raises(errors.Misconfigured, match="could not be loaded"):
         await last_of(model, "Hello?")
     assert "could not be loaded" in (await model.check() or "")
+
+
+async def test_an_unfinished_message_is_gone_on_with_in_the_middle_of_a_word(opened: Opened) -> None:
+    model = await opened()
+    half = {"role": "assistant", "content": "The capital of France is Par"}
+    talk = [{"role": "user", "content": "Spell the capital of France."}, half]
+    asked = ChatRequest(talk, {"max_tokens": 8, "temperature": 0.0}, "talk", goes_on=True)
+    said = "".join([text_of(chunk) async for chunk in model.stream(asked, Deadline.after(120))])
+    assert said == "is."

@@ -14,35 +14,19 @@ from websockets.sync.client import connect
 
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
+from tests.replicas import pair, settings
 from tests.round_robin import balanced
 from tests.service_process import ServiceProcess, running
 
 pytestmark = pytest.mark.integration
 
 
-def settings(redis: RedisServer, llm: FakeLLMServer, **more: str) -> dict[str, str]:
-    """Chattr without models of its own: the language model is scripted, memory is off, the predictors sleep."""
-    return {
-        "RECORDS__URL": redis.url,
-        "MODEL__URL": llm.url,
-        "MODEL__NAME": "scripted",
-        "ENABLE_LONG_TERM_MEMORY": "false",
-        "VOCALIZR__URL": "http://127.0.0.1:9",
-        "VISUALIZR__URL": "http://127.0.0.1:9",
-        "RUN_DISPATCHER": "false",
-        "ENABLE_UI": "false",
-        **more,
-    }
-
-
 @pytest.fixture(scope="module")
 def replicas(
     redis_server: RedisServer, llm_server_of_this_run: FakeLLMServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[ServiceProcess]]:
-    folder = tmp_path_factory.mktemp("replicas")
-    given = settings(redis_server, llm_server_of_this_run)
-    with running("chattr", folder, given) as one, running("chattr", folder, given) as two:
-        yield [one, two]
+    with pair(redis_server, llm_server_of_this_run, tmp_path_factory.mktemp("replicas")) as started:
+        yield started
 
 
 @pytest.fixture

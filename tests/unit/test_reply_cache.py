@@ -16,7 +16,7 @@ from chattr.usecases.caching import CacheStatus, CacheUse, Caching, chunks_of, f
 from chattr.usecases.choices import Choices
 from chattr.usecases.draft import Running
 from chattr.usecases.scene import Again, Ask
-from tests.unit.test_reply import ANN, Stage, Talker, all_of
+from tests.reply_stage import ANN, Stage, Talker, all_of
 
 pytestmark = pytest.mark.unit
 

@@ -18,6 +18,7 @@ import httpx
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.models.store import ModelStore
+from chattr.adapters.going_on import OPEN_END
 from chattr.adapters.llama_abilities import sampling_for
 from chattr.adapters.llama_server import LlamaServer
 from chattr.adapters.llama_slots import Slot
@@ -123,6 +124,8 @@ class LocalLanguageModel:
                 if anew:
                     await self._prepare(server, slot, request.messages[: request.prefix], deadline)
                 sampling = {**SAMPLING, **asked_for, "id_slot": slot.number}
+                if request.goes_on:
+                    sampling |= OPEN_END
                 asked = ChatRequest(request.messages, sampling)
                 async with aclosing(server.provider.stream(asked, deadline)) as chunks:
                     async for chunk in chunks:

@@ -18,6 +18,7 @@ from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
 from chattr.adapters.assets_fsspec import FsspecAssets
 from chattr.adapters.by_model import FilmersByModel, SpeakersByModel, filmers, speakers
+from chattr.adapters.going_on import GoingOn
 from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_characters import RedisCharacters
@@ -40,12 +41,12 @@ from chattr.ports.jobs import Jobs, Modality
 from chattr.ports.language import LanguageModel
 from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.media import Filmer, Inference, Speaker
-from chattr.ports.records import Conversations
-from chattr.ports.sessions import SessionLog, ShortTerm
+from chattr.ports.sessions import SessionLog
 from chattr.settings import ChattrSettings, RecordsSettings, RedisServer, RedisSettings
 from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
+from chattr.usecases.conversing import Conversing
 from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
@@ -122,8 +123,7 @@ class Chattr:
     editing: Editing
     cards: Cards
     lorebooks: Lorebooks
-    conversations: Conversations
-    short_term: ShortTerm
+    conversing: Conversing
     session_log: SessionLog
     jobs: Jobs
     assets: Assets
@@ -172,8 +172,7 @@ async def compose(
             editing=Editing(cast, assets),
             cards=Cards(cast, actors, assets),
             lorebooks=stores.lorebooks,
-            conversations=stores.conversations,
-            short_term=stores.short_term,
+            conversing=Conversing(cast, stores.conversations, stores.short_term, remember),
             session_log=stores.session_log,
             jobs=stores.jobs,
             assets=assets,
@@ -283,7 +282,7 @@ async def open_language(
     if model.url and model.name:
         provider = OpenAILanguageModel(name=model.name, url=model.url, api_key=model.api_key)
         health.tell("model", provider.check)
-        return await stack.enter_async_context(provider)
+        return GoingOn(await stack.enter_async_context(provider), model.continuation)
     with plugins.needing("The embedded language model (MODEL__URL is unset)"):
         from chattr.adapters.local_llm import LocalLanguageModel  # noqa: PLC0415  # needs the extra `embedded`
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from chattr.domain.person import Persona
+
 # 2 added the person's persona, the count of changes, whether there is more than one branch, and what is memorable.
 SCHEMA_VERSION: Final = 2
 Role = Literal["user", "assistant"]
@@ -37,14 +39,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Persona:
-    """Who the person is in a conversation: what characters call them, and what they know of them."""
-
-    name: str
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Conversation:
     """What is known of a conversation apart from its messages."""
 
@@ -55,6 +49,7 @@ class Conversation:
     head_id: str | None = None
     live_reply_id: str | None = None
     persona: Persona | None = None
+    """Who the person is in it; None: they did not say."""
     branched: bool = False
     """Whether something was said elsewhere than at the head, so that there may be messages beside the active branch."""
     revision: int = 0
@@ -62,7 +57,8 @@ class Conversation:
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
-        return {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        persona = self.persona.model_dump() if self.persona else None
+        return {"schema_version": SCHEMA_VERSION, **asdict(self), "persona": persona}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Conversation":

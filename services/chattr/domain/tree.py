@@ -11,7 +11,7 @@ class Tree:
     """All messages of a conversation, of all its branches."""
 
     def __init__(self, messages: Sequence[Message]) -> None:
-        self._messages = messages
+        self.messages = messages
         self._by_id = {message.id: message for message in messages}
         self._answers: dict[str | None, list[str]] = {}
         for message in messages:
@@ -23,7 +23,7 @@ class Tree:
 
     def path(self, leaf_id: str | None) -> list[Message]:
         """Return what was said up to a message and including it, oldest first."""
-        return branch(self._messages, leaf_id)
+        return branch(self.messages, leaf_id)
 
     def beside(self, path: Sequence[Message]) -> list[str]:
         """Return the messages that are not on a path."""
@@ -37,7 +37,7 @@ class Tree:
     def under(self, message_id: str) -> list[str]:
         """Return a message and all that followed on it, parents first."""
         found = {message_id: None}
-        for message in self._messages:
+        for message in self.messages:
             if message.parent_id in found:
                 found[message.id] = None
         return list(found)
@@ -59,4 +59,4 @@ class Tree:
         return self._newest(around - gone)
 
     def _newest(self, among: set[str]) -> str | None:
-        return next((message.id for message in reversed(self._messages) if message.id in among), None)
+        return next((message.id for message in reversed(self.messages) if message.id in among), None)

@@ -1,172 +1,95 @@
-"""Conversations, and the plain chat door on top of them."""
+"""A person's conversations: begin, list, read, name, switch, fork, delete."""
 
-import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-import orjson
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import NotFound
-from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.base import Strict
-from chattr.dependencies import CastDep, ConversationsDep, OwnerDep, RememberDep, ReplyDep, SessionLogDep, ShortTermDep
-from chattr.domain.conversation import Conversation, Message, branch
-from chattr.domain.identity import new_id
-from chattr.domain.memory import Selection
-from chattr.ports.sessions import LAST_SEQ, Event
-from chattr.routes.cache_headers import CacheUseDep, cache_headers
+from chattr.dependencies import ConversingDep, OwnerDep
+from chattr.domain.person import Persona
 from chattr.routes.idempotency import IdempotentRoute
-from chattr.usecases.draft import Running, Whole
-from chattr.usecases.scene import Ask
-
-router = APIRouter(
-    prefix="/api/v1", tags=["Conversations"], dependencies=[Depends(scope("chat"))], route_class=IdempotentRoute
+from chattr.routes.tree_objects import (
+    ConversationPage,
+    ConversationRead,
+    ConversationWhole,
+    conversation_object,
+    whole_object,
 )
 
-LONGEST_MESSAGE: Final = 32_768
+router = APIRouter(
+    prefix="/api/v1/conversations",
+    tags=["Conversations"],
+    dependencies=[Depends(scope("chat"))],
+    route_class=IdempotentRoute,
+)
 
-
-class ChatMessageRequest(Strict):
-    """What is said to a character. Without `session_id` a conversation begins."""
-
-    message: Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE)]
-    character: str | None = Field(default=None, description="A character's id; the conversation's own when absent")
-    session_id: str | None = Field(default=None, description="The conversation to go on with")
-    stream: bool = Field(default=False, description="Server-sent events instead of one JSON object")
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def says_something(self) -> "ChatMessageRequest":
-        """Blank messages are mistakes."""
-        if not self.message.strip():
-            raise ValueError("message says nothing")
-        return self
-
-    @property
-    def sampling(self) -> dict[str, Any]:
-        """What was set of the model's sampling."""
-        named = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-        return {name: value for name, value in named.items() if value is not None}
+Title = Annotated[str, Field(max_length=200)]
 
 
 class NewConversation(Strict):
     """A conversation to begin."""
 
     character: str
-    title: Annotated[str, Field(max_length=200)] | None = None
-
-
-@router.post("/chat/message")
-async def chat_message(body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDep, cache: CacheUseDep) -> Response:
-    """Say something to a character. The reply goes on when the listener leaves; resume it by its events."""
-    session_id = body.session_id or new_id("conv")
-    ask = Ask(
-        character_id=body.character,
-        text=body.message,
-        conversation_id=session_id,
-        sampling=body.sampling,
-        cache=cache,
-    )
-    running = await reply.start(owner, ask, detached=True)
-    if body.stream:
-        return await opened(streamed(running), SSE, lambda: cache_headers(running.cache))
-    answer = answer_of(running, await running.whole())
-    return JSONResponse(answer, headers=cache_headers(running.cache))
-
-
-async def streamed(running: Running) -> AsyncGenerator[bytes]:
-    """Write a reply's events, numbered as its log numbers them."""
-    async with aclosing(running.heard()) as heard:
-        async for item in heard:
-            if item.event is not None:
-                yield line(item.event)
-
-
-def answer_of(running: Running, reply: Whole) -> dict[str, Any]:
-    """Describe a reply that has ended."""
-    return {
-        "session_id": reply.opening["conversation_id"],
-        "reply_id": running.reply_id,
-        "message_id": reply.ending["message_id"],
-        "character": reply.opening["character_id"],
-        "response": reply.text,
-        "finish_reason": reply.ending.get("finish_reason", "cancelled"),
-        "usage": reply.ending.get("usage"),
-        "told": reply.ending.get("told", []),
-    }
-
-
-def line(event: Event) -> bytes:
-    """Write one event of a reply."""
-    return sse(orjson.dumps({"type": event.type, **event.data}), event=event.type, event_id=str(event.seq))
-
-
-@router.get("/chat/replies/{reply_id}/events")
-async def reply_events(
-    reply_id: str,
-    owner: OwnerDep,
-    log: SessionLogDep,
-    last_event_id: Annotated[int | None, Header(ge=0, le=LAST_SEQ)] = None,
-    after: Annotated[int, Query(ge=0, le=LAST_SEQ, description="The number of the last event that was seen")] = 0,
-) -> Response:
-    """Follow a reply from any replica, from any of its events on. `Last-Event-ID` does the same as `after`."""
-
-    async def lines() -> AsyncGenerator[bytes]:
-        async with aclosing(log.follow(owner, reply_id, last_event_id or after)) as events:
-            async for event in events:
-                yield line(event)
-
-    return await opened(lines(), SSE)
-
-
-@router.post("/chat/replies/{reply_id}/cancel", status_code=202)
-async def cancel_reply(reply_id: str, owner: OwnerDep, log: SessionLogDep) -> JSONResponse:
-    """Ask a reply to stop, wherever it is written. What was said so far is kept."""
-    await log.cancel(owner, reply_id)
-    return JSONResponse({"reply_id": reply_id, "status": "cancelling"}, status_code=202)
-
-
-@router.get("/chat/history/{session_id}")
-async def chat_history(session_id: str, owner: OwnerDep, conversations: ConversationsDep) -> JSONResponse:
-    """Return the active branch of a conversation, oldest first."""
-    conversation = await existing(conversations, owner, session_id)
-    path = branch(await conversations.messages(owner, session_id), conversation.head_id)
-    return JSONResponse(
-        {
-            "session_id": session_id,
-            "character": conversation.character_id,
-            "live_reply_id": conversation.live_reply_id,
-            "messages": [message_object(message) for message in path],
-        }
+    title: Title | None = None
+    persona: Persona | None = Field(default=None, description="Who the person is in it")
+    greeting: bool | Annotated[int, Field(ge=0, le=100)] = Field(
+        default=True, description="Whether the character speaks first, or with which of its greetings, from 0"
     )
 
-
-@router.post("/conversations", status_code=201)
-async def create_conversation(
-    body: NewConversation, owner: OwnerDep, cast: CastDep, conversations: ConversationsDep
-) -> JSONResponse:
-    """Begin a conversation with a character."""
-    character = await cast.get(owner, body.character)
-    conversation = Conversation(new_id("conv"), character.id, time.time(), body.title)
-    await conversations.create(owner, conversation)
-    return JSONResponse(conversation_object(conversation), status_code=201)
+    @property
+    def opening(self) -> int | None:
+        """The number of the greeting that is heard; None: none is."""
+        if isinstance(self.greeting, bool):
+            return 0 if self.greeting else None
+        return self.greeting
 
 
-@router.get("/conversations")
+class ConversationChange(Strict):
+    """What is to be changed; what is left out stays."""
+
+    title: Title | None = None
+    persona: Persona | None = None
+    head_id: str | None = Field(default=None, description="Another branch: the newest leaf under this message")
+
+    @model_validator(mode="after")
+    def names_a_message(self) -> "ConversationChange":
+        """A branch ends somewhere."""
+        if "head_id" in self.model_fields_set and self.head_id is None:
+            raise ValueError("head_id names a message")
+        return self
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields that were named."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Fork(Strict):
+    """What a new conversation takes over."""
+
+    message_id: str | None = Field(default=None, description="The last message that is copied; the head when absent")
+    title: Title | None = Field(default=None, description="The old one's when absent")
+
+
+@router.post("", status_code=201, responses={201: {"model": ConversationWhole}})
+async def create_conversation(body: NewConversation, owner: OwnerDep, conversing: ConversingDep) -> JSONResponse:
+    """Begin a conversation with a character. Its greetings stand at the root, side by side."""
+    begun = await conversing.begin(owner, body.character, title=body.title, persona=body.persona, greeting=body.opening)
+    return made(*begun)
+
+
+@router.get("", responses={200: {"model": ConversationPage}})
 async def list_conversations(
     owner: OwnerDep,
-    conversations: ConversationsDep,
+    conversing: ConversingDep,
     after: Annotated[str | None, Query(description="Id that the previous page ended with")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JSONResponse:
     """List a person's conversations, newest first."""
-    found = await conversations.list(owner, before=after, limit=limit + 1)
+    found = await conversing.list(owner, before=after, limit=limit + 1)
     page = found[:limit]
     return JSONResponse(
         {
@@ -178,67 +101,36 @@ async def list_conversations(
     )
 
 
-@router.get("/conversations/{conversation_id}")
-async def get_conversation(conversation_id: str, owner: OwnerDep, conversations: ConversationsDep) -> JSONResponse:
+@router.get("/{conversation_id}", responses={200: {"model": ConversationWhole}})
+async def get_conversation(conversation_id: str, owner: OwnerDep, conversing: ConversingDep) -> JSONResponse:
     """Return a conversation with all its branches."""
-    conversation = await existing(conversations, owner, conversation_id)
-    messages = await conversations.messages(owner, conversation_id)
-    return JSONResponse(
-        {**conversation_object(conversation), "messages": [message_object(message) for message in messages]}
-    )
+    return JSONResponse(whole_object(*await conversing.whole(owner, conversation_id)))
 
 
-@router.delete("/conversations/{conversation_id}", status_code=204)
-async def delete_conversation(
-    conversation_id: str,
-    owner: OwnerDep,
-    conversations: ConversationsDep,
-    short_term: ShortTermDep,
-    remember: RememberDep,
-) -> Response:
+@router.patch("/{conversation_id}", responses={200: {"model": ConversationRead}})
+async def change_conversation(
+    conversation_id: str, body: ConversationChange, owner: OwnerDep, conversing: ConversingDep
+) -> JSONResponse:
+    """Rename a conversation, say who the person is in it, or switch to another branch."""
+    return JSONResponse(conversation_object(await conversing.change(owner, conversation_id, body.changes)))
+
+
+@router.post("/{conversation_id}/fork", status_code=201, responses={201: {"model": ConversationWhole}})
+async def fork_conversation(
+    conversation_id: str, body: Fork, owner: OwnerDep, conversing: ConversingDep
+) -> JSONResponse:
+    """Begin a new conversation with a copy of one branch, up to a message."""
+    return made(*await conversing.fork(owner, conversation_id, body.message_id, title=body.title))
+
+
+@router.delete("/{conversation_id}", status_code=204)
+async def delete_conversation(conversation_id: str, owner: OwnerDep, conversing: ConversingDep) -> Response:
     """Remove a conversation with its messages, and what was remembered of it."""
-    there = await conversations.delete(owner, conversation_id)  # first, so that a reply adds nothing after the rest
-    await short_term.drop(owner, conversation_id)
-    if remember is not None:
-        await remember.forget(owner, Selection(conversation_id=conversation_id))
-    if not there:
-        raise missing(conversation_id)
+    await conversing.delete(owner, conversation_id)
     return Response(status_code=204)
 
 
-async def existing(conversations: ConversationsDep, owner: OwnerDep, conversation_id: str) -> Conversation:
-    """Return a conversation. Raises `NotFound`."""
-    found = await conversations.get(owner, conversation_id)
-    if found is None:
-        raise missing(conversation_id)
-    return found
-
-
-def missing(conversation_id: str) -> NotFound:
-    """Say that a conversation does not exist for this person."""
-    return NotFound(f"There is no conversation {conversation_id!r}.", param="conversation_id")
-
-
-def conversation_object(conversation: Conversation) -> dict[str, Any]:
-    """Describe a conversation."""
-    return {
-        "id": conversation.id,
-        "object": "conversation",
-        "character": conversation.character_id,
-        "title": conversation.title,
-        "created_at": conversation.created_at,
-        "head_id": conversation.head_id,
-        "live_reply_id": conversation.live_reply_id,
-    }
-
-
-def message_object(message: Message) -> dict[str, Any]:
-    """Describe a message."""
-    return {
-        "id": message.id,
-        "parent_id": message.parent_id,
-        "role": message.role,
-        "content": message.content,
-        "created_at": message.created_at,
-        "status": message.status,
-    }
+def made(*whole: Any) -> JSONResponse:
+    """Answer with a conversation that is new."""
+    body = whole_object(*whole)
+    return JSONResponse(body, status_code=201, headers={"location": f"/api/v1/conversations/{body['id']}"})

@@ -28,6 +28,11 @@ GO_ON: Final = "Go on."
 
 
 @dataclass(frozen=True, slots=True)
+class AtHead:
+    """Said where the person is, in a conversation that there is already."""
+
+
+@dataclass(frozen=True, slots=True)
 class Under:
     """Said in answer to this message; None: as another beginning of the conversation."""
 
@@ -48,7 +53,7 @@ class Onward:
     message_id: str
 
 
-Place: TypeAlias = Under | Again | Onward
+Place: TypeAlias = AtHead | Under | Again | Onward
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Ask:
     """What somebody says to a character. With a conversation the history is ours, else it is in `history`.
 
     Without a character it is the conversation's own, in a new conversation the default one. Without a place it is said
-    at the head of the conversation; with one that asks for a reply alone, there is no `text`.
+    at the head, and the conversation begins where there is none. A place that asks for a reply alone takes no `text`.
     """
 
     character_id: str | None
@@ -197,11 +202,11 @@ class Scenes:
             return made
         return await self._conversations.get(owner, conversation_id) or made  # somebody else began it meanwhile
 
-    async def _say(self, scene: Scene, conversation: Conversation, place: Under | None) -> None:
+    async def _say(self, scene: Scene, conversation: Conversation, place: AtHead | Under | None) -> None:
         """Store what the person says, where they say it."""
-        parent_id = place.message_id if place else conversation.head_id
+        parent_id = place.message_id if isinstance(place, Under) else conversation.head_id
         scene.history = await self._path(scene, conversation, parent_id)
-        if place and parent_id is not None and not scene.history:
+        if isinstance(place, Under) and parent_id is not None and not scene.history:
             raise no_message(parent_id)
         parent_id = scene.history[-1].id if scene.history else None
         said = Message(

@@ -1,0 +1,107 @@
+"""How a reply is answered with at the plain doors: one JSON object, or its events as they come."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
+
+import orjson
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from starlette.responses import JSONResponse, Response
+
+from chatacter.chassis.streaming import SSE, opened, sse
+from chatacter.contracts.base import Strict
+from chattr.ports.sessions import Event
+from chattr.routes.cache_headers import cache_headers
+from chattr.usecases.draft import Running, Whole
+
+LONGEST_MESSAGE: Final = 32_768
+# What a character said may be longer than what anybody says to it.
+LONGEST_EDIT: Final = 4 * LONGEST_MESSAGE
+
+
+def said(value: str) -> str:
+    """Refuse what says nothing: it is a mistake."""
+    if not value.strip():
+        raise PydanticCustomError("said", "this says nothing")
+    return value
+
+
+Spoken = Annotated[str, Field(min_length=1, max_length=LONGEST_MESSAGE), AfterValidator(said)]
+Rewritten = Annotated[str, Field(min_length=1, max_length=LONGEST_EDIT), AfterValidator(said)]
+
+
+class ReplyOptions(Strict):
+    """How a reply is wanted."""
+
+    stream: bool = Field(default=False, description="Server-sent events instead of one JSON object")
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """What was set of the model's sampling."""
+        named = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class ReplyRead(Strict):
+    """A reply that has ended."""
+
+    session_id: str
+    """Its conversation."""
+    reply_id: str
+    message_id: str
+    parent_id: str | None
+    """What it answers."""
+    character: str
+    response: str
+    """Its whole text, with what it went on from."""
+    finish_reason: str
+    usage: dict[str, Any] | None
+    stored: bool
+    """Whether it stands in the conversation."""
+    told: list[str]
+    """What did not go as it should, in sentences."""
+
+
+REPLY: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": ReplyRead, "content": {"text/event-stream": {}}, "description": "The reply, whole or as events"}
+}
+
+
+async def answered(running: Running, *, stream: bool) -> Response:
+    """Answer with a reply."""
+    if stream:
+        return await opened(streamed(running), SSE, lambda: cache_headers(running.cache))
+    answer = answer_of(running, await running.whole())
+    return JSONResponse(answer, headers=cache_headers(running.cache))
+
+
+async def streamed(running: Running) -> AsyncGenerator[bytes]:
+    """Write a reply's events, numbered as its log numbers them."""
+    async with aclosing(running.heard()) as heard:
+        async for item in heard:
+            if item.event is not None:
+                yield line(item.event)
+
+
+def answer_of(running: Running, reply: Whole) -> dict[str, Any]:
+    """Describe a reply that has ended."""
+    return {
+        "session_id": reply.opening["conversation_id"],
+        "reply_id": running.reply_id,
+        "message_id": reply.ending["message_id"],
+        "parent_id": reply.opening["parent_id"],
+        "character": reply.opening["character_id"],
+        "response": reply.opening["begun"] + reply.text,
+        "finish_reason": reply.ending.get("finish_reason", "cancelled"),
+        "usage": reply.ending.get("usage"),
+        "stored": reply.ending["stored"],
+        "told": reply.ending.get("told", []),
+    }
+
+
+def line(event: Event) -> bytes:
+    """Write one event of a reply."""
+    return sse(orjson.dumps({"type": event.type, **event.data}), event=event.type, event_id=str(event.seq))

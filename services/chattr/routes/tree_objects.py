@@ -1,0 +1,107 @@
+"""How conversations and their messages are shown. The shapes are documentation: what is sent is written as it is."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from chatacter.contracts.base import Strict
+from chattr.domain.conversation import Conversation, Message, Role, Status
+from chattr.domain.person import Persona
+from chattr.domain.tree import Tree
+
+
+class MessageRead(Strict):
+    """Something that was said, and what else was said in its place."""
+
+    id: str
+    parent_id: str | None
+    """What it answers; null at the root."""
+    role: Role
+    content: str
+    character: str | None
+    """Who said it, or whom it was said to."""
+    created_at: float
+    status: Status
+    siblings: list[str]
+    """All messages that answer the same one, itself among them, oldest first."""
+    index: int
+    """Which of them it is, from 0."""
+
+
+class ConversationRead(Strict):
+    """What is known of a conversation apart from its messages."""
+
+    id: str
+    object: Literal["conversation"] = "conversation"
+    character: str
+    title: str | None
+    persona: Persona | None
+    """Who the person is in it."""
+    created_at: float
+    head_id: str | None
+    """The end of the active branch."""
+    live_reply_id: str | None
+    """The reply that is being written."""
+
+
+class ConversationWhole(ConversationRead):
+    """A conversation with the messages of all its branches, in the order in which they were added."""
+
+    messages: list[MessageRead]
+
+
+class ConversationPage(Strict):
+    """A person's conversations, the newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[ConversationRead]
+    has_more: bool
+    last_id: str | None
+
+
+class History(Strict):
+    """The active branch of a conversation, oldest first."""
+
+    session_id: str
+    character: str
+    live_reply_id: str | None
+    messages: list[MessageRead]
+
+
+def conversation_object(conversation: Conversation) -> dict[str, Any]:
+    """Describe a conversation."""
+    return {
+        "id": conversation.id,
+        "object": "conversation",
+        "character": conversation.character_id,
+        "title": conversation.title,
+        "persona": conversation.persona.model_dump() if conversation.persona else None,
+        "created_at": conversation.created_at,
+        "head_id": conversation.head_id,
+        "live_reply_id": conversation.live_reply_id,
+    }
+
+
+def message_object(message: Message, tree: Tree) -> dict[str, Any]:
+    """Describe a message."""
+    siblings = tree.siblings(message)
+    return {
+        "id": message.id,
+        "parent_id": message.parent_id,
+        "role": message.role,
+        "content": message.content,
+        "character": message.character_id,
+        "created_at": message.created_at,
+        "status": message.status,
+        "siblings": siblings,
+        "index": siblings.index(message.id),
+    }
+
+
+def whole_object(conversation: Conversation, tree: Tree) -> dict[str, Any]:
+    """Describe a conversation with its messages."""
+    return {**conversation_object(conversation), "messages": message_objects(tree.messages, tree)}
+
+
+def message_objects(messages: Iterable[Message], tree: Tree) -> list[dict[str, Any]]:
+    """Describe messages."""
+    return [message_object(message, tree) for message in messages]

@@ -1,0 +1,215 @@
+"""What a person does with a conversation, apart from talking: begin, name, edit, go back and forth in it, cut, copy."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from chatacter.chassis.errors import Busy, InvalidInput, NotFound
+from chattr.domain.character import Character
+from chattr.domain.conversation import Conversation, Message
+from chattr.domain.identity import Owner, new_id
+from chattr.domain.macros import Chance, Names, expanded
+from chattr.domain.memory import Selection, memory_id
+from chattr.domain.person import NOBODY, Persona
+from chattr.domain.tree import Tree
+from chattr.ports.records import Conversations
+from chattr.ports.sessions import ShortTerm
+from chattr.usecases.characters import Cast
+from chattr.usecases.remember import Remember
+from chattr.usecases.scene import Ask, Under, no_message
+
+# A subtree is cut from the conversation as it was read; so often is it read again when somebody speaks in between.
+TRIES: Final = 16
+RESTLESS: Final = "This conversation changes all the time; nothing was deleted. Try again when its replies have ended."
+NOTHING_TO_ANSWER: Final = "Only the person's messages get a reply. Leave `reply` out, or regenerate this message."
+NO_GREETING: Final = "{name} has {count} greetings; `greeting` numbers them from 0."
+
+
+class Whole(NamedTuple):
+    """A conversation with all its messages."""
+
+    conversation: Conversation
+    tree: Tree
+
+
+class Conversing:
+    """A person's conversations. Every method raises `NotFound` for one that is not theirs, and `Unavailable`."""
+
+    def __init__(
+        self,
+        cast: Cast,
+        conversations: Conversations,
+        short_term: ShortTerm,
+        remember: Remember | None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cast = cast
+        self._conversations = conversations
+        self._short_term = short_term
+        self._remember = remember
+        self._clock = clock
+
+    async def begin(
+        self,
+        owner: Owner,
+        character_id: str,
+        *,
+        title: str | None = None,
+        persona: Persona | None = None,
+        greeting: int | None = 0,
+    ) -> Whole:
+        """Begin one. The character's greetings stand at its root, side by side; `greeting` says which is heard.
+
+        None: the person speaks first. Raises `InvalidInput` for a greeting that is not there.
+        """
+        character = await self._cast.get(owner, character_id)
+        made = Conversation(new_id("conv"), character.id, self._clock(), title, persona=persona)
+        messages = self._greetings(character, made) if greeting is not None else []
+        if greeting and greeting >= len(messages):
+            raise InvalidInput(NO_GREETING.format(name=character.name, count=len(messages)), param="greeting")
+        if messages:
+            made = replace(made, head_id=messages[greeting or 0].id)
+        await self._conversations.create(owner, made, messages)
+        return Whole(made, Tree(messages))
+
+    def _greetings(self, character: Character, conversation: Conversation) -> list[Message]:
+        chance = Chance(conversation.id, conversation.id)
+        names = Names(character.nickname or character.name, (conversation.persona or NOBODY).called, chance)
+        texts = [expanded(text, names, f"greeting {number}") for number, text in enumerate(character.greetings)]
+        greeting = Message("", None, "assistant", "", conversation.created_at, character.id, memorable=False)
+        return [replace(greeting, id=new_id("msg"), content=text) for text in texts if text.strip()]
+
+    async def get(self, owner: Owner, conversation_id: str) -> Conversation:
+        """Return what is known of a conversation."""
+        found = await self._conversations.get(owner, conversation_id)
+        if found is None:
+            raise no_conversation(conversation_id)
+        return found
+
+    async def whole(self, owner: Owner, conversation_id: str) -> Whole:
+        """Return a conversation with all its branches."""
+        found = await self.get(owner, conversation_id)
+        return Whole(found, Tree(await self._conversations.messages(owner, conversation_id)))
+
+    async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
+        """Return the newest first; `before` is the id that the previous page ended with."""
+        return await self._conversations.list(owner, before=before, limit=limit)
+
+    async def change(self, owner: Owner, conversation_id: str, changes: dict[str, Any]) -> Conversation:
+        """Set `title`, `persona` or `head_id`, those that are named. A head goes on to the newest leaf under it."""
+        found = await self.get(owner, conversation_id)
+        if (chosen := changes.get("head_id")) is not None:
+            tree = Tree(await self._conversations.messages(owner, conversation_id))
+            if tree.get(chosen) is None:
+                raise no_message(chosen)
+            changes = {**changes, "head_id": tree.newest_leaf(chosen)}
+        if changes:
+            await self._conversations.update(owner, replace(found, **changes), *changes)
+        return await self.get(owner, conversation_id)
+
+    async def edit(self, owner: Owner, conversation_id: str, message_id: str, content: str) -> tuple[Message, Tree]:
+        """Say something else in a message's place: it stands beside it, and is the head from now on.
+
+        Returns it with the tree that it stands in.
+        """
+        whole = await self.whole(owner, conversation_id)
+        old = existing(whole.tree, message_id)
+        new = replace(
+            old,
+            id=new_id("msg"),
+            content=content,
+            created_at=self._clock(),
+            status="complete",
+            memorable=await self._memorable(owner, whole.conversation, old),
+        )
+        await self._conversations.append(owner, conversation_id, [new])
+        return new, Tree([*whole.tree.messages, new])
+
+    async def said_instead(
+        self, owner: Owner, conversation_id: str, message_id: str, text: str, sampling: Mapping[str, Any]
+    ) -> Ask:
+        """Return what asks for a reply to something else that the person says in a message's place."""
+        old = existing((await self.whole(owner, conversation_id)).tree, message_id)
+        if old.role != "user":
+            raise InvalidInput(NOTHING_TO_ANSWER, param="reply")
+        return Ask(None, text, conversation_id, sampling=sampling, place=Under(old.parent_id))
+
+    async def remove(self, owner: Owner, conversation_id: str, message_id: str) -> Conversation:
+        """Delete a message with all that followed on it, and what was remembered of it. The head moves to what remains.
+
+        Raises `Busy` when others write all the while.
+        """
+        for _ in range(TRIES):
+            whole = await self.whole(owner, conversation_id)
+            existing(whole.tree, message_id)
+            removed = whole.tree.under(message_id)
+            head = whole.tree.head_without(removed, whole.conversation.head_id)
+            if await self._conversations.prune(owner, replace(whole.conversation, head_id=head), removed):
+                break
+        else:
+            raise Busy(RESTLESS, retry_after=1)
+        if self._remember is not None:
+            await self._remember.forget(owner, Selection(ids=tuple(memory_id(owner, each) for each in removed)))
+        return await self.get(owner, conversation_id)
+
+    async def fork(
+        self, owner: Owner, conversation_id: str, message_id: str | None, *, title: str | None = None
+    ) -> Whole:
+        """Begin a new conversation with a copy of what was said up to a message, the head unless another is named.
+
+        What was said is remembered where it was said; the copy is not remembered once more.
+        """
+        whole = await self.whole(owner, conversation_id)
+        old = whole.conversation
+        leaf = existing(whole.tree, message_id).id if message_id is not None else old.head_id
+        copied = renamed(whole.tree.path(leaf))
+        made = replace(
+            Conversation(new_id("conv"), old.character_id, self._clock(), old.title if title is None else title),
+            persona=old.persona,
+            head_id=copied[-1].id if copied else None,
+        )
+        await self._conversations.create(owner, made, copied)
+        return Whole(made, Tree(copied))
+
+    async def delete(self, owner: Owner, conversation_id: str) -> None:
+        """Remove a conversation with its messages, and what was remembered of it."""
+        there = await self._conversations.delete(owner, conversation_id)  # first, so that a reply adds nothing after it
+        await self._short_term.drop(owner, conversation_id)
+        if self._remember is not None:
+            await self._remember.forget(owner, Selection(conversation_id=conversation_id))
+        if not there:
+            raise no_conversation(conversation_id)
+
+    async def _memorable(self, owner: Owner, conversation: Conversation, edited: Message) -> bool:
+        """Whether what is said in a message's place is remembered: what a character opens with is not."""
+        if edited.role == "assistant" and edited.parent_id is None:
+            return False
+        try:
+            character = await self._cast.get(owner, edited.character_id or conversation.character_id)
+        except NotFound:
+            return edited.memorable
+        return character.memory.long_term
+
+
+def existing(tree: Tree, message_id: str) -> Message:
+    """Return a message. Raises `NotFound`."""
+    found = tree.get(message_id)
+    if found is None:
+        raise no_message(message_id)
+    return found
+
+
+def renamed(messages: Sequence[Message]) -> list[Message]:
+    """Copy messages, parents first, under new ids. They are remembered where they were said."""
+    names = {message.id: new_id("msg") for message in messages}
+    return [
+        replace(each, id=names[each.id], parent_id=names.get(each.parent_id or ""), memorable=False)
+        for each in messages
+    ]
+
+
+def no_conversation(conversation_id: str) -> NotFound:
+    """Say that a conversation does not exist for this person."""
+    return NotFound(f"There is no conversation {conversation_id!r}.", param="conversation_id")
