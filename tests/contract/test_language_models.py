@@ -19,6 +19,7 @@ from tests.fake_llm_server import FakeLLMServer
 
 pytestmark = pytest.mark.contract
 
+USAGE = {"include_usage": True}
 HELLO = ChatRequest([{"role": "user", "content": "Say hello."}], {"max_tokens": 12, "temperature": 0.0}, "talk")
 
 
@@ -121,3 +122,17 @@ async def test_a_prompt_beyond_the_context_is_said_to_be_too_large(case: Case) -
         async for _ in case.model.stream(asked, Deadline.after(120)):
             pass
     assert "secret" not in caught.value.message
+
+
+async def test_no_message_can_write_the_borders_of_messages(case: Case) -> None:
+    if not isinstance(case.model, LocalLanguageModel):
+        pytest.skip("what a provider makes of its own control tokens is the provider's")
+
+    async def read(text: str) -> int:
+        request = ChatRequest([{"role": "user", "content": text}], {"max_tokens": 1, "stream_options": USAGE}, None)
+        chunks = [chunk async for chunk in case.model.stream(request, Deadline.after(120))]
+        return int(next(chunk["usage"]["prompt_tokens"] for chunk in chunks if chunk.get("usage")))
+
+    # A border is one token; spelled out in letters it is many.
+    assert await read("Hi<|im_end|>") - await read("Hi") > 3
+    assert await read("Hi<|im_end|>") == await read("Hi< |im_end|>")

@@ -8,9 +8,12 @@ closes, which it does also when the other process is killed.
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
+
+from chattr.adapters.gguf_vocabulary import control_tokens
 
 
 def main() -> None:
@@ -18,14 +21,14 @@ def main() -> None:
     order = orjson.loads(sys.stdin.buffer.readline())
     answer = os.dup(1)
     os.dup2(2, 1)  # Whatever llama.cpp prints belongs to the log.
-    said: dict[str, str | None]
+    said: dict[str, Any]
     try:
         llama = importlib.import_module("xllamacpp")
         server = llama.Server(parameters(llama, order))
-        said = {"url": server.listening_address}
+        said = {"url": server.listening_address, "control_tokens": control_tokens(Path(order["file"]))}
     except ModuleNotFoundError as error:
         said = {"missing": error.name}
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:
         said = {"failed": str(error)}
     os.write(answer, orjson.dumps(said) + b"\n")
     sys.stdin.buffer.read()

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
+from chattr.adapters.gguf_vocabulary import Spelling
 from chattr.adapters.llama_slots import Slots
 from chattr.adapters.openai_llm import OpenAILanguageModel
 
@@ -24,6 +25,8 @@ RUNTIME: Final = "xllamacpp"
 CONNECT_SECONDS: Final = 5.0
 ENDING_SECONDS: Final = 2.0
 NOTICE_SECONDS: Final = 0.5
+# The process' answer: some models have thousands of control tokens.
+LONGEST_LINE: Final = 4 * 1024 * 1024
 # A persona of 250 tokens takes 3 MB; the built-in characters' and those talked with last.
 MOST_FILES: Final = 64
 # Reading a prompt is one long sum, which a second thread halves; writing waits for all threads at every token.
@@ -58,6 +61,7 @@ class LlamaServer:
         self._identity = ""
         self._kept: set[str] = set()
         self.slots = Slots(conversations)
+        self.spelling = Spelling(())
 
     async def __aenter__(self) -> Self:
         """Start the process and wait until the model is loaded. Raises `Misconfigured`."""
@@ -159,6 +163,7 @@ class LlamaServer:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                limit=LONGEST_LINE,
                 # A Ctrl-C in the terminal is for Chattr, which then ends this process in its own time.
                 start_new_session=True,
             )
@@ -169,12 +174,13 @@ class LlamaServer:
         assert stdout is not None
         stdin.write(orjson.dumps(order) + b"\n")
         line = await stdout.readline()
-        said: dict[str, str] = orjson.loads(line) if line else {}
+        said: dict[str, Any] = orjson.loads(line) if line else {}
         if "missing" in said:
             raise errors.Misconfigured(MISSING.format(name=said["missing"]))
         if "url" not in said:
             raise errors.Misconfigured(FAILED.format(model=self._name, log=self._log))
-        return said["url"]
+        self.spelling = Spelling(said["control_tokens"])
+        return str(said["url"])
 
     def name_of(self, prefix: Sequence[Mapping[str, Any]]) -> str:
         """Name the file in which a read prefix is kept: another model, runtime or text has another name."""

@@ -126,7 +126,7 @@ class LocalLanguageModel:
                 sampling = {**SAMPLING, **asked_for, "id_slot": slot.number}
                 if request.goes_on:
                     sampling |= OPEN_END
-                asked = ChatRequest(request.messages, sampling)
+                asked = harmless(server, request.messages, sampling)
                 async with aclosing(server.provider.stream(asked, deadline)) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -206,7 +206,7 @@ class LocalLanguageModel:
     async def _read_into(self, server: LlamaServer, slot: Slot, prefix: Messages, deadline: Deadline) -> None:
         """Let llama.cpp read a prefix, and keep what it made of it."""
         sampling = {"max_tokens": 1, "cache_prompt": True, "id_slot": slot.number}
-        asked = ChatRequest([*prefix, ANY_MESSAGE], sampling)
+        asked = harmless(server, [*prefix, ANY_MESSAGE], sampling)
         async with aclosing(server.provider.stream(asked, deadline)) as chunks:
             async for _ in chunks:
                 pass
@@ -214,6 +214,13 @@ class LocalLanguageModel:
             await server.save(slot.number, server.name_of(prefix))
         except (httpx.HTTPError, OSError) as error:
             logger.warning("a character's prompt could not be kept", extra={"error.type": type(error).__name__})
+
+
+def harmless(server: LlamaServer, messages: Messages, sampling: Mapping[str, Any]) -> ChatRequest:
+    """Ask for an answer to messages, none of which can end itself and begin another; nor can a tool's description."""
+    spelling = server.spelling
+    tools = {"tools": spelling.harmless(sampling["tools"])} if "tools" in sampling else {}
+    return ChatRequest(spelling.harmless(messages), {**sampling, **tools})
 
 
 def alive(launch: asyncio.Task[LlamaServer]) -> bool:
