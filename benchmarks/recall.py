@@ -23,12 +23,14 @@ from opentelemetry.trace import NoOpTracer
 from chatacter.chassis.deadline import Deadline
 from chattr.adapters.edge_memory import EdgeMemory
 from chattr.adapters.fakes.conversations import FakeConversations
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.minilm_embedder import NAME, MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
 
 OWNER: Final = Owner("bench", "ann")
@@ -76,9 +78,13 @@ async def measured(turns: int, asks: int) -> list[str]:
             MiniLmEmbedder(folder / "model.safetensors", folder / "tokenizer.json") as embedder,
             EdgeMemory(Path(place), dimensions=MiniLmEmbedder.dimensions) as memory,
         ):
-            remember = Remember(memory=memory, embedder=embedder, outbox=outbox, stem=stem, tracer=NoOpTracer())
-            conversations = FakeConversations(outbox)
-            indexer = Indexer(memory=memory, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
+            conversations, knowing = FakeConversations(outbox), Knowing(FakeKnowledge(outbox))
+            remember = Remember(
+                memory=memory, embedder=embedder, outbox=outbox, knowing=knowing, stem=stem, tracer=NoOpTracer()
+            )
+            indexer = Indexer(
+                memory=memory, conversations=conversations, knowing=knowing, embedder=embedder, outbox=outbox, stem=stem
+            )
             one = await timed(asks, lambda: embedder.embed([sentence(chance)]))
             began, cpu = time.perf_counter(), time.process_time()
             for first in range(0, turns, BATCH):

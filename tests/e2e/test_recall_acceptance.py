@@ -10,6 +10,7 @@ from opentelemetry.trace import NoOpTracer
 from chatacter.chassis.deadline import Deadline
 from chattr.adapters.edge_memory import EdgeMemory
 from chattr.adapters.fakes.conversations import FakeConversations
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.minilm_embedder import DIMENSIONS, MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
@@ -17,6 +18,7 @@ from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.memory import Candidate, Query
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
 from tests.small_talk import FACTS, Fact, small_talk
 from tests.telling import tell
@@ -54,14 +56,16 @@ class House:
 async def house(models_home: Path, tmp_path: Path) -> AsyncIterator[House]:
     folder = models_home / "all-minilm-l6-v2"
     outbox, stem = FakeOutbox(block_ms=10), english_stemmer()
-    conversations = FakeConversations(outbox)
+    conversations, knowing = FakeConversations(outbox), Knowing(FakeKnowledge(outbox))
     async with (
         MiniLmEmbedder(folder / "model.safetensors", folder / "tokenizer.json") as embedder,
         EdgeMemory(tmp_path, dimensions=DIMENSIONS) as memory,
     ):
 
         def remember(index: EdgeMemory) -> Remember:
-            return Remember(memory=index, embedder=embedder, outbox=outbox, stem=stem, tracer=NoOpTracer())
+            return Remember(
+                memory=index, embedder=embedder, outbox=outbox, knowing=knowing, stem=stem, tracer=NoOpTracer()
+            )
 
         made = House(remember(memory), remember(NoRecall(Path("unused"), dimensions=DIMENSIONS)))
         talk = [("user", fact.said) for fact in FACTS] + small_talk(200)
@@ -71,7 +75,9 @@ async def house(models_home: Path, tmp_path: Path) -> AsyncIterator[House]:
                 for number, (role, text) in enumerate(turns)
             ]
             await tell(conversations, owner, "ada", "an earlier conversation", messages)
-        indexer = Indexer(memory=memory, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
+        indexer = Indexer(
+            memory=memory, conversations=conversations, knowing=knowing, embedder=embedder, outbox=outbox, stem=stem
+        )
         while entries := await outbox.take(64):
             await indexer.carry(entries)
         yield made

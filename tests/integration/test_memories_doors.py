@@ -17,6 +17,7 @@ from chatacter.chassis.settings import ServiceSettings
 from chatacter.chassis.telemetry import telemetry_of
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
@@ -25,6 +26,7 @@ from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection
 from chattr.routes import memories
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
 from tests.served import served
 from tests.telling import tell
@@ -75,9 +77,14 @@ def application(remember: Remember | None) -> FastAPI:
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
     memory, embedder, outbox, stem = FakeMemory(), FakeEmbedder(), FakeOutbox(block_ms=10), english_stemmer()
-    remember = Remember(memory=memory, embedder=embedder, outbox=outbox, stem=stem, tracer=NoOpTracer())
+    knowing = Knowing(FakeKnowledge(outbox))
+    remember = Remember(
+        memory=memory, embedder=embedder, outbox=outbox, knowing=knowing, stem=stem, tracer=NoOpTracer()
+    )
     conversations = FakeConversations(outbox)
-    indexer = Indexer(memory=memory, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
+    indexer = Indexer(
+        memory=memory, conversations=conversations, knowing=knowing, embedder=embedder, outbox=outbox, stem=stem
+    )
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(served(await asyncio.to_thread(application, remember)))
         web = await stack.enter_async_context(httpx.AsyncClient(base_url=url))

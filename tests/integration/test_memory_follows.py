@@ -2,186 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opentelemetry.trace import NoOpTracer
 
-from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
-from chattr.adapters.fakes.memory import FakeMemory
-from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_conversations import RedisConversations
+from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Conversation, Message
-from chattr.domain.identity import Owner
-from chattr.domain.memory import Changed, Memory, Selection, memory_id
+from chattr.domain.memory import Selection, memory_id
 from chattr.domain.tree import Tree
-from chattr.ports.outbox import Outbox
-from chattr.ports.records import Conversations
 from chattr.usecases.indexing import Indexer
-from chattr.usecases.remember import Remember
+from chattr.usecases.knowing import Knowing
+from tests.memory_world import ANN, PowerCut, World, fake_world
 
 pytestmark = pytest.mark.integration
-
-ANN = Owner("acme", "ann")
-EVERYTHING = Selection()
-
-
-class PowerCut(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class Fuse:
-    """Counts what is asked of ports, and cuts the power before the `blows_at`th."""
-
-    blows_at: int | None = None
-    steps: int = 0
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps == self.blows_at:
-            raise PowerCut
-
-
-class Wired:
-    """A port behind a fuse."""
-
-    def __init__(self, port: Any, fuse: Fuse) -> None:
-        self._port = port
-        self._fuse = fuse
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._port, name)
-        if not asyncio.iscoroutinefunction(found):
-            return found
-
-        async def asked(*given: Any, **named: Any) -> Any:
-            self._fuse.step()
-            return await found(*given, **named)
-
-        return asked
-
-
-@dataclass
-class World:
-    """Conversations and the memory of them, each step of which may be the last."""
-
-    conversations: Conversations
-    outbox: Outbox
-    memory: FakeMemory = field(default_factory=FakeMemory)
-    embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
-    fuse: Fuse = field(default_factory=Fuse)
-    now: float = 1000.0
-    made: int = 0
-
-    def wired(self, port: Any) -> Any:
-        return Wired(port, self.fuse)
-
-    def indexer(self) -> Indexer:
-        return Indexer(
-            memory=self.wired(self.memory),
-            conversations=self.wired(self.conversations),
-            embedder=self.wired(self.embedder),
-            outbox=self.wired(self.outbox),
-            stem=english_stemmer(),
-        )
-
-    def remember(self) -> Remember:
-        return Remember(
-            memory=self.wired(self.memory),
-            embedder=self.wired(self.embedder),
-            outbox=self.wired(self.outbox),
-            stem=english_stemmer(),
-            tracer=NoOpTracer(),
-            clock=lambda: self.now,
-        )
-
-    async def say(self, conversation_id: str, text: str, parent_id: str | None = "head") -> str:
-        """Say something at the head, or in answer to a message."""
-        await self.wired(self.conversations).create(ANN, Conversation(conversation_id, "ada", self.now))
-        head = await self.head(conversation_id)
-        self.now += 1
-        self.made += 1
-        parent_id = head if parent_id == "head" else parent_id
-        message = Message(f"m{self.made}", parent_id, "user", text, self.now, "ada")
-        await self.wired(self.conversations).append(ANN, conversation_id, [message])
-        return message.id
-
-    async def head(self, conversation_id: str) -> str | None:
-        found = await self.conversations.get(ANN, conversation_id)
-        return found.head_id if found else None
-
-    async def switch(self, conversation_id: str, message_id: str) -> None:
-        found = await self.conversations.get(ANN, conversation_id)
-        assert found is not None
-        await self.wired(self.conversations).update(ANN, replace(found, head_id=message_id), "head_id")
-
-    async def cut(self, conversation_id: str, message_id: str) -> None:
-        """Delete a message with what followed, as the doors do it."""
-        found = await self.conversations.get(ANN, conversation_id)
-        assert found is not None
-        tree = Tree(await self.conversations.messages(ANN, conversation_id))
-        removed = tree.under(message_id)
-        head = tree.head_without(removed, found.head_id)
-        self.now += 1
-        assert await self.wired(self.conversations).prune(ANN, replace(found, head_id=head), removed)
-        await self.remember().forget(ANN, Selection(ids=tuple(memory_id(ANN, each) for each in removed)))
-
-    async def delete(self, conversation_id: str) -> None:
-        self.now += 1
-        await self.wired(self.conversations).delete(ANN, conversation_id)
-        await self.remember().forget(ANN, Selection(conversation_id=conversation_id))
-
-    async def forget(self, what: Selection) -> None:
-        self.now += 1
-        await self.remember().forget(ANN, what)
-
-    async def index(self, most: int = 32) -> None:
-        """Let an indexer work until nothing waits."""
-        indexer = self.indexer()
-        while await self.outbox.waiting():
-            await indexer.carry(await self.wired(self.outbox).take(most))
-
-    async def remembered(self) -> dict[str, Memory]:
-        return {one.id: one for one in await self.memory.newest(ANN, EVERYTHING, limit=1000)}
-
-    async def rebuilt(self) -> dict[str, Memory]:
-        """What an empty memory gets from what is stored."""
-        anew = World(self.conversations, RebuildOutbox(self.outbox))
-        stored = await self.conversations.list(ANN, before=None, limit=100)
-        await anew.outbox.note(ANN, [Changed(one.id) for one in stored])
-        await anew.index()
-        return await anew.remembered()
-
-    async def recalled(self, text: str) -> set[str]:
-        found = await self.remember().recall(ANN, "ada", text, (), Deadline.after(5.0), limit=20)
-        assert found.told is None
-        return {one.memory.text for one in found.memories}
-
-
-class RebuildOutbox(FakeOutbox):
-    """An empty outbox that knows what was forgotten."""
-
-    def __init__(self, other: Outbox) -> None:
-        super().__init__(lease_ms=0, block_ms=1)
-        self._other = other
-
-    async def forgotten(self, owner: Owner) -> Sequence[Selection]:
-        return await self._other.forgotten(owner)
-
-
-def fake_world() -> World:
-    outbox = FakeOutbox(lease_ms=0, block_ms=1)
-    return World(FakeConversations(outbox), outbox)
 
 
 @pytest.fixture(params=["fake", "redis"])
@@ -198,7 +40,7 @@ async def new_world(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[]
 
         async def stored() -> World:
             await redis.flushall()
-            return World(RedisConversations(redis), RedisOutbox(redis, lease_ms=1, block_ms=2))
+            return World(RedisConversations(redis), RedisOutbox(redis, lease_ms=1, block_ms=2), RedisKnowledge(redis))
 
         yield stored
 
@@ -207,10 +49,15 @@ async def life(world: World) -> None:
     """A talk in which everything happens that can happen to one."""
     first = await world.say("a", "my dog is called biscuit")
     answer = await world.say("a", "what a nice name", first)
+    dog = await world.learn("The dog is called Biscuit.", "a", first)
     await world.index()
+    await world.amend(dog, "The dog is called Biscuit, a terrier.")
     instead = await world.say("a", "my dog is called rex", None)
+    await world.learn("The dog is called Rex.", "a", instead, supersedes=dog)
     other = await world.say("b", "the boats are blue")
-    await world.say("b", "the boats are red", other)
+    later = await world.say("b", "the boats are red", other)
+    await world.learn("The boats are of a colour.", "b", other, later)
+    await world.learn("The boats are blue.", "b", other)
     await world.index(most=1)
     await world.switch("a", answer)
     await world.forget(Selection(ids=(memory_id(ANN, other),)))
@@ -232,7 +79,8 @@ async def test_memory_ends_as_a_rebuild_makes_it_wherever_the_power_is_cut(
     await life(whole)
     assert await whole.remembered() == await whole.rebuilt()
     assert whole.fuse.steps > 60
-    for step in range(1, whole.fuse.steps + 1):
+    every = 1 if isinstance(whole.conversations, FakeConversations) else 5  # Redis takes longer, and does the same
+    for step in range(1, whole.fuse.steps + 1, every):
         world = await new_world()
         world.fuse.blows_at = step
         with pytest.raises(PowerCut):
@@ -350,6 +198,7 @@ async def test_two_indexers_that_read_at_different_times_end_with_what_is_stored
     indexer = Indexer(
         memory=world.memory,
         conversations=world.conversations,
+        knowing=Knowing(world.knowledge),
         embedder=slow,
         outbox=world.outbox,
         stem=english_stemmer(),

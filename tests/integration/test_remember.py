@@ -11,19 +11,23 @@ from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import Unavailable, UpstreamFailed
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_conversations import RedisConversations
+from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection, memory_id
+from chattr.ports.knowledge import Knowledge
 from chattr.ports.memory import Candidate, MemoryIndex, Point, Query
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import MEMORY_AWAY, Remember
 from tests.telling import tell
 from tests.waiting import eventually
@@ -42,6 +46,7 @@ class House:
     embedder: FakeEmbedder
     outbox: Outbox
     conversations: Conversations
+    knowledge: Knowledge
     now: float = 1000.0
 
     def remember(self, memory: MemoryIndex | None = None) -> Remember:
@@ -49,6 +54,7 @@ class House:
             memory=memory or self.memory,
             embedder=self.embedder,
             outbox=self.outbox,
+            knowing=Knowing(self.knowledge),
             stem=english_stemmer(),
             tracer=NoOpTracer(),
             clock=lambda: self.now,
@@ -58,6 +64,7 @@ class House:
         return Indexer(
             memory=memory or self.memory,
             conversations=self.conversations,
+            knowing=Knowing(self.knowledge),
             embedder=self.embedder,
             outbox=self.outbox,
             stem=english_stemmer(),
@@ -92,11 +99,15 @@ async def drained(outbox: Outbox, left: int = 0) -> None:
 async def house(request: pytest.FixtureRequest) -> AsyncIterator[House]:
     if request.param == "fake":
         outbox = FakeOutbox(lease_ms=50, block_ms=20)
-        yield House(FakeMemory(), FakeEmbedder(), outbox, FakeConversations(outbox))
+        yield House(FakeMemory(), FakeEmbedder(), outbox, FakeConversations(outbox), FakeKnowledge(outbox))
         return
     async with connected(request.getfixturevalue("redis_url")) as redis:
         yield House(
-            FakeMemory(), FakeEmbedder(), RedisOutbox(redis, lease_ms=50, block_ms=20), RedisConversations(redis)
+            FakeMemory(),
+            FakeEmbedder(),
+            RedisOutbox(redis, lease_ms=50, block_ms=20),
+            RedisConversations(redis),
+            RedisKnowledge(redis),
         )
 
 
@@ -204,7 +215,7 @@ async def test_an_entry_that_memory_rejects_holds_up_no_other(house: House) -> N
 async def test_nothing_can_be_remembered_without_the_outbox() -> None:
     outbox = FakeOutbox()
     outbox.away = True
-    house = House(FakeMemory(), FakeEmbedder(), outbox, FakeConversations(outbox))
+    house = House(FakeMemory(), FakeEmbedder(), outbox, FakeConversations(outbox), FakeKnowledge(outbox))
     with pytest.raises(Unavailable):
         await house.tell(ANN, "my dog is called biscuit")
     with pytest.raises(Unavailable):

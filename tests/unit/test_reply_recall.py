@@ -11,6 +11,7 @@ from chatacter.chassis.deadline import Deadline
 from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
@@ -23,6 +24,7 @@ from chattr.ports.language import ChatRequest, Chunk
 from chattr.ports.sessions import COMPLETED, Event
 from chattr.usecases.characters import Cast
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.live import Live
 from chattr.usecases.remember import MEMORY_AWAY, Remember
 from chattr.usecases.reply import Reply, Surroundings
@@ -56,11 +58,18 @@ class Room:
     def __init__(self, *, recall: bool = True, ada: Character = ADA, models: tuple[str, ...] = ()) -> None:
         self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live()
         embedder, stem = FakeEmbedder(), english_stemmer()
-        conversations = FakeConversations(self.outbox)
+        conversations, knowing = FakeConversations(self.outbox), Knowing(FakeKnowledge(self.outbox))
         self.indexer = Indexer(
-            memory=self.memory, conversations=conversations, embedder=embedder, outbox=self.outbox, stem=stem
+            memory=self.memory,
+            conversations=conversations,
+            knowing=knowing,
+            embedder=embedder,
+            outbox=self.outbox,
+            stem=stem,
         )
-        remember = Remember(memory=self.memory, embedder=embedder, outbox=self.outbox, stem=stem, tracer=NoOpTracer())
+        remember = Remember(
+            memory=self.memory, embedder=embedder, outbox=self.outbox, knowing=knowing, stem=stem, tracer=NoOpTracer()
+        )
         around = Surroundings(
             cast=Cast({"ada": ada}, {}, FakeCharacters(), default="ada", models=models),
             language=self.model,

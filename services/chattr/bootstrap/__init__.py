@@ -27,6 +27,7 @@ from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_demand import RedisDemand
 from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
+from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_lorebooks import RedisLorebooks
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.redis_replies import RedisReplyCache
@@ -79,6 +80,7 @@ class Stores:
     lorebooks: RedisLorebooks
     conversations: RedisConversations
     outbox: RedisOutbox
+    knowledge: RedisKnowledge
     short_term: RedisShortTerm
     session_log: RedisSessionLog
     jobs: RedisJobs
@@ -147,7 +149,7 @@ async def compose(
         assets = await FsspecAssets(settings.assets_root).open()
         cast, actors = await open_cast(stack, settings, stores.characters, assets, health)
         budget = budget_of(settings)
-        remember = await open_memory(stack, settings, stores.conversations, stores.outbox, telemetry, health)
+        remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
         predictors = await open_predictors(stack, settings)
         live = open_live(stack, drain)
@@ -246,6 +248,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         lorebooks=RedisLorebooks(records),
         conversations=RedisConversations(records, noted=settings.enable_long_term_memory),
         outbox=RedisOutbox(records),
+        knowledge=RedisKnowledge(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
         session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),
         jobs=RedisJobs(jobs),

@@ -1,6 +1,7 @@
 """Long-term memory: what embeds, what searches, and what carries to it what waits."""
 
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from chatacter.chassis import plugins
 from chatacter.chassis.health import Health
@@ -10,19 +11,39 @@ from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.beside import run_beside
 from chattr.ports.embedder import Embedder
+from chattr.ports.knowledge import Knowledge
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
 from chattr.settings import ChattrSettings
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
+
+
+class MemoryStores(Protocol):
+    """What memory follows, and what waits for it."""
+
+    @property
+    def conversations(self) -> Conversations:
+        """What was said."""
+        ...
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What is known beside that."""
+        ...
+
+    @property
+    def outbox(self) -> Outbox:
+        """What changed."""
+        ...
 
 
 async def open_memory(
     stack: AsyncExitStack,
     settings: ChattrSettings,
-    conversations: Conversations,
-    outbox: Outbox,
+    stores: MemoryStores,
     telemetry: Telemetry,
     health: Health,
 ) -> Remember | None:
@@ -35,9 +56,19 @@ async def open_memory(
     embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
     index = await open_index(stack, settings, embedder, health)
     stem = english_stemmer()
-    indexer = Indexer(memory=index, conversations=conversations, embedder=embedder, outbox=outbox, stem=stem)
+    knowing = Knowing(stores.knowledge)
+    indexer = Indexer(
+        memory=index,
+        conversations=stores.conversations,
+        knowing=knowing,
+        embedder=embedder,
+        outbox=stores.outbox,
+        stem=stem,
+    )
     run_beside(stack, indexer.run())
-    return Remember(memory=index, embedder=embedder, outbox=outbox, stem=stem, tracer=telemetry.tracer)
+    return Remember(
+        memory=index, embedder=embedder, outbox=stores.outbox, knowing=knowing, stem=stem, tracer=telemetry.tracer
+    )
 
 
 async def open_index(

@@ -10,12 +10,14 @@ from uuid import UUID, uuid5
 from chattr.domain.conversation import Conversation, Message, Role, branch
 from chattr.domain.identity import Owner
 
-# 2 added `branch`.
+# 2 added `branch`, `kind` and `standing`.
 SCHEMA_VERSION: Final = 2
 NAMESPACE: Final = UUID("8b0f7c2e-6f5b-4b57-9d3e-1f6a2c4d9e10")
 # A pasted document is not a turn to recall; its beginning says what it was.
 MAX_CHARACTERS: Final = 8_000
 Branch = Literal["active", "left"]
+Kind = Literal["turn", "fact"]
+Standing = Literal["plain", "pinned"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Memory:
     branch: Branch = "active"
     """Whether its conversation is on the branch where it was said. What was left reaches no prompt until somebody goes
     back there."""
+    kind: Kind = "turn"
+    """A turn as it was said, or a fact that was drawn from one."""
+    standing: Standing = "plain"
+    """What is pinned reaches every prompt."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
@@ -90,6 +96,8 @@ class Selection:
     conversation_id: str | None = None
     until: float | None = None
     """Only memories created at this moment or earlier."""
+    kind: Kind | None = None
+    standing: Standing | None = None
 
     def covers(self, memory: Memory) -> bool:
         """Whether a memory is among them."""
@@ -98,6 +106,8 @@ class Selection:
             and (self.character_id is None or memory.character_id == self.character_id)
             and (self.conversation_id is None or memory.conversation_id == self.conversation_id)
             and (self.until is None or memory.created_at <= self.until)
+            and (self.kind is None or memory.kind == self.kind)
+            and (self.standing is None or memory.standing == self.standing)
         )
 
     def record(self) -> dict[str, Any]:
@@ -106,11 +116,9 @@ class Selection:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Selection":
-        """Read what `record` wrote."""
-        ids = record["ids"]
-        return cls(
-            None if ids is None else tuple(ids), record["character_id"], record["conversation_id"], record["until"]
-        )
+        """Read what `record` wrote, now or in an earlier version."""
+        known = {name: record[name] for name in cls.__slots__ if name in record}
+        return cls(**{**known, "ids": None if known["ids"] is None else tuple(known["ids"])})
 
 
 def memory_id(owner: Owner, message_id: str) -> str:

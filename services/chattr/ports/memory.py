@@ -20,8 +20,10 @@ CHARACTER: Final = "character_id"
 CONVERSATION: Final = "conversation_id"
 CREATED_AT: Final = "created_at"
 BRANCH: Final = "branch"
+KIND: Final = "kind"
+STANDING: Final = "standing"
 # Every field that a query compares has an index: without one the engine reads the payload of each memory.
-KEYWORDS: Final = (TENANT, PERSON, EMBEDDER, CHARACTER, CONVERSATION, BRANCH)
+KEYWORDS: Final = (TENANT, PERSON, EMBEDDER, CHARACTER, CONVERSATION, BRANCH, KIND, STANDING)
 
 EVERYTHING: Final = Selection()
 
@@ -119,21 +121,18 @@ def conditions(
     """Say which points a query may touch; all of it must hold. Raises `ValueError` for an owner who is nobody."""
     if not owner.tenant or not owner.person:
         raise ValueError("a memory query needs a tenant and a person")
+    narrowed = {CHARACTER: within.character_id, CONVERSATION: within.conversation_id, KIND: within.kind}
+    narrowed |= {STANDING: within.standing, EMBEDDER: embedder}
     wanted = [Condition(Comparison.IS, TENANT, owner.tenant), Condition(Comparison.IS, PERSON, owner.person)]
+    wanted += [Condition(Comparison.IS, name, value) for name, value in narrowed.items() if value is not None]
     if within.ids is not None:
         wanted.append(Condition(Comparison.ID_IN, "id", within.ids))
-    if within.character_id is not None:
-        wanted.append(Condition(Comparison.IS, CHARACTER, within.character_id))
-    if within.conversation_id is not None:
-        wanted.append(Condition(Comparison.IS, CONVERSATION, within.conversation_id))
     if within.until is not None:
         wanted.append(Condition(Comparison.AT_MOST, CREATED_AT, within.until))
     if exclude:
         wanted.append(Condition(Comparison.ID_NOT_IN, "id", tuple(exclude)))
     if active:
         wanted.append(Condition(Comparison.IS_NOT, BRANCH, "left"))
-    if embedder is not None:
-        wanted.append(Condition(Comparison.IS, EMBEDDER, embedder))
     return tuple(wanted)
 
 

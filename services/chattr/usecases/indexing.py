@@ -13,12 +13,14 @@ from typing import Final, TypeAlias
 from chatacter.chassis.errors import ChatacterError, UpstreamFailed
 from chattr.domain.conversation import Conversation
 from chattr.domain.identity import Owner
+from chattr.domain.knowledge import standing
 from chattr.domain.memory import Branch, Changed, Memory, Selection, memories_of, memory_id
 from chattr.domain.recall import Stem, turn_terms
 from chattr.ports.embedder import Embedder
 from chattr.ports.memory import MemoryIndex, Point
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
+from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ LONGEST_PAUSE: Final = 15.0
 MOST: Final = 100_000
 
 # Tells one state of a conversation from another, also from one of the same id that was begun anew.
-State: TypeAlias = tuple[float, int] | None
+State: TypeAlias = tuple[float, ...]
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Indexer:
         *,
         memory: MemoryIndex,
         conversations: Conversations,
+        knowing: Knowing,
         embedder: Embedder,
         outbox: Outbox,
         stem: Stem,
@@ -59,6 +62,7 @@ class Indexer:
     ) -> None:
         self._memory = memory
         self._conversations = conversations
+        self._knowing = knowing
         self._embedder = embedder
         self._outbox = outbox
         self._stem = stem
@@ -105,18 +109,23 @@ class Indexer:
         for one in entries:
             if isinstance(one.work, Selection):
                 await self._memory.forget(one.owner, one.work)
+                await self._knowing.erase(one.owner, one.work)
         await self._outbox.done(entries)
 
     async def _difference(self, owner: Owner, change: Changed) -> Difference:
         """Compare a conversation with its memory. Where it has one branch, only what was added is looked at."""
-        place = Selection(conversation_id=change.conversation_id)
         conversation = await self._conversations.get(owner, change.conversation_id)
-        difference = Difference(owner, change.conversation_id, state_of(conversation))
+        messages = await self._conversations.messages(owner, change.conversation_id) if conversation else ()
+        known = await self._knowing.follow(owner, change.conversation_id, conversation, messages)
+        difference = Difference(owner, change.conversation_id, state_of(conversation, known.revision))
+        place = Selection(conversation_id=change.conversation_id)
         if conversation is None:
             difference.forget = place
             return difference
-        messages = await self._conversations.messages(owner, conversation.id)
-        expected = await self._wanted(owner, memories_of(owner, conversation, messages))
+        facts = (fact.memory() for fact in standing(known.all))
+        expected = memories_of(owner, conversation, messages)
+        expected |= {fact.id: fact for fact in facts if fact.conversation_id == conversation.id}
+        expected = await self._wanted(owner, expected)
         if change.message_ids is not None and not conversation.branched:
             ids = [memory_id(owner, message_id) for message_id in change.message_ids]
             difference.upsert = [expected[each] for each in ids if each in expected]
@@ -129,8 +138,14 @@ class Indexer:
         return difference
 
     async def _wanted(self, owner: Owner, expected: Mapping[str, Memory]) -> dict[str, Memory]:
+        """Leave out what was forgotten, and read what remains as somebody corrected it."""
         forgotten = await self._outbox.forgotten(owner)
-        return {each: memory for each, memory in expected.items() if not covered(memory, forgotten)}
+        amended = await self._knowing.amendments(owner)
+        return {
+            each: amended[each].applied(memory) if each in amended else memory
+            for each, memory in expected.items()
+            if not covered(memory, forgotten)
+        }
 
     async def _write(self, differences: Sequence[Difference]) -> None:
         """Make memory match. What was forgotten is looked up after writing: whatever the order, it ends forgotten."""
@@ -149,6 +164,7 @@ class Indexer:
                 await self._memory.mark(one.owner, ids, branch)
             if one.forget is not None:
                 await self._memory.forget(one.owner, one.forget)
+                await self._knowing.drop(one.owner, one.forget)
 
     async def _upsert(self, owner: Owner, points: Sequence[Point]) -> None:
         """Write points; one that is rejected holds up no other. Raises `UpstreamFailed` at the end."""
@@ -174,9 +190,10 @@ class Indexer:
                 await self._memory.forget(owner, Selection(ids=ids))
 
     async def _moved(self, difference: Difference) -> bool:
-        """Whether the conversation changed since it was read."""
-        conversation = await self._conversations.get(difference.owner, difference.conversation_id)
-        return state_of(conversation) != difference.state
+        """Whether the conversation, or what is known of the person, changed since it was read."""
+        owner = difference.owner
+        conversation = await self._conversations.get(owner, difference.conversation_id)
+        return state_of(conversation, await self._knowing.revision(owner)) != difference.state
 
 
 def compare(difference: Difference, expected: Mapping[str, Memory], stored: Mapping[str, Memory]) -> None:
@@ -205,9 +222,9 @@ def batches(wanted: Sequence[tuple[Owner, Memory]]) -> Iterator[Sequence[tuple[O
         yield wanted[first : first + BATCH]
 
 
-def state_of(conversation: Conversation | None) -> State:
-    """Say which state of a conversation this is."""
-    return None if conversation is None else (conversation.created_at, conversation.revision)
+def state_of(conversation: Conversation | None, known: int) -> State:
+    """Say which state of a conversation, and of what is known of the person, this is."""
+    return (known,) if conversation is None else (known, conversation.created_at, conversation.revision)
 
 
 def covered(memory: Memory, forgotten: Iterable[Selection]) -> bool:

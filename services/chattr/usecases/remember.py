@@ -21,6 +21,7 @@ from chattr.ports.embedder import Embedder
 from chattr.ports.memory import MemoryIndex, Query
 from chattr.ports.outbox import Outbox
 from chattr.usecases.indexing import covered
+from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Remember:
         memory: MemoryIndex,
         embedder: Embedder,
         outbox: Outbox,
+        knowing: Knowing,
         stem: Stem,
         tracer: Tracer,
         clock: Callable[[], float] = time.time,
@@ -57,6 +59,7 @@ class Remember:
         self._memory = memory
         self._embedder = embedder
         self._outbox = outbox
+        self._knowing = knowing
         self._stem = stem
         self._tracer = tracer
         self._clock = clock
@@ -123,16 +126,19 @@ class Remember:
         return [memory for memory in found if not covered(memory, forgotten)]
 
     async def forget(self, owner: Owner, what: Selection) -> bool:
-        """Forget for good: no answer holds it from now on, nor does what still waits come back.
+        """Forget for good, with what was drawn from it: no answer holds it, nor does what still waits come back.
 
         True when it is erased already; False when that waits for long-term memory to return. Raises `Unavailable` when
         not even that could be put down.
         """
         what = replace(what, until=self._clock())
         await self._outbox.forget(owner, what)
+        gone = await self._knowing.erase(owner, what)
         try:
             async with asyncio.timeout(FORGET_SECONDS):
                 await self._memory.forget(owner, what)
+                if gone:
+                    await self._memory.forget(owner, Selection(ids=tuple(gone)))
         except (ChatacterError, TimeoutError) as error:
             logger.warning("forgetting waits for memory", extra={"error.type": type(error).__name__})
             return False

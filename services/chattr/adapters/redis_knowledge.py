@@ -1,0 +1,118 @@
+"""Knowledge in Redis: a hash of a person's facts, one of what they did to memories, and a set for each conversation."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from chattr.adapters.redis_connection import key, told
+from chattr.adapters.redis_outbox import STREAM, fields
+from chattr.domain.identity import Owner
+from chattr.domain.knowledge import Amendment, Fact
+from chattr.domain.memory import Changed
+from chattr.ports.knowledge import Facts
+
+REVISION: Final = b"revision"
+# Facts are written as a whole, as they are worked out from one another. What follows the three first arguments: names
+# to remove, names and records to write, and the outbox' entries, each a list of fields.
+WRITE: Final = """
+if (redis.call('HGET', KEYS[1], 'revision') or '0') ~= ARGV[1] then return 0 end
+local removed, written = tonumber(ARGV[2]), tonumber(ARGV[3])
+for i = 4, 3 + removed do redis.call('HDEL', KEYS[1], ARGV[i]) end
+for i = 4 + removed, 3 + removed + 2 * written, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('HINCRBY', KEYS[1], 'revision', 1)
+for i = 4 + removed + 2 * written, #ARGV do redis.call('XADD', KEYS[2], '*', unpack(cjson.decode(ARGV[i]))) end
+return 1
+"""
+
+
+class RedisKnowledge:
+    """The hashes and sets."""
+
+    def __init__(self, redis: Redis) -> None:
+        # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
+        self._redis: Any = redis
+        self._write = redis.register_script(WRITE)
+
+    async def facts(self, owner: Owner) -> Facts:
+        """Return a person's facts."""
+        with told():
+            stored = await self._redis.hgetall(key(owner, "facts"))
+        revision = int(stored.pop(REVISION, b"0"))
+        return Facts([Fact.of_record(orjson.loads(stored[name])) for name in sorted(stored)], revision)
+
+    async def revision(self, owner: Owner) -> int:
+        """Return how often facts and amendments changed."""
+        with told():
+            return int(await self._redis.hget(key(owner, "facts"), REVISION) or 0)
+
+    async def write_facts(self, owner: Owner, before: Facts, after: Sequence[Fact]) -> Facts | None:
+        """Put facts in the place of what was read; None where that changed since."""
+        old, new = {fact.id: fact for fact in before.all}, {fact.id: fact for fact in after}
+        removed = [each for each in old if each not in new]
+        written = [fact for fact in after if old.get(fact.id) != fact]
+        if not removed and not written:
+            return before
+        records = [part for fact in written for part in (fact.id, orjson.dumps(fact.record()))]
+        entries = [entry(owner, each) for each in places([*written, *(old[each] for each in removed)])]
+        args = [before.revision, len(removed), len(written), *removed, *records, *entries]
+        with told():
+            done = await self._write(keys=[key(owner, "facts"), STREAM], args=args)
+        return Facts(sorted(after, key=lambda fact: fact.id), before.revision + 1) if done else None
+
+    async def learned(self, owner: Owner, conversation_id: str) -> frozenset[str]:
+        """Return the messages from which facts were drawn already."""
+        with told():
+            return frozenset(name.decode() for name in await self._redis.smembers(learned_key(owner, conversation_id)))
+
+    async def note_learned(self, owner: Owner, conversation_id: str, message_ids: Sequence[str]) -> None:
+        """Say that facts were drawn from messages."""
+        if message_ids:
+            with told():
+                await self._redis.sadd(learned_key(owner, conversation_id), *message_ids)
+
+    async def amendments(self, owner: Owner) -> Mapping[str, Amendment]:
+        """Return what a person did to memories."""
+        with told():
+            stored = await self._redis.hgetall(key(owner, "amended"))
+        return {name.decode(): Amendment.of_record(orjson.loads(record)) for name, record in stored.items()}
+
+    async def amend(self, owner: Owner, amendment: Amendment) -> None:
+        """Keep what was done to a memory."""
+        memory = amendment.memory
+        with told():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(key(owner, "amended"), memory.id, orjson.dumps(amendment.record()))
+                pipe.hincrby(key(owner, "facts"), "revision", 1)
+                pipe.xadd(STREAM, fields(owner, Changed(memory.conversation_id)))
+                await pipe.execute()
+
+    async def drop(self, owner: Owner, ids: Sequence[str]) -> None:
+        """Forget what was done to memories."""
+        if ids:
+            with told():
+                await self._redis.hdel(key(owner, "amended"), *ids)
+
+    async def drop_conversation(self, owner: Owner, conversation_id: str) -> None:
+        """Forget from which messages of a conversation facts were drawn."""
+        with told():
+            await self._redis.delete(learned_key(owner, conversation_id))
+
+
+def learned_key(owner: Owner, conversation_id: str) -> str:
+    """Name the set of a conversation."""
+    return key(owner, "conversation", conversation_id, "learned")
+
+
+def places(facts: Iterable[Fact]) -> list[str]:
+    """Return the conversations whose memory has to follow facts."""
+    return sorted({source.conversation_id for fact in facts for source in fact.sources})
+
+
+def entry(owner: Owner, conversation_id: str) -> bytes:
+    """Write an entry of the outbox as the script takes it."""
+    change = fields(owner, Changed(conversation_id))
+    return orjson.dumps(
+        [text.decode() if isinstance(text, bytes) else text for pair in change.items() for text in pair]
+    )
