@@ -10,8 +10,10 @@ import pytest
 
 from chatacter.client.api import Api
 from chattr.adapters.character_watch import MISTAKES
+from chattr.domain.card import png
 from chattr.ui.door import Door
 from chattr.ui.seat import Seat
+from tests.architecture.repository import ROOT
 from tests.fake_llm_server import FakeLLMServer
 from tests.two_tenants import FAQ, HELLO, MAT, PATH, client, everybody, made
 from tests.waiting import until
@@ -245,3 +247,28 @@ def test_both_replicas_read_files_again_and_stay_ready_over_mistakes(ann: httpx.
     assert ann.get("/api/v1/health").json()["checks"]["character_files"] == MISTAKES
     path.write_text(good, encoding="utf-8")
     asyncio.run(until(lambda: both("Gwen") and checks() == ["ok", "ok"], 20))
+
+
+@pytest.mark.parametrize("name", ["my_character", "ada"])
+def test_a_picture_is_sent_replaced_and_taken_away(ann: httpx.Client, home: Path, name: str) -> None:
+    made(ann)
+    before = ann.get(f"{PATH}/{name}")
+    address = f"{PATH}/{name}/portrait"
+    first, second = png.plain(64, 64, (1, 2, 3)), (ROOT / "tests/data/portrait_photo.jpg").read_bytes()
+    held = {"if-match": before.headers["etag"], "content-type": "image/png"}
+    sent = ann.put(address, content=first, headers=held)
+    assert (sent.status_code, sent.json()["capabilities"]) == (200, ["text", "speech", "video"]), sent.text
+    assert ann.put(address, content=second, headers=held).status_code == 412
+    assert ann.get(address).content == first
+    assert ann.put(address, files={"file": ("me.jpg", second, "image/jpeg")}).status_code == 200
+    shown = ann.get(address)
+    assert (shown.content, shown.headers["content-type"]) == (second, "image/jpeg")
+    assert len(list((home / "assets").rglob(f"portrait_{name}_*/asset.json"))) == 1, "what is replaced is removed"
+    assert ann.delete(address).json()["portrait"] is None
+    assert [ann.get(address).status_code for _ in range(2)] == [404, 404]
+    assert ann.delete(address).status_code == 404
+    ann.put(address, content=first, headers={"content-type": "image/png"}).raise_for_status()
+    assert ann.delete(f"{PATH}/{name}").status_code == 204
+    assert not list((home / "assets").rglob(f"portrait_{name}_*/asset.json"))
+    assert ann.put(address, content=b"GIF89a", headers={"content-type": "image/png"}).status_code in {404, 422}
+    assert ann.put(address, content=first, headers={"content-type": "image/gif"}).status_code == 422

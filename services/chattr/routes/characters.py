@@ -16,9 +16,12 @@ from chatacter.contracts.base import Strict
 from chattr.dependencies import ActorsDep, CastDep, EditingDep, OwnerDep
 from chattr.domain.character import Character, CharacterCreate, CharacterRead, CharacterReplace, Origin
 from chattr.domain.identity import Owner
+from chattr.domain.photo import photo
 from chattr.domain.search import Search
+from chattr.ports.casting import Picture
 from chattr.routes.etags import REVALIDATED, Conditions, ConditionsDep, etag
 from chattr.routes.idempotency import IdempotentRoute
+from chattr.routes.upload import Upload
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Known
 from chattr.usecases.editing import ANOTHER_ID, NO_PORTRAIT
@@ -31,6 +34,7 @@ INERT: Final = {
 JSON: Final = "application/json"
 PATCH_TYPES: Final = ("application/merge-patch+json", JSON)
 NO_PATCH_TYPE: Final = f"Send a JSON merge patch (RFC 7396) as {' or '.join(PATCH_TYPES)}."
+PORTRAIT: Final = Upload("a portrait", ("image/png", "image/jpeg", "image/webp"))
 NO_JSON: Final = "The body is not JSON."
 
 
@@ -170,6 +174,31 @@ async def get_portrait(
     if picture is None:
         raise NotFound(NO_PORTRAIT, param="character_id")
     return asked.answer(picture.data, picture.media_type, INERT)
+
+
+@router.put("/{character_id}/portrait", response_model=CharacterRead, openapi_extra=PORTRAIT.body())
+async def set_portrait(
+    character_id: str,
+    request: Request,
+    owner: OwnerDep,
+    editing: EditingDep,
+    actors: ActorsDep,
+    asked: ConditionsDep,
+) -> Response:
+    """Give a character a picture of its own: PNG, JPEG or WebP. The preconditions are those of the character."""
+    sent = await asyncio.to_thread(photo, await PORTRAIT.of(request))
+    picture = Picture(sent.data, sent.media_type)
+    known = await editing.set_portrait(owner, character_id, picture, checking(actors, owner, asked))
+    return written(await actors.shown(owner, known))
+
+
+@router.delete("/{character_id}/portrait", response_model=CharacterRead)
+async def drop_portrait(
+    character_id: str, owner: OwnerDep, editing: EditingDep, actors: ActorsDep, asked: ConditionsDep
+) -> Response:
+    """Take a character's picture away."""
+    known = await editing.drop_portrait(owner, character_id, checking(actors, owner, asked))
+    return written(await actors.shown(owner, known))
 
 
 async def patch_of(request: Request) -> Any:
