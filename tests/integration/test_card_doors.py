@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from chatacter.chassis.auth import new_key
-from chattr.domain.card import files
+from chattr.domain.card import files, png
 from chattr.domain.card.limits import LIMITS
 from chattr.routes.cards import CARD_TYPES
+from tests.architecture.repository import ROOT
 from tests.card_material import DOT, Member, apng, charx, chunk_of, in_json, in_png, v1, v2, v3
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
@@ -154,6 +155,25 @@ def test_a_character_from_no_card_can_be_exported_and_comes_back_the_same(ann: h
         }
         assert ann.delete(f"/api/v1/characters/plain-{form}").status_code == 204
     assert ann.delete("/api/v1/characters/plain").status_code == 204
+
+
+@pytest.mark.parametrize("form", ["json", "png", "charx"])
+@pytest.mark.parametrize("face", ["photo.png", "photo.jpg"])
+def test_a_picture_that_was_sent_later_is_in_the_card(ann: httpx.Client, form: str, face: str) -> None:
+    photo = (
+        png.plain(64, 64, (9, 9, 9)) if face.endswith("png") else (ROOT / "tests/data/portrait_photo.jpg").read_bytes()
+    )
+    for data in (PICTURE, ARCHIVE, in_json(v2())):
+        made = imported(ann, data, "application/octet-stream")
+        sent = ann.put(f"/api/v1/characters/{made['id']}/portrait", files={"file": (face, photo)})
+        assert sent.status_code == 200, sent.text
+        out = exported(ann, made, format=form)
+        assert files.read(out).card.document["data"]["name"] == "Rowan"
+        if form != "json":
+            again = imported(ann, out, "application/octet-stream")
+            assert ann.get(f"/api/v1/characters/{again['id']}/portrait").content == photo
+        if data is ARCHIVE and form == "charx":
+            assert b"\x00\x01" in files.read(out).card.files.values(), "the other files stay"
 
 
 def test_a_built_in_character_can_be_exported_with_its_portrait(ann: httpx.Client) -> None:

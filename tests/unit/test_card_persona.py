@@ -10,6 +10,7 @@ from chattr.domain.card.files import read
 from chattr.domain.card.json_text import write
 from chattr.domain.card.limits import LIMITS
 from chattr.domain.card.persona import CUT, FEWER, NAME_ALONE, laid_over, taken, written
+from chattr.domain.card.versions import as_v2
 from chattr.domain.character import Character, CharacterCreate, Example, slug
 from tests.card_material import in_json, v1, v2, v3
 
@@ -66,6 +67,9 @@ def test_without_edits_the_card_stays_as_it_is(card: dict[str, Any]) -> None:
         ({"greetings": ["A", "B"]}, {"first_mes": "A", "alternate_greetings": ["B"]}),
         ({"greetings": []}, {"first_mes": "", "alternate_greetings": []}),
         ({"tags": ["x"]}, {"tags": ["x"]}),
+        ({"nickname": "Ro"}, {"nickname": "Ro"}),
+        ({"group_greetings": ["A", "B"]}, {"group_only_greetings": ["A", "B"]}),
+        ({"nickname": "", "group_greetings": []}, {}),
         (
             {"examples": [{"user": "a", "assistant": "b"}, {"user": "c", "assistant": "d"}]},
             {"mes_example": "<START>\n{{user}}: a\n{{char}}: b\n<START>\n{{user}}: c\n{{char}}: d"},
@@ -73,7 +77,7 @@ def test_without_edits_the_card_stays_as_it_is(card: dict[str, Any]) -> None:
     ],
 )
 def test_an_edit_changes_its_field_and_no_other(change: dict[str, Any], fields: dict[str, Any]) -> None:
-    expected = v3()["data"] | fields | {"modification_date": 1_800_000_000}
+    expected = v3()["data"] | fields | ({"modification_date": 1_800_000_000} if fields else {})
     assert exported(v3(), **change)["data"] == expected
 
 
@@ -85,6 +89,48 @@ def test_our_own_fields_ride_in_our_extension() -> None:
     assert without["extensions"]["chatacter"] == {**kept, "memory": 1}
 
 
+NEWER = {
+    "appearance": "Grey hair, a straw hat.",
+    "top_p": 0.5,
+    "frequency_penalty": -0.25,
+    "presence_penalty": 1.0,
+    "stop": ["END", "\n\n"],
+    "seed": 7,
+    "memory": {"long_term": False, "recall": 3},
+    "client_instructions": "replace",
+}
+
+
+@pytest.mark.parametrize("make", [v2, v3])
+def test_what_a_character_says_more_of_itself_comes_back_from_its_card(make: Any) -> None:
+    said = {**NEWER, "nickname": "Ro", "group_greetings": ["All here?"]}
+    card = exported(make(), **said)
+    assert card["data"]["extensions"]["chatacter"] == NEWER
+    assert (card["data"]["nickname"], card["data"]["group_only_greetings"]) == ("Ro", ["All here?"])
+    again = character_of(card).model_dump(mode="json")
+    assert {name: again[name] for name in said} == said
+    older = json.loads(write(as_v2(document_of(card))))
+    back = character_of(older).model_dump(mode="json")
+    assert {name: back[name] for name in said} == said
+
+
+def test_a_card_chooses_no_model_and_publishes_nobody() -> None:
+    wished = {"model": "the-dearest", "published": True, "url": "http://elsewhere", "api_key": "k", "id": "ada"}
+    card = v3(extensions={"chatacter": wished})
+    made = character_of(card)
+    assert (made.model, made.published, made.id) == (None, False, "rowan")
+    chosen = exported(v3(), model="large", published=True)
+    assert chosen == v3(), "nor does a card tell of it"
+
+
+def test_a_record_from_before_the_newer_fields_takes_nothing_from_its_card() -> None:
+    card = v3(extensions={"chatacter": NEWER})
+    old = character_of(
+        card, nickname="", group_greetings=[], **{name: CharacterCreate.model_fields[name].default for name in NEWER}
+    )
+    assert json.loads(write(laid_over(document_of(card), old, 1))) == card
+
+
 def test_a_repetition_of_v1_beside_data_follows() -> None:
     changed = exported({**v2(), "name": "Rowan", "first_mes": "old"}, name="Ash")
     assert (changed["name"], changed["data"]["name"], changed["first_mes"]) == ("Ash", "Ash", v1()["first_mes"])
@@ -94,6 +140,14 @@ def test_a_repetition_of_v1_beside_data_follows() -> None:
     "own",
     [
         {"voice": 1, "speech_model": "kokoro", "language": "not a tag", "temperature": 9, "max_tokens": 0},
+        {
+            "seed": -1,
+            "stop": "END",
+            "memory": {"keep": 9},
+            "appearance": 7,
+            "top_p": "much",
+            "client_instructions": "obey",
+        },
         {"voice": "", "temperature": "1", "max_tokens": 1.5, "portrait": "card_of_another"},
         "text",
         None,
@@ -103,7 +157,17 @@ def test_what_is_not_as_we_write_it_is_left_alone(own: Any) -> None:
     made = character_of(v3(extensions={"chatacter": own}))
     assert {name: getattr(made, name) for name in OWN} == {**dict.fromkeys(OWN), "language": "en"}
     assert made.portrait is None
+    assert all(getattr(made, name) == CharacterCreate.model_fields[name].default for name in NEWER)
     assert exported(v3(extensions={"chatacter": own})) == v3(extensions={"chatacter": own})
+
+
+def test_what_no_utf_8_carries_is_replaced_and_what_no_character_has_left_alone() -> None:
+    own = '{"appearance": "\\ud800", "stop": ["\\ud800"], "seed": 1e300, "top_p": 1e-999}'
+    card = read(in_json(v3(extensions={"chatacter": "HERE"})).replace(b'"HERE"', own.encode())).card.document
+    fields, _ = taken(card)
+    assert fields.keys().isdisjoint({"seed", "top_p"})
+    assert (fields["appearance"], fields["stop"]) == ("\ufffd", ("\ufffd",))
+    assert own.replace(" ", "").encode() in write(card).replace(b" ", b"")
 
 
 def test_what_is_too_much_is_cut_and_told() -> None:

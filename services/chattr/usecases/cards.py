@@ -14,6 +14,7 @@ from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unsupport
 from chattr.domain.card import assets as named
 from chattr.domain.card import files, persona, png, stored
 from chattr.domain.card.model import Card, Form
+from chattr.domain.card.versions import as_v3
 from chattr.domain.character import Character, slug
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.assets import Assets
@@ -86,6 +87,9 @@ class Cards:
         known = await self._cast.known(owner, character_id)
         character = known.character
         card = await self._card(owner, known)
+        if character.card is not None and character.portrait not in {None, face_id(character.card)}:
+            face = await self._actors.portrait(owner, known)
+            card = with_face(card, face) if face else card
         data = await self._apart(partial(written, card, character, form, v3=v3 is not False))
         return Exported(data, MEDIA_TYPES[form], f"{character.id}.{form}")
 
@@ -167,10 +171,16 @@ def face_of(card: Card) -> Picture | None:
 
 
 def with_face(card: Card, face: Picture) -> Card:
-    """Give a card that was written anew its character's portrait."""
-    if face.media_type == "image/png":
+    """Give a card its character's portrait, in the place of the icon that stood for it."""
+    if face.media_type == "image/png" and named.has_picture_for_icon(card.document):
         return replace(card, picture=face.data)
+    document = as_v3(card.document)
+    former = named.main_icon(document)
+    others = [each for each in named.assets_of(document) if each is not former]
+    former_uri = former["uri"] if former else None
+    shared = {each["uri"] for each in others}
+    kept = {uri: data for uri, data in card.files.items() if uri != former_uri or uri in shared}
     ext = SUFFIXES.get(face.media_type, "unknown")
-    uri = f"{named.EMBEDDED}assets/icon/images/main.{ext}"
+    uri = named.unused(f"{named.EMBEDDED}assets/icon/images/main.{ext}", kept)
     icon = {"type": "icon", "uri": uri, "name": "main", "ext": ext}
-    return replace(card, document=named.with_assets(card.document, [icon]), files={uri: face.data})
+    return replace(card, document=named.with_assets(document, [icon, *others]), files={**kept, uri: face.data})

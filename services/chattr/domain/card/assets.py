@@ -46,6 +46,12 @@ def main_icon(document: dict[str, Any]) -> dict[str, Any] | None:
     return next((each for each in icons if each["name"] == "main"), icons[0] if icons else None)
 
 
+def has_picture_for_icon(document: dict[str, Any]) -> bool:
+    """Whether the picture that carries a card is its main icon too."""
+    icon = main_icon(document)
+    return icon is not None and icon["uri"] == DEFAULT
+
+
 def face_of(card: Card) -> bytes | None:
     """Return the bytes of the main icon, or else of the picture that carried the card."""
     icon = main_icon(card.document)

@@ -8,14 +8,20 @@ until a prompt is put together.
 | greetings | first_mes, then alternate_greetings |
 | examples | mes_example, where it is exchanges of two |
 | lorebook | character_book |
-| voice, speech_model, language, temperature, max_tokens | extensions.chatacter |
-| name, scenario, system_prompt, post_history_instructions, tags | the same |
+| group_greetings | group_only_greetings |
+| voice, speech_model, language, appearance, sampling, memory, client_instructions | extensions.chatacter |
+| name, nickname, scenario, system_prompt, post_history_instructions, tags | the same |
+
+A card sets no model, and publishes nobody. What records of schema 3 brought changes nothing in a card while it is left
+at its default: older records say nothing of it.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from chattr.domain.card import dialogue
 from chattr.domain.card.json_text import Number, plain, whole
@@ -40,6 +46,13 @@ TAKEN: Final = (
     *("name", "description", "personality", "scenario", "system_prompt", "post_history_instructions"),
     *("greetings", "examples", "tags", *OWN_FIELDS),
 )
+# What schema 3 brought: with a place in the card, and in our own part.
+NEW_FIELDS: Final = ("nickname", "group_greetings")
+NEW_OWN: Final = (
+    *("appearance", "top_p", "frequency_penalty", "presence_penalty", "stop", "seed"),
+    *("memory", "client_instructions"),
+)
+DEFAULTS: Final = CharacterCreate.model_construct().model_dump(mode="json", include={*NEW_FIELDS, *NEW_OWN})
 BOOK: Final = "character_book"
 
 CUT: Final = "`{field}` is longer than a character's may be and was cut to {most} characters; the card keeps it whole."
@@ -67,6 +80,7 @@ class Taking:
             "examples": self._examples(),
             "tags": self._tags(),
             "lorebook": self._lorebook(),
+            **self._newer(),
             **self._own(),
         }
         for field, most in (("scenario", MOST_PROSE), ("system_prompt", MOST_PROSE)):
@@ -123,6 +137,21 @@ class Taking:
         self.warnings += told
         return made
 
+    def _newer(self) -> dict[str, Any]:
+        """Read what V3 knows and V2 keeps aside for it, and what our own part has since schema 3."""
+        data = as_v3(self._document)["data"]
+        nickname = data.get("nickname")
+        called = " ".join(printable(whole(nickname)).split()) if isinstance(nickname, str) else ""
+        greetings = [whole(each) for each in data.get("group_only_greetings") or [] if each.strip()]
+        field = "group_only_greetings"
+        kept = [self._cut(field, each, MOST_SAID) for each in greetings]
+        own = own_part(data)
+        return {
+            "nickname": self._cut("nickname", called, MOST_NAME).strip(),
+            "group_greetings": self._first(field, kept, MOST_GREETINGS),
+            **{name: found for name in NEW_OWN if (found := as_written(name, own.get(name))) is not None},
+        }
+
     def _own(self) -> dict[str, Any]:
         """Read our own part; what is not as we write it is left alone."""
         own = own_part(self._data)
@@ -154,6 +183,7 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
     after = character.model_dump(include=set(TAKEN))
     changed = {field: after[field] for field in TAKEN if after[field] != before[field]}
     # None changes nothing: what was stored before lorebooks were taken from cards has none.
+    changed |= newly_said(imported, character)
     rewritten = character.lorebook is not None and character.lorebook != imported["lorebook"]
     if not changed and not rewritten:
         return document
@@ -161,7 +191,7 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
     data = {**document["data"], "modification_date": now}
     own = dict(own_part(data))
     for field, value in changed.items():
-        if field in OWN_FIELDS:
+        if field in OWN_FIELDS or field in NEW_OWN:
             own[field] = value
         else:
             data |= WRITTEN[field](value)
@@ -171,6 +201,23 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
     # Some programs repeat V1's fields beside `data`: a repetition says the same.
     mirrored = {name: data[name] for name in V1_FIELDS if isinstance(document.get(name), str)}
     return {**document, **mirrored, "data": data}
+
+
+def newly_said(imported: Mapping[str, Any], character: CharacterCreate) -> dict[str, Any]:
+    """Return those of the newer fields that a character says otherwise than its card, as JSON."""
+    fields = {*NEW_FIELDS, *NEW_OWN}
+    before = CharacterCreate.model_construct(**imported).model_dump(mode="json", include=fields, warnings=False)
+    after = character.model_dump(mode="json", include=fields)
+    return {name: value for name, value in after.items() if value not in (before[name], DEFAULTS[name])}
+
+
+def as_written(name: str, value: Any) -> Any:
+    """Return a field of our own part as a character has it; None where it is not as we write it."""
+    try:
+        fields = {"id": "somebody", "name": "Somebody", "personality": "Somebody", name: plain(value)}
+        return getattr(CharacterCreate.model_validate(fields), name) if value is not None else None
+    except ValidationError:
+        return None
 
 
 def written(character: CharacterCreate, now: int) -> dict[str, Any]:
@@ -192,7 +239,8 @@ def same(field: str) -> Callable[[Any], dict[str, Any]]:
 
 
 WRITTEN: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
-    **{name: same(name) for name in ("name", "scenario", "system_prompt", "post_history_instructions")},
+    **{name: same(name) for name in ("name", "nickname", "scenario", "system_prompt", "post_history_instructions")},
+    "group_greetings": lambda said: {"group_only_greetings": list(said)},
     "description": lambda text: {"creator_notes": text},
     "personality": lambda text: {"description": text, "personality": ""},
     "greetings": lambda said: {"first_mes": said[0] if said else "", "alternate_greetings": list(said[1:])},
