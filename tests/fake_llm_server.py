@@ -80,6 +80,8 @@ class State:
         self.requests: list[Seen] = []
         self.counts: Counter[str] = Counter()
         self.changed = threading.Condition()
+        self.gate = threading.Event()
+        self.gate.set()
 
     def count(self, what: str) -> None:
         with self.changed:
@@ -144,6 +146,7 @@ class Scripted(Response):
         for number, text in enumerate(self.texts()):
             if number:
                 await asyncio.sleep(self.script.delay)
+                await asyncio.to_thread(self.state.gate.wait)
             self.state.count("deltas")
             yield text
 
@@ -276,6 +279,15 @@ class FakeLLMServer:
     def stream(self, *chunks: dict[str, Any]) -> None:
         """Forget what was seen, and stream these chunks from now on."""
         self.play(chunks=chunks)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Let every answer wait after its first delta."""
+        self.state.gate.clear()
+        try:
+            yield
+        finally:
+            self.state.gate.set()
 
     async def reached(self, what: str, number: int = 1, seconds: float = 30.0) -> bool:
         """Wait until a count is at least so high; False when it is not in time."""
