@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -100,11 +101,90 @@ class MiniLmEmbedder:
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A linear layer, `[inputs, outputs]` in memory: few rows times the other layout take BLAS twice as long."""
+
+    weight: Floats
+    bias: Floats
+
+    def __call__(self, values: Floats) -> Floats:
+        """Apply it to the last axis."""
+        product: Floats = values.reshape(-1, values.shape[-1]) @ self.weight
+        product += self.bias
+        return product.reshape(*values.shape[:-1], -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A layer normalisation over the last axis."""
+
+    weight: Floats
+    bias: Floats
+
+    def __call__(self, values: Floats) -> Floats:
+        """Apply it; reuses no memory of `values`."""
+        centred: Floats = values - values.mean(-1, keepdims=True)
+        variance = np.einsum("...i,...i->...", centred, centred)[..., None] / np.float32(values.shape[-1])
+        centred /= np.sqrt(variance + np.float32(EPSILON))
+        centred *= self.weight
+        centred += self.bias
+        return centred
+
+
+class Layer:
+    """One layer of the encoder. Queries, keys and values are one product, the queries scaled beforehand."""
+
+    def __init__(self, weights: Mapping[str, Floats], name: str) -> None:
+        parts = [linear(weights, f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
+        scale = np.float32(1 / math.sqrt(DIMENSIONS // HEADS))
+        parts[0] = Linear(parts[0].weight * scale, parts[0].bias * scale)
+        self._all = Linear(np.hstack([part.weight for part in parts]), np.hstack([part.bias for part in parts]))
+        self._mix = linear(weights, f"{name}.attention.output.dense")
+        self._attended = norm(weights, f"{name}.attention.output.LayerNorm")
+        self._widen = linear(weights, f"{name}.intermediate.dense")
+        self._narrow = linear(weights, f"{name}.output.dense")
+        self._out = norm(weights, f"{name}.output.LayerNorm")
+
+    def __call__(self, hidden: Floats, bias: Floats | None) -> Floats:
+        """Return the next layer's input. `bias` hides padding."""
+        hidden = self._attended(self._mix(self._attention(hidden, bias)) + hidden)
+        return self._out(self._narrow(gelu(self._widen(hidden))) + hidden)
+
+    def _attention(self, hidden: Floats, bias: Floats | None) -> Floats:
+        texts, tokens, width = hidden.shape
+        queries, keys, values = self._all(hidden).reshape(texts, tokens, 3, HEADS, -1).transpose(2, 0, 3, 1, 4)
+        logits = queries @ keys.swapaxes(-1, -2)
+        if bias is not None:
+            logits += bias
+        logits -= logits.max(-1, keepdims=True)
+        weights = np.exp(logits, out=logits)
+        weights /= weights.sum(-1, keepdims=True)
+        mixed: Floats = weights @ values
+        return mixed.transpose(0, 2, 1, 3).reshape(texts, tokens, width)
+
+
+def linear(weights: Mapping[str, Floats], name: str) -> Linear:
+    """Take a linear layer out of the file, where it lies `[outputs, inputs]`."""
+    return Linear(np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"])
+
+
+def norm(weights: Mapping[str, Floats], name: str) -> Norm:
+    """Take a normalisation out of the file."""
+    return Norm(weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+
 class MiniLm:
     """The model itself; blocking, safe in several threads once it is made."""
 
     def __init__(self, weights: Mapping[str, Floats], tokenizer: Tokenizer) -> None:
-        self._weights = weights
+        self._words = weights["embeddings.word_embeddings.weight"]
+        # Every token is of the first type.
+        self._places = (
+            weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+        )
+        self._norm = norm(weights, "embeddings.LayerNorm")
+        self._layers = [Layer(weights, f"encoder.layer.{number}") for number in range(LAYERS)]
         self._tokenizer = tokenizer
         tokenizer.enable_truncation(MAX_TOKENS)
         tokenizer.no_padding()
@@ -124,55 +204,12 @@ class MiniLm:
         for row, one in enumerate(encoded):
             ids[row, : len(one.ids)] = one.ids
             mask[row, : len(one.ids)] = 1.0
-        bias = np.where(mask > 0, np.float32(0), MASKED)[:, None, None, :]
-        hidden = self._embedded(ids)
-        for layer in range(LAYERS):
-            hidden = self._layer(hidden, bias, f"encoder.layer.{layer}")
+        bias = None if mask.all() else np.where(mask > 0, np.float32(0), MASKED)[:, None, None, :]
+        hidden = self._norm(self._words[ids] + self._places[:longest])
+        for layer in self._layers:
+            hidden = layer(hidden, bias)
         pooled = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
         return np.asarray(pooled / np.linalg.norm(pooled, axis=1, keepdims=True), np.float32)
-
-    def _embedded(self, ids: NDArray[np.int64]) -> Floats:
-        weights = self._weights
-        total = weights["embeddings.word_embeddings.weight"][ids]
-        total += weights["embeddings.position_embeddings.weight"][: ids.shape[1]]
-        total += weights["embeddings.token_type_embeddings.weight"][0]
-        return self._normed(total, "embeddings.LayerNorm")
-
-    def _layer(self, hidden: Floats, bias: Floats, layer: str) -> Floats:
-        attended = self._linear(
-            self._attention(hidden, bias, f"{layer}.attention.self"), f"{layer}.attention.output.dense"
-        )
-        hidden = self._normed(attended + hidden, f"{layer}.attention.output.LayerNorm")
-        wide = gelu(self._linear(hidden, f"{layer}.intermediate.dense"))
-        return self._normed(self._linear(wide, f"{layer}.output.dense") + hidden, f"{layer}.output.LayerNorm")
-
-    def _attention(self, hidden: Floats, bias: Floats, name: str) -> Floats:
-        texts, tokens, width = hidden.shape
-
-        def heads(part: str) -> Floats:
-            return self._linear(hidden, f"{name}.{part}").reshape(texts, tokens, HEADS, -1).transpose(0, 2, 1, 3)
-
-        logits = heads("query") @ heads("key").swapaxes(-1, -2)
-        logits *= np.float32(1 / math.sqrt(width // HEADS))
-        logits += bias
-        logits -= logits.max(-1, keepdims=True)
-        weights = np.exp(logits, out=logits)
-        weights /= weights.sum(-1, keepdims=True)
-        mixed: Floats = weights @ heads("value")
-        return mixed.transpose(0, 2, 1, 3).reshape(texts, tokens, width)
-
-    def _linear(self, values: Floats, name: str) -> Floats:
-        product: Floats = values.reshape(-1, values.shape[-1]) @ self._weights[f"{name}.weight"].T
-        product += self._weights[f"{name}.bias"]
-        return product.reshape(*values.shape[:-1], -1)
-
-    def _normed(self, values: Floats, name: str) -> Floats:
-        centred: Floats = values - values.mean(-1, keepdims=True)
-        variance = np.mean(centred * centred, -1, keepdims=True)
-        centred /= np.sqrt(variance + np.float32(EPSILON))
-        centred *= self._weights[f"{name}.weight"]
-        centred += self._weights[f"{name}.bias"]
-        return centred
 
 
 def gelu(values: Floats) -> Floats:
