@@ -76,7 +76,7 @@ async def measured(turns: int, asks: int) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="recall-") as place:
         async with (
             MiniLmEmbedder(folder / "model.safetensors", folder / "tokenizer.json") as embedder,
-            EdgeMemory(Path(place), dimensions=MiniLmEmbedder.dimensions) as memory,
+            EdgeMemory(Path(place)) as memory,
         ):
             conversations, knowing = FakeConversations(outbox), Knowing(FakeKnowledge(outbox))
             remember = Remember(

@@ -7,15 +7,16 @@ import sys
 import uuid
 import warnings
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import AsyncQdrantClient
+from qdrant_client import AsyncQdrantClient, models
 
 from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
 from chattr.adapters.edge_memory import EdgeMemory
-from chattr.adapters.fakes.embedder import DIMENSIONS, FakeEmbedder, bag
+from chattr.adapters.fakes.embedder import FakeEmbedder, bag
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.qdrant_memory import QdrantMemory, connected
 from chattr.domain.conversation import Message
@@ -37,13 +38,13 @@ async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         case "fake":
             yield FakeMemory()
         case "edge":
-            async with EdgeMemory(tmp_path / "memory", dimensions=DIMENSIONS) as edge:
+            async with EdgeMemory(tmp_path / "memory") as edge:
                 yield edge
         case "client":
             # Its local mode has no payload index and says so.
             warnings.filterwarnings("ignore", message="Payload indexes have no effect")
             client = AsyncQdrantClient(":memory:")
-            yield QdrantMemory(client, "memories", dimensions=DIMENSIONS)
+            yield QdrantMemory(client, "memories")
             await client.close()
         case "server":
             url = os.environ.get("QDRANT_TEST_URL")
@@ -51,15 +52,24 @@ async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
                 pytest.skip("QDRANT_TEST_URL names no Qdrant server")
             name = f"test_{uuid.uuid4().hex}"
             async with connected(url, api_key=None, request_timeout=10.0) as client:
-                yield QdrantMemory(client, name, dimensions=DIMENSIONS)
+                yield QdrantMemory(client, name)
                 await client.delete_collection(name)
 
 
 def said(
-    owner: Owner, number: int, text: str, *, character: str = "ada", conversation: str = "c1", embedder: str = EMBEDDER
+    owner: Owner,
+    number: int,
+    text: str,
+    *,
+    character: str = "ada",
+    conversation: str = "c1",
+    embedder: str = EMBEDDER,
+    person: str | None = None,
 ) -> Point:
-    memory = memory_of(owner, character, conversation, Message(f"m{number}", None, "user", text, float(number)))
-    return Point(memory, bag(text), {len(word): 1.0 for word in text.split()}, embedder)
+    message = Message(f"m{number}", None, "user", text, float(number))
+    memory = memory_of(owner, character, conversation, message, person=person)
+    terms = {len(word): 1.0 for word in text.split()}
+    return Point(memory, bag(text), bag(f"{text} around"), terms, embedder)
 
 
 def asked(text: str, **narrowed: object) -> Query:
@@ -70,20 +80,21 @@ async def found(memory: MemoryIndex, owner: Owner, query: Query) -> set[str]:
     return {candidate.memory.text for candidate in await memory.search(owner, query)}
 
 
-async def test_finds_what_was_said_with_its_provenance_and_both_scores(memory: MemoryIndex) -> None:
+async def test_finds_what_was_said_with_its_provenance_and_all_scores(memory: MemoryIndex) -> None:
     point = said(ANN, 1, "my dog is called biscuit")
     await memory.upsert(ANN, [point, said(ANN, 2, "the harbour was grey")])
     candidates = {one.memory.message_id: one for one in await memory.search(ANN, asked("my dog is called biscuit"))}
     assert candidates["m1"].memory == point.memory
-    assert candidates["m1"].dense == pytest.approx(1.0, abs=1e-3)
-    assert candidates["m1"].sparse is not None
-    assert candidates["m1"].sparse > 0
+    assert candidates["m1"].near == pytest.approx(1.0, abs=1e-3)
+    assert candidates["m1"].near_with_talk == pytest.approx(float(point.dense @ point.talk), abs=1e-3)
+    assert candidates["m1"].sharing is not None
+    assert candidates["m1"].sharing > 0
 
 
 async def test_rare_words_weigh_more_than_common_ones_among_the_owners_own_turns(memory: MemoryIndex) -> None:
     await memory.upsert(BOB, [said(BOB, number, "xxxxxxxxx") for number in range(20)])
     await memory.upsert(ANN, [said(ANN, number, "aa") for number in range(10)] + [said(ANN, 20, "aa bbbbbbbbb")])
-    scores = {one.memory.message_id: one.sparse for one in await memory.search(ANN, asked("aa bbbbbbbbb"))}
+    scores = {one.memory.message_id: one.sharing for one in await memory.search(ANN, asked("aa bbbbbbbbb"))}
     rare = np.log((11 - 1 + 0.5) / (1 + 0.5) + 1)
     common = np.log((11 - 11 + 0.5) / (11 + 0.5) + 1)
     assert scores["m20"] == pytest.approx(rare + common, rel=1e-3)
@@ -123,11 +134,53 @@ async def test_narrows_by_character_conversation_time_and_leaves_out_what_is_exc
     assert await found(memory, ANN, asked("blue", exclude=excluded)) == {"blue birds"}
 
 
-async def test_vectors_of_another_embedder_are_not_compared(memory: MemoryIndex) -> None:
-    await memory.upsert(ANN, [said(ANN, 1, "blue boats", embedder="older")])
+async def test_vectors_of_another_embedder_are_not_compared_and_words_find_them(memory: MemoryIndex) -> None:
+    point = said(ANN, 1, "blue boats", embedder="older")
+    longer = replace(point, dense=np.ones(7, np.float32) / np.sqrt(np.float32(7)), talk=np.zeros(7, np.float32))
+    await memory.upsert(ANN, [longer])
     (candidate,) = await memory.search(ANN, asked("blue boats"))
-    assert candidate.dense is None
-    assert candidate.sparse is not None
+    assert candidate.near is None
+    assert candidate.near_with_talk is None
+    assert candidate.sharing is not None
+
+
+async def test_without_a_vector_words_alone_are_looked_for(memory: MemoryIndex) -> None:
+    await memory.upsert(ANN, [said(ANN, 1, "blue boats"), said(ANN, 2, "a")])
+    (candidate,) = await memory.search(ANN, Query(None, {4: 1.0}, EMBEDDER))
+    assert (candidate.memory.text, candidate.near) == ("blue boats", None)
+    assert await memory.search(ANN, Query(None, {}, EMBEDDER)) == []
+
+
+async def test_what_another_embedder_or_version_indexed_is_stale_until_it_is_indexed_anew(memory: MemoryIndex) -> None:
+    await memory.upsert(ANN, [said(ANN, 1, "blue boats", embedder="older"), said(ANN, 2, "blue birds")])
+    await memory.upsert(BOB, [said(BOB, 3, "red boats", embedder="older")])
+    stale = {(owner.person, one.text) for owner, one in await memory.stale(EMBEDDER, limit=10)}
+    assert stale == {("ann", "blue boats"), ("bob", "red boats")}
+    assert len(await memory.stale(EMBEDDER, limit=1)) == 1
+    await memory.upsert(ANN, [said(ANN, 1, "blue boats")])
+    assert [one.text for _, one in await memory.stale(EMBEDDER, limit=10)] == ["red boats"]
+    near = {one.memory.text: one.near for one in await memory.search(ANN, asked("blue boats"))}
+    assert near["blue boats"] == pytest.approx(1.0, abs=1e-3)
+
+
+async def test_returns_vectors_that_there_are_and_only_ones_own(memory: MemoryIndex) -> None:
+    mine, older = said(ANN, 1, "mine"), said(ANN, 2, "older", embedder="older")
+    await memory.upsert(ANN, [mine, older, said(ANN, 3, "not asked for")])
+    await memory.upsert(BOB, [said(BOB, 1, "foreign")])
+    ids = [mine.memory.id, older.memory.id, memory_id(BOB, "m1"), memory_id(ANN, "m9")]
+    found = {one.memory.text: one.dense for one in await memory.indexed(ANN, ids, EMBEDDER)}
+    assert found.keys() == {"mine", "older"}
+    assert found["mine"] == pytest.approx(mine.dense, abs=1e-3)
+    assert found["older"] is None
+    assert await memory.indexed(ANN, [], EMBEDDER) == []
+
+
+async def test_knows_who_spoke(memory: MemoryIndex) -> None:
+    points = [said(ANN, number, "hi", person="Ada" if number % 3 else "Ann") for number in range(1, 9)]
+    await memory.upsert(ANN, [*points, said(ANN, 20, "hi", character="bo", person="Bo"), said(ANN, 21, "hi")])
+    await memory.upsert(BOB, [said(BOB, 1, "hi", person="Secret")])
+    assert list(await memory.speakers(ANN, Selection(character_id="ada"))) == ["Ada", "Ann"]
+    assert {*await memory.speakers(ANN, Selection())} == {"Ada", "Ann", "Bo"}
 
 
 async def test_what_was_said_on_a_branch_that_was_left_is_not_active_until_somebody_goes_back(
@@ -197,23 +250,27 @@ async def test_no_query_without_tenant_and_person(memory: MemoryIndex, nobody: O
         await memory.newest(nobody, Selection(), limit=1)
     with pytest.raises(ValueError, match="tenant and a person"):
         await memory.forget(nobody, Selection())
+    with pytest.raises(ValueError, match="tenant and a person"):
+        await memory.indexed(nobody, (), EMBEDDER)
+    with pytest.raises(ValueError, match="tenant and a person"):
+        await memory.speakers(nobody, Selection())
 
 
 async def test_the_engine_in_process_keeps_what_it_has_over_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "memory"
-    async with EdgeMemory(folder, dimensions=DIMENSIONS) as memory:
+    async with EdgeMemory(folder) as memory:
         await memory.upsert(ANN, [said(ANN, 1, "kept")])
-    async with EdgeMemory(folder, dimensions=DIMENSIONS) as memory:
+    async with EdgeMemory(folder) as memory:
         assert await found(memory, ANN, asked("kept")) == {"kept"}
 
 
 CRASHING = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from tests.contract.test_memory import ANN, DIMENSIONS, EdgeMemory, said
+from tests.contract.test_memory import ANN, EdgeMemory, said
 
 async def main() -> None:
-    async with EdgeMemory(Path(sys.argv[1]), dimensions=DIMENSIONS) as memory:
+    async with EdgeMemory(Path(sys.argv[1])) as memory:
         await memory.upsert(ANN, [said(ANN, 1, "written before the crash")])
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -226,42 +283,34 @@ async def test_the_engine_in_process_survives_a_crash(tmp_path: Path, pytestconf
     command = [sys.executable, "-c", CRASHING, str(folder)]
     ended = await asyncio.to_thread(subprocess.run, command, cwd=pytestconfig.rootpath, check=False)
     assert ended.returncode == -9
-    async with EdgeMemory(folder, dimensions=DIMENSIONS) as memory:
+    async with EdgeMemory(folder) as memory:
         assert await found(memory, ANN, asked("written")) == {"written before the crash"}
 
 
 async def test_a_second_chattr_on_the_same_home_is_told(tmp_path: Path) -> None:
-    async with EdgeMemory(tmp_path, dimensions=DIMENSIONS):
+    async with EdgeMemory(tmp_path):
         with pytest.raises(Misconfigured, match="Another Chattr already uses the memory"):
-            await EdgeMemory(tmp_path, dimensions=DIMENSIONS).__aenter__()
-    async with EdgeMemory(tmp_path, dimensions=DIMENSIONS) as memory:
+            await EdgeMemory(tmp_path).__aenter__()
+    async with EdgeMemory(tmp_path) as memory:
         assert await memory.newest(ANN, Selection(), limit=1) == []
-
-
-async def test_a_shard_of_another_embedder_is_told(tmp_path: Path) -> None:
-    async with EdgeMemory(tmp_path, dimensions=DIMENSIONS):
-        pass
-    with pytest.raises(Misconfigured, match="made for another embedder"):
-        await EdgeMemory(tmp_path, dimensions=DIMENSIONS + 1).__aenter__()
 
 
 async def test_the_engine_in_process_is_not_ready_when_closed(tmp_path: Path) -> None:
     with pytest.raises(NotReady):
-        await EdgeMemory(tmp_path, dimensions=DIMENSIONS).search(ANN, asked("anything"))
+        await EdgeMemory(tmp_path).search(ANN, asked("anything"))
 
 
-async def test_a_collection_of_another_embedder_is_told() -> None:
-    warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+async def test_a_collection_that_is_not_ours_is_told() -> None:
     client = AsyncQdrantClient(":memory:")
-    await QdrantMemory(client, "memories", dimensions=DIMENSIONS).upsert(ANN, [said(ANN, 1, "one")])
+    await client.create_collection("memories", models.VectorParams(size=3, distance=models.Distance.COSINE))
     with pytest.raises(Misconfigured, match="VECTOR_DATABASE__COLLECTION"):
-        await QdrantMemory(client, "memories", dimensions=3).search(ANN, asked("one"))
+        await QdrantMemory(client, "memories").search(ANN, asked("one"))
     await client.close()
 
 
 async def test_a_server_that_is_away_is_unavailable(unused_tcp_port: int) -> None:
     async with connected(f"http://127.0.0.1:{unused_tcp_port}", api_key=None, request_timeout=1.0) as client:
-        memory = QdrantMemory(client, "memories", dimensions=DIMENSIONS)
+        memory = QdrantMemory(client, "memories")
         with pytest.raises(Unavailable):
             await memory.search(ANN, asked("anything"))
         assert await memory.reachable() is not None

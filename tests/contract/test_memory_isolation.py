@@ -39,10 +39,10 @@ async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         case "client":
             warnings.filterwarnings("ignore", message="Payload indexes have no effect")
             client = AsyncQdrantClient(":memory:")
-            yield QdrantMemory(client, "memories", dimensions=DIMENSIONS), queries
+            yield QdrantMemory(client, "memories"), queries
             await client.close()
         case "edge":
-            async with EdgeMemory(tmp_path, dimensions=DIMENSIONS) as edge:
+            async with EdgeMemory(tmp_path) as edge:
                 yield edge, queries
 
 
@@ -60,7 +60,7 @@ class World:
             number = self.random.randrange(MESSAGES)
             message = Message(f"m{number}", None, "user", f"{owner.tenant}/{owner.person} {number}", float(number))
             memory = memory_of(owner, self.random.choice(CHARACTERS), f"c{number % 3}", message)
-            points.append(Point(memory, self.vector(), self.terms(), FakeEmbedder.name))
+            points.append(Point(memory, self.vector(), self.vector(), self.terms(), FakeEmbedder.name))
         unique = {point.memory.id: point for point in points}
         self.memories[owner] = [point.memory for point in unique.values()]
         return list(unique.values())

@@ -12,10 +12,11 @@ from chattr.adapters.edge_memory import EdgeMemory
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.adapters.minilm_embedder import DIMENSIONS, MiniLmEmbedder
+from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner, new_id
+from chattr.domain.memory import Selection
 from chattr.ports.memory import Candidate, Query
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
@@ -34,6 +35,9 @@ class NoRecall(EdgeMemory):
     """Long-term memory with recall switched off."""
 
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
+        return []
+
+    async def speakers(self, owner: Owner, within: Selection) -> Sequence[str]:
         return []
 
 
@@ -59,7 +63,7 @@ async def house(models_home: Path, tmp_path: Path) -> AsyncIterator[House]:
     conversations, knowing = FakeConversations(outbox), Knowing(FakeKnowledge(outbox))
     async with (
         MiniLmEmbedder(folder / "model.safetensors", folder / "tokenizer.json") as embedder,
-        EdgeMemory(tmp_path, dimensions=DIMENSIONS) as memory,
+        EdgeMemory(tmp_path) as memory,
     ):
 
         def remember(index: EdgeMemory) -> Remember:
@@ -67,7 +71,7 @@ async def house(models_home: Path, tmp_path: Path) -> AsyncIterator[House]:
                 memory=index, embedder=embedder, outbox=outbox, knowing=knowing, stem=stem, tracer=NoOpTracer()
             )
 
-        made = House(remember(memory), remember(NoRecall(Path("unused"), dimensions=DIMENSIONS)))
+        made = House(remember(memory), remember(NoRecall(Path("unused"))))
         talk = [("user", fact.said) for fact in FACTS] + small_talk(200)
         for owner, turns in ((ANN, talk), (BOB, [("user", SECRET)])):
             messages = [

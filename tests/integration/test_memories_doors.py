@@ -104,6 +104,8 @@ async def test_lists_with_provenance_the_newest_first_and_by_character(rig: Rig)
         "character": "bo",
         "conversation_id": "talk with bo",
         "message_id": "I like bread",
+        "previous_id": None,
+        "speaker": None,
         "created_at": 2000.0,
         "score": None,
     }
@@ -129,7 +131,9 @@ async def test_searches_with_the_parts_of_each_score(rig: Rig) -> None:
     await rig.tell(ANN, "my dog is called biscuit", "the harbour was grey")
     best, *_ = await rig.listed(q="what is my dog called")
     assert best["text"] == "my dog is called biscuit"
-    assert best["score"]["total"] == pytest.approx(best["score"]["meaning"] + best["score"]["words"])
+    parts = {name: part for name, part in best["score"].items() if name != "total"}
+    assert parts.keys() == {"meaning", "words", "speaker", "time", "form"}
+    assert best["score"]["total"] == pytest.approx(sum(parts.values()))
     assert best["score"]["words"] > 0
 
 

@@ -18,7 +18,7 @@ from chattr.adapters.qdrant_memory import QdrantMemory, connected
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection, memory_of
-from chattr.ports.memory import KEYWORDS, Point, Query
+from chattr.ports.memory import KEYWORDS, Point, Query, vector_names
 from tests.served import served
 
 pytestmark = pytest.mark.integration
@@ -70,7 +70,8 @@ class Server:
             ("GET", "/exists"): {"exists": self.exists},
             ("PUT", ""): True,
             ("GET", ""): described(),
-            ("POST", "/points/query/batch"): [{"points": []}, {"points": []}],
+            ("POST", "/points/query/batch"): [{"points": []}, {"points": []}, {"points": []}],
+            ("POST", "/facet"): {"hits": [{"value": "Ada", "count": 2}]},
             ("POST", "/points/scroll"): {"points": [], "next_page_offset": None},
         }
         self.exists = self.exists or (call.method, place) == ("PUT", "")
@@ -91,7 +92,7 @@ def described() -> dict[str, Any]:
         "default_segment_number": 0,
         "flush_interval_sec": 5,
     }
-    params = {"vectors": {"dense": {"size": DIMENSIONS, "distance": "Cosine"}}, "sparse_vectors": {"terms": {}}}
+    params = {"vectors": {}, "sparse_vectors": {"terms": {}}}
     config = {"params": params, "hnsw_config": hnsw, "optimizer_config": optimizers}
     return {
         "status": "green",
@@ -106,7 +107,7 @@ def described() -> dict[str, Any]:
 async def qdrant(server: Server, api_key: str | None = "s3cret") -> AsyncIterator[QdrantMemory]:
     app = await asyncio.to_thread(server.app)
     async with served(app) as url, connected(url, api_key=api_key, request_timeout=5.0) as client:
-        yield QdrantMemory(client, "memories", dimensions=DIMENSIONS)
+        yield QdrantMemory(client, "memories")
 
 
 def query() -> Query:
@@ -123,7 +124,7 @@ async def test_the_collection_is_made_once_with_named_vectors_and_all_indexes() 
     async with qdrant(server) as index:
         await asyncio.gather(*(index.newest(ANN, Selection(), limit=3) for _ in range(4)))
     (made,) = server.bodies("PUT", "")
-    assert made["vectors"] == {"dense": {"size": DIMENSIONS, "distance": "Cosine"}}
+    assert made["vectors"] == {}
     assert made["sparse_vectors"] == {"terms": {"modifier": "idf"}}
     indexes = {one["field_name"]: one["field_schema"] for one in server.bodies("PUT", "/index")}
     assert indexes.keys() == {*KEYWORDS, "created_at"}
@@ -146,19 +147,23 @@ async def test_every_request_carries_the_key_and_the_trace() -> None:
 async def test_every_filter_names_tenant_and_person() -> None:
     server = Server(exists=True)
     async with qdrant(server, None) as index:
-        await index.upsert(ANN, [Point(memory(), bag("tea"), {7: 1.0}, "bag")])
+        await index.upsert(ANN, [Point(memory(), bag("tea"), bag("tea time"), {7: 1.0}, "bag")])
         await index.search(ANN, query())
         await index.newest(ANN, Selection(until=9.0), limit=3)
         await index.forget(ANN, Selection())
+        await index.indexed(ANN, [memory().id], "bag")
         await index.mark(ANN, [memory().id], "left")
+        assert await index.speakers(ANN, Selection()) == ["Ada"]
     (batch,) = server.bodies("POST", "/points/query/batch")
     filters = [search["filter"] for search in batch["searches"]]
     filters += [body["filter"] for body in server.bodies("POST", "/points/scroll")]
     filters += [body["filter"] for body in server.bodies("POST", "/points/delete")]
+    filters += [body["filter"] for body in server.bodies("POST", "/facet")]
     filters += [body["filter"] for body in server.bodies("POST", "/points/payload")]
-    assert len(filters) == 5
+    assert len(filters) == 8
     assert all(one["must"][:2] == OWNED for one in filters)
-    words = batch["searches"][1]
+    assert [search["using"] for search in batch["searches"]] == [*vector_names("bag"), "terms"]
+    words = batch["searches"][2]
     assert words["params"]["idf"]["corpus"]["must"] == OWNED
     assert words["filter"]["must_not"] == [{"has_id": [memory().id]}]
     (written,) = server.bodies("PUT", "/points")
@@ -166,6 +171,8 @@ async def test_every_filter_names_tenant_and_person() -> None:
     assert point["id"] == memory().id
     assert (point["payload"]["tenant"], point["payload"]["person"]) == ("acme", "ann")
     assert point["payload"]["schema_version"] == 2
+    made = [one for name in vector_names("bag") for one in server.bodies("PUT", f"/vectors/{name}")]
+    assert [one["dense"]["size"] for one in made] == [DIMENSIONS, DIMENSIONS]
 
 
 async def test_another_replica_may_make_the_collection_first() -> None:

@@ -28,7 +28,7 @@ from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
-from chattr.usecases.remember import MEMORY_AWAY, Remember
+from chattr.usecases.remember import BY_WORDS_ALONE, MEMORY_AWAY, Remember
 from tests.telling import tell
 from tests.waiting import eventually
 
@@ -127,11 +127,19 @@ async def test_the_prompt_gets_lines(house: House) -> None:
     assert recollection.items == ('1970-01-01, user: "my dog is called biscuit"',)
 
 
-@pytest.mark.parametrize("what", ["memory", "embedder"])
-async def test_a_reply_goes_on_without_memory_and_is_told(house: House, what: str) -> None:
-    getattr(house, what).away = True
+async def test_a_reply_goes_on_without_memory_and_is_told(house: House) -> None:
+    house.memory.away = True
     recollection = await house.remember().recall(ANN, "ada", "dog", (), Deadline.after(5.0))
     assert (recollection.memories, recollection.told) == ((), MEMORY_AWAY)
+
+
+async def test_without_the_embedder_words_find_what_was_told_and_it_is_told(house: House) -> None:
+    await house.tell(ANN, "my dog is called biscuit", "the harbour was grey")
+    await house.indexed()
+    house.embedder.away = True
+    recollection = await house.remember().recall(ANN, "ada", "my dog", (), Deadline.after(5.0))
+    assert [one.memory.text for one in recollection.memories] == ["my dog is called biscuit"]
+    assert recollection.told == BY_WORDS_ALONE
 
 
 async def test_a_slow_memory_is_told_within_the_deadline(house: House) -> None:
@@ -242,6 +250,9 @@ class StopsAfterWriting(FakeMemory):
 
 class SlowMemory(FakeMemory):
     """Never answers."""
+
+    async def speakers(self, owner: Owner, within: Selection) -> Sequence[str]:
+        return []
 
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
         await asyncio.Event().wait()

@@ -10,30 +10,41 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
+import numpy as np
 import qdrant_edge as edge
 
 from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Branch, Memory, Selection
+from chattr.ports.embedder import Vectors
 from chattr.ports.memory import (
     BRANCH,
     CREATED_AT,
+    INDEXED_AS,
     KEYWORDS,
+    SPEAKER,
     TENANT,
     Candidate,
     Comparison,
     Condition,
+    Indexed,
     Point,
     Query,
+    Terms,
+    Way,
     conditions,
-    merged,
+    joined,
+    owner_of,
     payload,
+    stamp,
+    vector_names,
 )
 
 T = TypeVar("T")
 
-DENSE: Final = "dense"
 TERMS: Final = "terms"
+# Names that a person could have given to those they talk with.
+MOST_SPEAKERS: Final = 50
 # Reads go on while one write runs.
 THREADS: Final = 3
 # Until then a plain scan is as fast as the graph: 10,000 turns of one person take 3.5 ms instead of 3.
@@ -44,13 +55,13 @@ ENGINE_FAILED: Final = "The memory's engine failed. Look at the log; is the disk
 class EdgeMemory:
     """The shard in `folder`, made when there is none; opened and closed with the context."""
 
-    def __init__(self, folder: Path, *, dimensions: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._dimensions = dimensions
         self._pool: ThreadPoolExecutor | None = None
         self._shard: edge.EdgeShard | None = None
         self._lock: int | None = None
         self._written = 0
+        self._named: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Open the shard. Raises `Misconfigured` when another process holds it, or when it cannot be read."""
@@ -70,14 +81,15 @@ class EdgeMemory:
 
     async def upsert(self, owner: Owner, points: Sequence[Point]) -> None:
         """Add points, or replace those of the same ids; they survive a crash from here on."""
-        if points:
-            await self._run(lambda shard: self._write(shard, [written(owner, point) for point in points]))
+        if not points:
+            return
+        sizes = {name: len(point.dense) for point in points for name in vector_names(point.embedder)}
+        await self._run(lambda shard: self._write(shard, sizes, [written(owner, point) for point in points]))
 
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
-        """Return what either way found."""
-        requests = [nearest(owner, query), sharing(owner, query)] if query.terms else [nearest(owner, query)]
-        answers = await self._run(lambda shard: shard.query_batch(edge.QueryBatchRequest(requests)))
-        return merged(*([(read(hit.payload), hit.score) for hit in hits] for hits in answers))
+        """Return what any way found."""
+        asked = requests(owner, query)
+        return await self._run(lambda shard: self._search(shard, asked, query))
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
@@ -89,6 +101,23 @@ class EdgeMemory:
         )
         records, _ = await self._run(lambda shard: shard.scroll(request))
         return [read(record.payload) for record in records]
+
+    async def indexed(self, owner: Owner, ids: Sequence[str], embedder: str) -> Sequence[Indexed]:
+        """Return those of these memories that there are, with that embedder's vectors."""
+        turn, _ = vector_names(embedder)
+        request = edge.ScrollRequest(
+            limit=max(1, len(ids)),
+            filter=filter_of(conditions(owner, Selection(ids=tuple(ids)))),
+            with_payload=True,
+            with_vector=[turn],
+        )
+        records, _ = await self._run(lambda shard: shard.scroll(request))
+        return [Indexed(read(record.payload), vector(record.vector, turn)) for record in records]
+
+    async def speakers(self, owner: Owner, within: Selection) -> Sequence[str]:
+        """Return the names of those who spoke, the most talkative first."""
+        request = edge.FacetRequest(SPEAKER, limit=MOST_SPEAKERS, filter=filter_of(conditions(owner, within)))
+        return [str(hit.value) for hit in (await self._run(lambda shard: shard.facet(request))).hits]
 
     async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
         """Say on which branch memories were said."""
@@ -102,6 +131,13 @@ class EdgeMemory:
         deletion = edge.UpdateOperation.delete_points_by_filter(filter_of(conditions(owner, what)))
         await self._run(lambda shard: shard.update(deletion))
 
+    async def stale(self, embedder: str, *, limit: int) -> Sequence[tuple[Owner, Memory]]:
+        """Return memories that are not indexed as they would be now."""
+        current = edge.FieldCondition(INDEXED_AS, match=edge.MatchValue(stamp(embedder)))
+        request = edge.ScrollRequest(limit=limit, filter=edge.Filter(must_not=[current]), with_payload=True)
+        records, _ = await self._run(lambda shard: shard.scroll(request))
+        return [(owner_of(record.payload or {}), read(record.payload)) for record in records]
+
     async def _run(self, work: Callable[[edge.EdgeShard], T]) -> T:
         shard = self._shard
         if self._pool is None or shard is None:
@@ -111,7 +147,22 @@ class EdgeMemory:
         except Exception as error:  # the engine raises nothing more precise
             raise Unavailable(ENGINE_FAILED) from error
 
-    def _write(self, shard: edge.EdgeShard, points: list[edge.Point]) -> None:
+    def _search(self, shard: edge.EdgeShard, asked: dict[Way, edge.QueryRequest], query: Query) -> Sequence[Candidate]:
+        if query.dense is not None:  # an embedder that wrote nothing yet has no vectors to look among
+            self._name(shard, dict.fromkeys(vector_names(query.embedder), len(query.dense)))
+        answers = shard.query_batch(edge.QueryBatchRequest(list(asked.values())))
+        return joined(
+            {way: [(read(hit.payload), hit.score) for hit in hits] for way, hits in zip(asked, answers, strict=True)}
+        )
+
+    def _name(self, shard: edge.EdgeShard, sizes: dict[str, int]) -> None:
+        """Make room for vectors of these names, unless there is some."""
+        for name in sizes.keys() - self._named:
+            shard.update(edge.UpdateOperation.create_dense_vector(name, sizes[name], edge.Distance.Cosine))
+            self._named.add(name)
+
+    def _write(self, shard: edge.EdgeShard, sizes: dict[str, int], points: list[edge.Point]) -> None:
+        self._name(shard, sizes)
         shard.update(edge.UpdateOperation.upsert_points(points))
         self._written += len(points)
         if self._written >= OPTIMIZE_EVERY:
@@ -132,32 +183,21 @@ class EdgeMemory:
         try:
             if not place.exists():
                 self._create(place)
-            self._shard = edge.EdgeShard.load(str(place), self._config())
+            self._shard = edge.EdgeShard.load(str(place))
             index(self._shard)
         except Exception as error:
             raise Misconfigured(
-                f"The memory in {place} cannot be opened: it is damaged, or made for another embedder. Move it away "
-                "to begin with an empty one."
+                f"The memory in {place} cannot be opened: it is damaged. Move it away to begin with an empty one."
             ) from error
 
     def _create(self, place: Path) -> None:
         """Make an empty shard beside its place and move it there whole, so that a crash leaves none or all."""
         making = place.with_suffix(".new")
         shutil.rmtree(making, ignore_errors=True)
-        shard = edge.EdgeShard.create(str(making), self._config())
+        shard = edge.EdgeShard.create(str(making), configuration())
         shard.flush()
         shard.close()
         making.rename(place)
-
-    def _config(self) -> edge.EdgeConfig:
-        return edge.EdgeConfig(
-            vectors={DENSE: edge.EdgeVectorParams(size=self._dimensions, distance=edge.Distance.Cosine)},
-            sparse_vectors={TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
-            # The engine's own values, but for one thread: somebody may be waiting for a reply beside it.
-            hnsw_config=edge.HnswIndexConfig(
-                m=16, ef_construct=100, full_scan_threshold=10_000, max_indexing_threads=1
-            ),
-        )
 
     async def _close(self) -> None:
         pool, self._pool = self._pool, None
@@ -175,6 +215,16 @@ class EdgeMemory:
         finally:
             if lock is not None:
                 os.close(lock)
+
+
+def configuration() -> edge.EdgeConfig:
+    """Say how a new shard is laid out; each embedder's vectors are added with their first use."""
+    return edge.EdgeConfig(
+        vectors={},
+        sparse_vectors={TERMS: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        # The engine's own values, but for one thread: somebody may be waiting for a reply beside it.
+        hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10_000, max_indexing_threads=1),
+    )
 
 
 def index(shard: edge.EdgeShard) -> None:
@@ -204,36 +254,43 @@ def filter_of(wanted: Sequence[Condition]) -> edge.Filter:
     return edge.Filter(must=must, must_not=must_not)
 
 
-def nearest(owner: Owner, query: Query) -> edge.QueryRequest:
-    """Ask for the memories nearest in meaning."""
-    return edge.QueryRequest(
-        limit=query.limit,
-        query=edge.Query.Nearest(query.dense.tolist(), using=DENSE),
-        filter=filter_of(
-            conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder, active=query.active)
-        ),
-        with_payload=True,
-    )
+def requests(owner: Owner, query: Query) -> dict[Way, edge.QueryRequest]:
+    """Ask in each way; how rare a term is, is counted among the owner's own memories."""
+    allowed = filter_of(conditions(owner, query.within, exclude=query.exclude, active=query.active))
+    asked: dict[Way, edge.QueryRequest] = {}
+
+    def ask(way: Way, wanted: Any, using: str, params: edge.SearchParams | None = None) -> None:
+        nearest = edge.Query.Nearest(wanted, using=using)
+        asked[way] = edge.QueryRequest(
+            limit=query.limit, query=nearest, filter=allowed, params=params, with_payload=True
+        )
+
+    if query.dense is not None:
+        turn, talk = vector_names(query.embedder)
+        ask("near", query.dense.tolist(), turn)
+        ask("near_with_talk", query.dense.tolist(), talk)
+    if query.terms:
+        corpus = edge.IdfParams(corpus=filter_of(conditions(owner, Selection())))
+        ask("sharing", sparse(query.terms), TERMS, edge.SearchParams(idf=corpus))
+    return asked
 
 
-def sharing(owner: Owner, query: Query) -> edge.QueryRequest:
-    """Ask for the memories that share terms; how rare a term is, is counted among the owner's own memories."""
-    corpus = filter_of(conditions(owner, Selection()))
-    return edge.QueryRequest(
-        limit=query.limit,
-        query=edge.Query.Nearest(
-            edge.SparseVector(indices=list(query.terms), values=list(query.terms.values())), using=TERMS
-        ),
-        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, active=query.active)),
-        params=edge.SearchParams(idf=edge.IdfParams(corpus=corpus)),
-        with_payload=True,
-    )
+def sparse(terms: Terms) -> edge.SparseVector:
+    """Write terms as the engine takes them."""
+    return edge.SparseVector(indices=list(terms), values=list(terms.values()))
 
 
 def written(owner: Owner, point: Point) -> edge.Point:
     """Write a point as the engine takes it."""
-    terms = edge.SparseVector(indices=list(point.terms), values=list(point.terms.values()))
-    return edge.Point(point.memory.id, {DENSE: point.dense.tolist(), TERMS: terms}, payload(owner, point))
+    turn, talk = vector_names(point.embedder)
+    vectors = {turn: point.dense.tolist(), talk: point.talk.tolist(), TERMS: sparse(point.terms)}
+    return edge.Point(point.memory.id, vectors, payload(owner, point))
+
+
+def vector(stored: Any, name: str) -> Vectors | None:
+    """Read a vector of a point, where it has one of that name."""
+    found = (stored or {}).get(name)
+    return None if found is None else np.array(found, np.float32)
 
 
 def read(stored: dict[str, Any] | None) -> Memory:

@@ -5,11 +5,12 @@ Source: Qdrant documentation, "Multitenancy" (one collection, `is_tenant` on the
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import httpx
+import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
@@ -18,27 +19,37 @@ from chatacter.chassis.errors import ChatacterError, Misconfigured, Unavailable,
 from chatacter.chassis.telemetry import outgoing_headers
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Branch, Memory, Selection
+from chattr.ports.embedder import Vectors
 from chattr.ports.memory import (
     BRANCH,
     CREATED_AT,
+    INDEXED_AS,
     KEYWORDS,
+    SPEAKER,
     TENANT,
     Candidate,
     Comparison,
     Condition,
+    Indexed,
     Point,
     Query,
+    Terms,
+    Way,
     conditions,
-    merged,
+    joined,
+    owner_of,
     payload,
+    stamp,
+    vector_names,
 )
 
-DENSE: Final = "dense"
 TERMS: Final = "terms"
 AWAY: Final = "Qdrant does not answer. Nothing was lost; try again in a moment."
 REFUSED: Final = "Qdrant refuses the API key; set VECTOR_DATABASE__API_KEY."
 REJECTED: Final = "Qdrant rejected a request of ours. Update the server if it is older than the client, 1.20."
 RETRY_AFTER: Final = 2.0
+# Names that a person could have given to those they talk with.
+MOST_SPEAKERS: Final = 50
 
 
 @asynccontextmanager
@@ -65,28 +76,36 @@ async def connected(url: str, *, api_key: str | None, request_timeout: float) ->
 class QdrantMemory:
     """Memories in one collection, made with the first use when there is none."""
 
-    def __init__(self, client: AsyncQdrantClient, collection: str, *, dimensions: int) -> None:
+    def __init__(self, client: AsyncQdrantClient, collection: str) -> None:
         self._client = client
         self._collection = collection
-        self._dimensions = dimensions
         self._prepared = False
+        self._named: set[str] = set()
         self._preparing = asyncio.Lock()
 
     async def upsert(self, owner: Owner, points: Sequence[Point]) -> None:
         """Add points, or replace those of the same ids; returns when they can be found."""
         if not points:
             return
+        sizes = {name: len(point.dense) for point in points for name in vector_names(point.embedder)}
         with told():
-            await self._prepare()
+            await self._prepare(sizes)
             await self._client.upsert(self._collection, [written(owner, point) for point in points], wait=True)
 
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
-        """Return what either way found, in one request."""
-        requests = [nearest(owner, query), sharing(owner, query)] if query.terms else [nearest(owner, query)]
+        """Return what any way found, in one request."""
+        asked = requests(owner, query)
+        # An embedder that wrote nothing yet has no vectors to look among.
+        sizes = {} if query.dense is None else dict.fromkeys(vector_names(query.embedder), len(query.dense))
         with told():
-            await self._prepare()
-            answers = await self._client.query_batch_points(self._collection, requests)
-        return merged(*([(read(hit.payload), hit.score) for hit in answer.points] for answer in answers))
+            await self._prepare(sizes)
+            answers = await self._client.query_batch_points(self._collection, list(asked.values()))
+        return joined(
+            {
+                way: [(read(hit.payload), hit.score) for hit in answer.points]
+                for way, answer in zip(asked, answers, strict=True)
+            }
+        )
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
@@ -99,6 +118,38 @@ class QdrantMemory:
                 order_by=models.OrderBy(key=CREATED_AT, direction=models.Direction.DESC),
             )
         return [read(record.payload) for record in records]
+
+    async def indexed(self, owner: Owner, ids: Sequence[str], embedder: str) -> Sequence[Indexed]:
+        """Return those of these memories that there are, with that embedder's vectors."""
+        turn, _ = vector_names(embedder)
+        with told():
+            await self._prepare()
+            records, _ = await self._client.scroll(
+                self._collection,
+                scroll_filter=filter_of(conditions(owner, Selection(ids=tuple(ids)))),
+                limit=max(1, len(ids)),
+                with_vectors=[turn] if turn in self._named else False,
+            )
+        return [Indexed(read(record.payload), vector(record.vector, turn)) for record in records]
+
+    async def speakers(self, owner: Owner, within: Selection) -> Sequence[str]:
+        """Return the names of those who spoke, the most talkative first."""
+        with told():
+            await self._prepare()
+            answer = await self._client.facet(
+                self._collection, SPEAKER, facet_filter=filter_of(conditions(owner, within)), limit=MOST_SPEAKERS
+            )
+        return [str(hit.value) for hit in answer.hits]
+
+    async def stale(self, embedder: str, *, limit: int) -> Sequence[tuple[Owner, Memory]]:
+        """Return memories that are not indexed as they would be now."""
+        current = models.FieldCondition(key=INDEXED_AS, match=models.MatchValue(value=stamp(embedder)))
+        with told():
+            await self._prepare()
+            records, _ = await self._client.scroll(
+                self._collection, scroll_filter=models.Filter(must_not=[current]), limit=limit
+            )
+        return [(owner_of(record.payload or {}), read(record.payload)) for record in records]
 
     async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
         """Say on which branch memories were said."""
@@ -124,40 +175,53 @@ class QdrantMemory:
             return error.message
         return None
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, sizes: Mapping[str, int] | None = None) -> None:
+        """Make what is missing: the collection, its indexes, and room for the vectors of these names."""
+        wanted = sizes or {}
+        if self._prepared and wanted.keys() <= self._named:
+            return
         async with self._preparing:
-            if self._prepared:
-                return
-            if not await self._client.collection_exists(self._collection):
+            if not self._prepared:
                 await self._create()
-            await self._check()
-            for name in KEYWORDS:
-                schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=name == TENANT)
-                await self._client.create_payload_index(self._collection, name, schema)
-            await self._client.create_payload_index(self._collection, CREATED_AT, models.PayloadSchemaType.FLOAT)
-            self._prepared = True
+                self._named.update(await self._check())
+                await self._index()
+                self._prepared = True
+            for name in sorted(wanted.keys() - self._named):
+                dense = models.DenseVectorConfig(size=wanted[name], distance=models.Distance.COSINE)
+                await self._client.create_vector_name(
+                    self._collection, name, models.DenseVectorNameConfig(dense=dense), wait=True
+                )
+                self._named.add(name)
 
     async def _create(self) -> None:
-        """Make the collection, unless another replica was faster."""
+        """Make the collection, unless there is one, or another replica was faster."""
+        if await self._client.collection_exists(self._collection):
+            return
         try:
             await self._client.create_collection(
                 self._collection,
-                vectors_config={DENSE: models.VectorParams(size=self._dimensions, distance=models.Distance.COSINE)},
+                vectors_config={},
                 sparse_vectors_config={TERMS: models.SparseVectorParams(modifier=models.Modifier.IDF)},
             )
         except UnexpectedResponse:
             if not await self._client.collection_exists(self._collection):
                 raise
 
-    async def _check(self) -> None:
-        """Raise `Misconfigured` when the collection is for another embedder."""
-        vectors = (await self._client.get_collection(self._collection)).config.params.vectors
-        ours = vectors.get(DENSE) if isinstance(vectors, dict) else None
-        if ours is None or ours.size != self._dimensions:
+    async def _check(self) -> Sequence[str]:
+        """Return the names of the dense vectors there are. Raises `Misconfigured` for a collection of others."""
+        params = (await self._client.get_collection(self._collection)).config.params
+        if TERMS not in (params.sparse_vectors or {}):
             raise Misconfigured(
-                f"The Qdrant collection {self._collection!r} is not one of ours, or is for another embedder. "
+                f"The Qdrant collection {self._collection!r} is not one of ours. "
                 "Set VECTOR_DATABASE__COLLECTION to another name."
             )
+        return list(params.vectors) if isinstance(params.vectors, dict) else []
+
+    async def _index(self) -> None:
+        for name in KEYWORDS:
+            schema = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=name == TENANT)
+            await self._client.create_payload_index(self._collection, name, schema)
+        await self._client.create_payload_index(self._collection, CREATED_AT, models.PayloadSchemaType.FLOAT)
 
 
 @contextmanager
@@ -201,38 +265,43 @@ def filter_of(wanted: Sequence[Condition]) -> models.Filter:
     return models.Filter(must=must, must_not=must_not)
 
 
-def nearest(owner: Owner, query: Query) -> models.QueryRequest:
-    """Ask for the memories nearest in meaning."""
-    return models.QueryRequest(
-        query=query.dense.tolist(),
-        using=DENSE,
-        filter=filter_of(
-            conditions(owner, query.within, exclude=query.exclude, embedder=query.embedder, active=query.active)
-        ),
-        limit=query.limit,
-        with_payload=True,
-    )
+def requests(owner: Owner, query: Query) -> dict[Way, models.QueryRequest]:
+    """Ask in each way; how rare a term is, is counted among the owner's own memories."""
+    allowed = filter_of(conditions(owner, query.within, exclude=query.exclude, active=query.active))
+    asked: dict[Way, models.QueryRequest] = {}
+
+    def ask(way: Way, wanted: models.Query, using: str, params: models.SearchParams | None = None) -> None:
+        asked[way] = models.QueryRequest(
+            query=wanted, using=using, filter=allowed, params=params, limit=query.limit, with_payload=True
+        )
+
+    if query.dense is not None:
+        turn, talk = vector_names(query.embedder)
+        nearest = models.NearestQuery(nearest=query.dense.tolist())
+        ask("near", nearest, turn)
+        ask("near_with_talk", nearest, talk)
+    if query.terms:
+        corpus = models.IdfCorpusParams(corpus=filter_of(conditions(owner, Selection())))
+        ask("sharing", models.NearestQuery(nearest=sparse(query.terms)), TERMS, models.SearchParams(idf=corpus))
+    return asked
 
 
-def sharing(owner: Owner, query: Query) -> models.QueryRequest:
-    """Ask for the memories that share terms; how rare a term is, is counted among the owner's own memories."""
-    corpus = filter_of(conditions(owner, Selection()))
-    return models.QueryRequest(
-        query=models.SparseVector(indices=list(query.terms), values=list(query.terms.values())),
-        using=TERMS,
-        filter=filter_of(conditions(owner, query.within, exclude=query.exclude, active=query.active)),
-        params=models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus)),
-        limit=query.limit,
-        with_payload=True,
-    )
+def sparse(terms: Terms) -> models.SparseVector:
+    """Write terms as Qdrant takes them."""
+    return models.SparseVector(indices=list(terms), values=list(terms.values()))
 
 
 def written(owner: Owner, point: Point) -> models.PointStruct:
     """Write a point as Qdrant takes it."""
-    terms = models.SparseVector(indices=list(point.terms), values=list(point.terms.values()))
-    return models.PointStruct(
-        id=point.memory.id, vector={DENSE: point.dense.tolist(), TERMS: terms}, payload=payload(owner, point)
-    )
+    turn, talk = vector_names(point.embedder)
+    vectors = {turn: point.dense.tolist(), talk: point.talk.tolist(), TERMS: sparse(point.terms)}
+    return models.PointStruct(id=point.memory.id, vector=vectors, payload=payload(owner, point))
+
+
+def vector(stored: Any, name: str) -> Vectors | None:
+    """Read a vector of a point, where it has one of that name."""
+    found = stored.get(name) if isinstance(stored, dict) else None
+    return None if found is None else np.array(found, np.float32)
 
 
 def read(stored: dict[str, Any] | None) -> Memory:

@@ -10,7 +10,6 @@ from chatacter.models.store import ModelStore
 from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.beside import run_beside
-from chattr.ports.embedder import Embedder
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.outbox import Outbox
@@ -54,7 +53,7 @@ async def open_memory(
     weights = store.file("all-minilm-l6-v2", "model.safetensors")
     tokenizer = store.file("all-minilm-l6-v2", "tokenizer.json")
     embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
-    index = await open_index(stack, settings, embedder, health)
+    index = await open_index(stack, settings, health)
     stem = english_stemmer()
     knowing = Knowing(stores.knowledge)
     indexer = Indexer(
@@ -71,16 +70,14 @@ async def open_memory(
     )
 
 
-async def open_index(
-    stack: AsyncExitStack, settings: ChattrSettings, embedder: Embedder, health: Health
-) -> MemoryIndex:
+async def open_index(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> MemoryIndex:
     """Connect to Qdrant, or open its engine in this process."""
     database = settings.vector_database
     if database.url is None:
         with plugins.needing("Qdrant's engine (VECTOR_DATABASE__URL is unset)"):
             from chattr.adapters.edge_memory import EdgeMemory  # noqa: PLC0415  # needs the extra `embedded`
 
-        edge = EdgeMemory(settings.chatacter_home / "memory", dimensions=embedder.dimensions)
+        edge = EdgeMemory(settings.chatacter_home / "memory")
         return await stack.enter_async_context(edge)
     from chattr.adapters import qdrant_memory  # noqa: PLC0415  # not wanted where the engine is in process
 
@@ -88,6 +85,6 @@ async def open_index(
     client = await stack.enter_async_context(
         qdrant_memory.connected(database.url, api_key=key, request_timeout=database.timeout)
     )
-    qdrant = qdrant_memory.QdrantMemory(client, database.collection, dimensions=embedder.dimensions)
+    qdrant = qdrant_memory.QdrantMemory(client, database.collection)
     health.tell("vector_database", qdrant.reachable)
     return qdrant

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 from chattr.domain.conversation import Conversation, Message, Role, branch
 from chattr.domain.identity import Owner
 
-# 2 added `branch`, `kind` and `standing`.
+# 2 added `branch`, `kind`, `standing`, what a memory answers, the talk around it, and who spoke, by name.
 SCHEMA_VERSION: Final = 2
 NAMESPACE: Final = UUID("8b0f7c2e-6f5b-4b57-9d3e-1f6a2c4d9e10")
 # A pasted document is not a turn to recall; its beginning says what it was.
@@ -31,6 +31,12 @@ class Memory:
     conversation_id: str
     message_id: str
     created_at: float
+    previous_id: str | None = None
+    """The message that it answers."""
+    speaker: str | None = None
+    """Who spoke, by name, where one is known."""
+    talk: str = ""
+    """A digest of what was said around it, with which it is understood; see `domain.talk`."""
     branch: Branch = "active"
     """Whether its conversation is on the branch where it was said. What was left reaches no prompt until somebody goes
     back there."""
@@ -75,16 +81,29 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A memory that answers a question. Its score is the sum of two parts: by meaning, 0 to 1, and by words."""
+    """A memory that answers a question, and why: the parts of its score."""
 
     memory: Memory
-    dense: float
-    sparse: float
+    meaning: float = 0.0
+    """How near it and the talk around it are to what the question means."""
+    words: float = 0.0
+    """What it and the talk around it share of the question's words, rare ones more."""
+    speaker: float = 0.0
+    """Whether the one spoke about whom the question asks."""
+    time: float = 0.0
+    """Whether it was said when the question asks about, and tells of times where the question asks for one."""
+    form: float = 0.0
+    """Whether it tells much, and does not ask."""
 
     @property
     def score(self) -> float:
         """How well it answers; comparable within one question."""
-        return self.dense + self.sparse
+        return self.meaning + self.words + self.speaker + self.time + self.form
+
+    @property
+    def bearing(self) -> float:
+        """The parts that say that it bears on the question at all."""
+        return self.meaning + self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +145,10 @@ def memory_id(owner: Owner, message_id: str) -> str:
     return str(uuid5(NAMESPACE, f"{owner.tenant}/{owner.person}/{message_id}"))
 
 
-def memory_of(owner: Owner, character_id: str, conversation_id: str, message: Message) -> Memory:
-    """Make the memory of a message."""
+def memory_of(
+    owner: Owner, character_id: str, conversation_id: str, message: Message, *, person: str | None = None
+) -> Memory:
+    """Make the memory of a message. `person`: how its person is called. Characters are called by their ids."""
     return Memory(
         id=memory_id(owner, message.id),
         text=message.content.strip()[:MAX_CHARACTERS],
@@ -136,19 +157,22 @@ def memory_of(owner: Owner, character_id: str, conversation_id: str, message: Me
         conversation_id=conversation_id,
         message_id=message.id,
         created_at=message.created_at,
+        previous_id=message.parent_id,
+        speaker=person if message.role == "user" else character_id,
     )
 
 
 def memories_of(owner: Owner, conversation: Conversation, messages: Sequence[Message]) -> dict[str, Memory]:
     """Return what is remembered of a conversation, by id: its memorable messages, of all branches."""
     active = {message.id for message in branch(messages, conversation.head_id)}
+    person = conversation.persona.name if conversation.persona else None
     told = (
-        (message.id, memory_of(owner, message.character_id or conversation.character_id, conversation.id, message))
+        memory_of(owner, message.character_id or conversation.character_id, conversation.id, message, person=person)
         for message in messages
         if message.memorable
     )
     return {
-        memory.id: memory if message_id in active else replace(memory, branch="left")
-        for message_id, memory in told
+        memory.id: memory if memory.message_id in active else replace(memory, branch="left")
+        for memory in told
         if memory.text
     }

@@ -1,45 +1,48 @@
-"""Which remembered turns reach a prompt: words as weighted terms, two scores as one, and the choice. Pure."""
+"""Which remembered turns answer a question: what bears on it as one sum, and what of that a prompt gets. Pure.
 
-import hashlib
+The weights of the sum were learnt from questions with known answers; how, and what it is worth, is told in ADR 0018.
+"""
+
+import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, Protocol
 
 from chattr.domain.memory import Memory, Recalled
+from chattr.domain.question import Question
+from chattr.domain.terms import Stem, words
 
 MAX_RECALLED: Final = 5
 # A recalled turn in the prompt: a small model reads about 60 tokens a second, so what is long is cut.
 MAX_WRITTEN: Final = 280
-# BM25's parameters (Robertson and Zaragoza 2009); a spoken turn has about a dozen words that count.
-K1: Final = 1.2
-B: Final = 0.5
-USUAL_LENGTH: Final = 12.0
-# Shared words against meaning. Of the sums tried on LoCoMo's dialogues, which repeat words, and on our own questions,
-# which avoid them, this one did well on both; so did the place kept for the best by meaning alone.
-WORDS_WEIGHT: Final = 1.3
-# Below this score a memory has little more in common with the question than the language.
+
+NEAR: Final = 0.25
+NEAR_WITH_TALK: Final = 0.7
+SHARED_WORDS: Final = 0.115
+ABOUT_THE_SPEAKER: Final = 0.27
+NAMES_A_TIME: Final = 0.05
+NAMES_THE_TIME: Final = 0.19
+AT_THE_TIME: Final = 0.47
+LENGTH: Final = 0.05
+ASKS: Final = -0.078
+# Below both of these a memory has little more in common with the question than the language.
 UNRELATED: Final = 0.15
-# A turn that reaches less than this share of the best one's score is noise beside it.
+UNSHARED: Final = 0.05
+# What bears on a question less than this share of what bears on it most is noise beside it.
 SHARE_OF_BEST: Final = 0.3
 
-Stem = Callable[[str], str]
-WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-STOP_WORDS_TEXT: Final = """
-a about after again all also am an and any are as at be because been before being but by can could did do does
-doing don't for from get got had has have having he her here hers him his how i i'd i'll i'm i've if in into
-is it it's its just know let like may me might mine more most much my no not now of off oh ok okay on once one
-only or our ours out over own please really she should so some such tell than that that's the their theirs
-them then there these they this those through to too up us very was we well were what what's when where which
-while who whom whose why will with would yes you you're your yours
-"""
-STOP_WORDS: Final = frozenset(STOP_WORDS_TEXT.split())
+TELLS_OF_TIME: Final = re.compile(
+    r"\b(?:january|february|march|april|june|july|august|september|october|november|december|"
+    r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|yesterday|today|tomorrow|tonight|ago|"
+    r"days?|weeks?|weekends?|months?|years?|last|next|recently|in may|(?:19|20)\d\d)\b",
+    re.IGNORECASE,
+)
 
 
 class Found(Protocol):
-    """What the index says of a memory: the cosine and the sum of term weights; None where a way missed it."""
+    """What the index says of a memory; None where a way of searching missed it."""
 
     @property
     def memory(self) -> Memory:
@@ -47,68 +50,56 @@ class Found(Protocol):
         ...
 
     @property
-    def dense(self) -> float | None:
-        """The cosine to the question."""
+    def near(self) -> float | None:
+        """The cosine of the turn to the question."""
         ...
 
     @property
-    def sparse(self) -> float | None:
-        """The weights of the shared terms, summed."""
+    def near_with_talk(self) -> float | None:
+        """The cosine of the turn together with the talk around it."""
+        ...
+
+    @property
+    def sharing(self) -> float | None:
+        """The weights of the terms that turn and talk share with the question, summed."""
         ...
 
 
-def words(text: str, stem: Stem) -> list[str]:
-    """Return the stems of the words that carry meaning; all of them where none does."""
-    plain = [match.group().lower().replace("’", "'") for match in WORD.finditer(text)]
-    telling = [word for word in plain if word not in STOP_WORDS] or plain
-    return [stem(word.removesuffix("'s")) for word in telling]
-
-
-def term_id(word: str) -> int:
-    """Number a word: the same 32 bits on every machine."""
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest(), "big")
-
-
-def turn_terms(text: str, stem: Stem) -> dict[int, float]:
-    """Weigh the terms of a turn: BM25 without the IDF, which the engine applies."""
-    stems = words(text, stem)
-    norm = K1 * (1 - B + B * len(stems) / USUAL_LENGTH)
-    return summed((term_id(word), count * (K1 + 1) / (count + norm)) for word, count in Counter(stems).items())
-
-
-def query_terms(text: str, stem: Stem) -> dict[int, float]:
-    """Weigh the terms of a question: each counts once."""
-    return dict.fromkeys((term_id(word) for word in words(text, stem)), 1.0)
-
-
-def summed(weights: Iterable[tuple[int, float]]) -> dict[int, float]:
-    """Add up the weights of equal terms: two words may share an id."""
-    total: dict[int, float] = {}
-    for term, weight in weights:
-        total[term] = total.get(term, 0.0) + weight
-    return total
-
-
-def ranked(found: Iterable[Found], question: str, stem: Stem) -> list[Recalled]:
-    """Add both scores and return the best first, newer ones before older.
-
-    Meaning counts by its cosine. Words count as a share of the best by words, and the more of the question's words that
-    one has, the more: an engine's sums of rarities mean little from one question to the next.
-    """
+def ranked(found: Iterable[Found], question: Question, stem: Stem) -> list[Recalled]:
+    """Weigh what was found and return the best first, newer ones before older."""
     candidates = list(found)
-    best = max(candidates, key=lambda one: one.sparse or 0.0, default=None)
-    per_weight = WORDS_WEIGHT * shared(question, best.memory.text, stem) / best.sparse if best and best.sparse else 0.0
+    # What a way of searching missed is at most as near as the last that it found.
+    far = min((one.near for one in candidates if one.near is not None), default=0.0)
+    far_with_talk = min((one.near_with_talk for one in candidates if one.near_with_talk is not None), default=0.0)
+    per_word = SHARED_WORDS / math.sqrt(max(1, len(question.stems)))
     recalled = [
-        Recalled(one.memory, dense=max(0.0, one.dense or 0.0), sparse=per_weight * (one.sparse or 0.0))
+        Recalled(
+            one.memory,
+            meaning=NEAR * positive(one.near, far) + NEAR_WITH_TALK * positive(one.near_with_talk, far_with_talk),
+            words=per_word * (one.sharing or 0.0),
+            speaker=ABOUT_THE_SPEAKER * question.about(one.memory),
+            time=timely(one.memory, question),
+            form=telling(one.memory, stem),
+        )
         for one in candidates
     ]
     return sorted(recalled, key=lambda one: (-one.score, -one.memory.created_at, one.memory.id))
 
 
-def shared(question: str, text: str, stem: Stem) -> float:
-    """Return the part of the question's words that a text has, 0 to 1."""
-    asked = set(words(question, stem))
-    return len(asked & set(words(text, stem))) / len(asked) if asked else 0.0
+def positive(cosine: float | None, far: float) -> float:
+    """Return a cosine that is not below 0."""
+    return max(0.0, far if cosine is None else cosine)
+
+
+def timely(memory: Memory, question: Question) -> float:
+    """Weigh when a turn was said, and whether it tells of times."""
+    telling_of_time = NAMES_A_TIME + NAMES_THE_TIME * question.when if TELLS_OF_TIME.search(memory.text) else 0.0
+    return telling_of_time + AT_THE_TIME * question.timely(memory)
+
+
+def telling(memory: Memory, stem: Stem) -> float:
+    """Weigh how a turn is made: one of many words tells more, one that asks tells less."""
+    return LENGTH * math.log1p(len(words(memory.text, stem))) + ASKS * memory.text.rstrip().endswith("?")
 
 
 def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: int = MAX_RECALLED) -> list[Recalled]:
@@ -117,11 +108,12 @@ def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: in
     Left out: what says the same as a better one or only repeats the question, and what is noise beside the best. One
     place is kept for the best by meaning alone.
     """
-    floor = max(UNRELATED, SHARE_OF_BEST * recalled[0].score) if recalled else 0.0
-    telling = [one for one in recalled if one.score >= floor]
+    floor = SHARE_OF_BEST * max((one.bearing for one in recalled), default=0.0)
+    related = [one for one in recalled if one.meaning >= UNRELATED or one.words >= UNSHARED]
+    telling_ones = [one for one in related if one.bearing >= floor]
     said = {key_of(question, stem)}
-    kept = list(islice(distinct(telling, said, stem), limit - 1))
-    rest = sorted((one for one in telling if one not in kept), key=lambda one: -one.dense)
+    kept = list(islice(distinct(telling_ones, said, stem), limit - 1))
+    rest = sorted((one for one in telling_ones if one not in kept), key=lambda one: -one.meaning)
     return kept + list(islice(distinct(rest, said, stem), 1))
 
 

@@ -14,14 +14,9 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """Which embedder it is; kept with every vector."""
-        ...
-
-    @property
-    def dimensions(self) -> int:
-        """The length of a vector."""
+        """Which embedder it is; kept with every vector. Another model or another length has another name."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
-        """Return one vector of length 1 a text, shape `[len(texts), dimensions]`. Raises `Unavailable`."""
+        """Return one vector of length 1 a text, all of one length. Raises `Unavailable`."""
         ...

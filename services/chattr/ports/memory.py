@@ -1,13 +1,16 @@
 """Long-term memory: the turns of a person, found again by meaning and by word.
 
 Whose they are stands in no query by chance: `conditions` is the one place that says which points may be touched, every
-query of every adapter is built from it, and it cannot be called without an owner.
+query of every adapter is built from it, and it cannot be called without an owner. Only `stale`, which shows nobody
+anything, looks at all.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Branch, Memory, Selection
@@ -15,28 +18,36 @@ from chattr.ports.embedder import Vectors
 
 TENANT: Final = "tenant"
 PERSON: Final = "person"
-EMBEDDER: Final = "embedder"
 CHARACTER: Final = "character_id"
 CONVERSATION: Final = "conversation_id"
-CREATED_AT: Final = "created_at"
+SPEAKER: Final = "speaker"
 BRANCH: Final = "branch"
 KIND: Final = "kind"
 STANDING: Final = "standing"
+INDEXED_AS: Final = "indexed_as"
+CREATED_AT: Final = "created_at"
 # Every field that a query compares has an index: without one the engine reads the payload of each memory.
-KEYWORDS: Final = (TENANT, PERSON, EMBEDDER, CHARACTER, CONVERSATION, BRANCH, KIND, STANDING)
+KEYWORDS: Final = (TENANT, PERSON, CHARACTER, CONVERSATION, SPEAKER, BRANCH, KIND, STANDING, INDEXED_AS)
+# Raised when what is made of a turn changes: every memory is then indexed anew.
+INDEX_VERSION: Final = 2
 
 EVERYTHING: Final = Selection()
 
 # Term id (32 bits) to weight; what a term is worth among the owner's turns (IDF) is applied by the engine.
 Terms = Mapping[int, float]
+Way = Literal["near", "near_with_talk", "sharing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A memory as it is indexed. `dense` has length 1 and is `embedder`'s."""
+    """A memory as it is indexed: `embedder`'s vectors of length 1, of the turn and of it with the talk around it.
+
+    `terms` are those of turn and talk.
+    """
 
     memory: Memory
     dense: Vectors
+    talk: Vectors
     terms: Terms
     embedder: str
 
@@ -45,26 +56,34 @@ class Point:
 class Query:
     """What is looked for: near to `dense` among `embedder`'s vectors, or sharing terms; at most `limit` by each way.
 
-    `exclude` names memories that the asker already has.
+    Without `dense` it is looked for by terms alone. `exclude` names memories that the asker already has.
     """
 
-    dense: Vectors
+    dense: Vectors | None
     terms: Terms
     embedder: str
     within: Selection = EVERYTHING
     exclude: tuple[str, ...] = ()
-    limit: int = 50
+    limit: int = 100
     active: bool = False
     """Leaves out what was said on branches that their conversations have left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A memory that was found. `dense` is the cosine, `sparse` the BM25-like sum; None where that way missed it."""
+    """A memory that was found: the cosines of turn and talk, and the BM25-like sum; None where that way missed it."""
 
     memory: Memory
-    dense: float | None
-    sparse: float | None
+    near: float | None = None
+    near_with_talk: float | None = None
+    sharing: float | None = None
+
+
+class Indexed(NamedTuple):
+    """A memory and the vector of its turn; None where it has none of that embedder."""
+
+    memory: Memory
+    dense: Vectors | None
 
 
 class MemoryIndex(Protocol):
@@ -75,11 +94,19 @@ class MemoryIndex(Protocol):
         ...
 
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
-        """Return what either way found, in no particular order."""
+        """Return what any way found, in no particular order."""
         ...
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
+        ...
+
+    async def indexed(self, owner: Owner, ids: Sequence[str], embedder: str) -> Sequence[Indexed]:
+        """Return those of these memories that there are, with that embedder's vectors."""
+        ...
+
+    async def speakers(self, owner: Owner, within: Selection) -> Sequence[str]:
+        """Return the names of those who spoke, the most talkative first."""
         ...
 
     async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
@@ -88,6 +115,10 @@ class MemoryIndex(Protocol):
 
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Remove memories. They are gone from every later answer."""
+        ...
+
+    async def stale(self, embedder: str, *, limit: int) -> Sequence[tuple[Owner, Memory]]:
+        """Return memories of anybody that are not indexed as `embedder` and this version index them."""
         ...
 
 
@@ -111,12 +142,7 @@ class Condition:
 
 
 def conditions(
-    owner: Owner,
-    within: Selection,
-    *,
-    exclude: Sequence[str] = (),
-    embedder: str | None = None,
-    active: bool = False,
+    owner: Owner, within: Selection, *, exclude: Sequence[str] = (), active: bool = False
 ) -> tuple[Condition, ...]:
     """Say which points a query may touch; all of it must hold. Raises `ValueError` for an owner who is nobody."""
     if not owner.tenant or not owner.person:
@@ -140,13 +166,38 @@ def payload(owner: Owner, point: Point) -> dict[str, Any]:
     """Write what is stored beside a point's vectors. Raises `ValueError` for an owner who is nobody."""
     if not owner.tenant or not owner.person:
         raise ValueError("a memory needs a tenant and a person")
-    return {**point.memory.record(), TENANT: owner.tenant, PERSON: owner.person, EMBEDDER: point.embedder}
+    return {
+        **point.memory.record(),
+        TENANT: owner.tenant,
+        PERSON: owner.person,
+        INDEXED_AS: stamp(point.embedder),
+    }
 
 
-def merged(near: Iterable[tuple[Memory, float]], sharing: Iterable[tuple[Memory, float]] = ()) -> list[Candidate]:
-    """Join what the two ways found, each memory once."""
-    found = {memory.id: Candidate(memory, cosine, None) for memory, cosine in near}
-    for memory, weight in sharing:
-        both = found.get(memory.id)
-        found[memory.id] = Candidate(memory, both.dense if both else None, weight)
-    return list(found.values())
+def owner_of(stored: Mapping[str, Any]) -> Owner:
+    """Read whose a point is."""
+    return Owner(stored[TENANT], stored[PERSON])
+
+
+def stamp(embedder: str) -> str:
+    """Say how a memory is indexed now."""
+    return f"{embedder}/{INDEX_VERSION}"
+
+
+def vector_names(embedder: str) -> tuple[str, str]:
+    """Name an embedder's vectors of turns, and of turns with the talk around them."""
+    # Engines take few signs in a name, and providers many.
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", embedder)[:40]
+    whole = f"{plain}_{hashlib.blake2b(embedder.encode(), digest_size=4).hexdigest()}"
+    return f"turn_{whole}", f"talk_{whole}"
+
+
+def joined(ways: Mapping[Way, Sequence[tuple[Memory, float]]]) -> list[Candidate]:
+    """Join what the ways of searching found, each memory once."""
+    memories: dict[str, Memory] = {}
+    scores: dict[str, dict[Way, float]] = {}
+    for way, hits in ways.items():
+        for memory, score in hits:
+            memories[memory.id] = memory
+            scores.setdefault(memory.id, {})[way] = score
+    return [Candidate(memory, **scores[memory.id]) for memory in memories.values()]

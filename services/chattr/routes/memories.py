@@ -34,11 +34,14 @@ Named = Annotated[str | None, Query(min_length=1, max_length=128)]
 
 
 class Score(Strict):
-    """Why a memory was found: comparable within one search."""
+    """Why a memory was found: the sum and its parts, comparable within one search."""
 
     total: float
     meaning: float
     words: float
+    speaker: float
+    time: float
+    form: float
 
 
 class MemoryRead(Strict):
@@ -51,6 +54,8 @@ class MemoryRead(Strict):
     character: str
     conversation_id: str
     message_id: str
+    previous_id: str | None = None
+    speaker: str | None = None
     created_at: float
     score: Score | None = None
 
@@ -214,6 +219,8 @@ def shown(memory: Memory, score: Score | None = None) -> MemoryRead:
         character=memory.character_id,
         conversation_id=memory.conversation_id,
         message_id=memory.message_id,
+        previous_id=memory.previous_id,
+        speaker=memory.speaker,
         created_at=memory.created_at,
         score=score,
     )
@@ -221,7 +228,15 @@ def shown(memory: Memory, score: Score | None = None) -> MemoryRead:
 
 def scored(recalled: Recalled) -> MemoryRead:
     """Describe a memory that was searched for."""
-    return shown(recalled.memory, Score(total=recalled.score, meaning=recalled.dense, words=recalled.sparse))
+    parts = Score(
+        total=recalled.score,
+        meaning=recalled.meaning,
+        words=recalled.words,
+        speaker=recalled.speaker,
+        time=recalled.time,
+        form=recalled.form,
+    )
+    return shown(recalled.memory, parts)
 
 
 def forgotten(*, erased: bool) -> JSONResponse:

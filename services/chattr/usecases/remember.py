@@ -13,20 +13,25 @@ from typing import Final
 from opentelemetry.trace import Tracer
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.errors import ChatacterError, Unavailable
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Recalled, Selection, memory_id
-from chattr.domain.recall import MAX_RECALLED, Stem, chosen, line, query_terms, ranked
-from chattr.ports.embedder import Embedder
+from chattr.domain.memory import Changed, Memory, Recalled, Selection, memory_id
+from chattr.domain.question import understood
+from chattr.domain.recall import MAX_RECALLED, chosen, line, ranked
+from chattr.domain.terms import Stem, query_terms
+from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Query
 from chattr.ports.outbox import Outbox
-from chattr.usecases.indexing import covered
+from chattr.usecases.indexing import conversations_beside, covered
 from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
 
 MEMORY_AWAY: Final = "Long-term memory is away; this reply does without it."
+BY_WORDS_ALONE: Final = "The embedder is away; memories were looked for by their words alone."
 FORGET_SECONDS: Final = 5.0
+# Candidates by each way of searching: of the turns that answer a question, 96 of 100 are among them (ADR 0018).
+CANDIDATES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +87,14 @@ class Remember:
             try:
                 async with deadline.timeout():
                     within = Selection(character_id=character_id)
-                    found = await self.search(owner, text, within, exclude=exclude, active=True)
+                    found, whole = await self._found(owner, text, within, exclude, active=True)
             except (ChatacterError, TimeoutError) as error:
                 span.set_attribute("error.type", type(error).__name__)
                 logger.warning("recall failed", extra={"error.type": type(error).__name__})
                 return Recollection((), MEMORY_AWAY)
             best = chosen(found, text, self._stem, limit=limit)
             span.set_attribute("chatacter.recall.items", len(best))
-            return Recollection(tuple(best), None)
+            return Recollection(tuple(best), None if whole else BY_WORDS_ALONE)
 
     async def search(
         self,
@@ -105,18 +110,38 @@ class Remember:
 
         Raises `Unavailable`.
         """
-        vectors, forgotten = await asyncio.gather(self._embedder.embed([text]), self._outbox.forgotten(owner))
+        found, _ = await self._found(owner, text, within, exclude, active=active)
+        return found[:limit]
+
+    async def _found(
+        self, owner: Owner, text: str, within: Selection, exclude: Sequence[str], *, active: bool
+    ) -> tuple[list[Recalled], bool]:
+        """Return what bears on a text, and whether it was looked for by meaning too."""
+        speakers, forgotten = await asyncio.gather(self._memory.speakers(owner, within), self._outbox.forgotten(owner))
+        question = understood(text, speakers, self._clock(), self._stem)
+        dense = await self._embedded(question.as_told)
         query = Query(
-            dense=vectors[0],
-            terms=query_terms(text, self._stem),
+            dense=dense,
+            terms=query_terms(question.stems),
             embedder=self._embedder.name,
             within=within,
             exclude=tuple(memory_id(owner, message_id) for message_id in exclude),
-            limit=limit,
+            limit=CANDIDATES,
             active=active,
         )
         found = await self._memory.search(owner, query)
-        return ranked((one for one in found if not covered(one.memory, forgotten)), text, self._stem)[:limit]
+        kept = (one for one in found if not covered(one.memory, forgotten))
+        return ranked(kept, question, self._stem), dense is not None
+
+    async def _embedded(self, text: str) -> Vectors | None:
+        """Embed a text; None while the embedder is away."""
+        try:
+            vectors = await self._embedder.embed([text])
+        except Unavailable:
+            logger.warning("the embedder is away")
+            return None
+        first: Vectors = vectors[0]
+        return first
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return a person's memories, the newest first. Raises `Unavailable`."""
@@ -136,6 +161,8 @@ class Remember:
         gone = await self._knowing.erase(owner, what)
         try:
             async with asyncio.timeout(FORGET_SECONDS):
+                beside = await conversations_beside(self._memory, owner, what)
+                await self._outbox.note(owner, [Changed(each) for each in beside])
                 await self._memory.forget(owner, what)
                 if gone:
                     await self._memory.forget(owner, Selection(ids=tuple(gone)))

@@ -18,7 +18,6 @@ class FakeEmbedder:
     """Embeds at once. While `away` is set, it raises `Unavailable`."""
 
     name = "bag-of-words"
-    dimensions = DIMENSIONS
 
     def __init__(self) -> None:
         self.away = False

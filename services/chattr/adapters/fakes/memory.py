@@ -1,6 +1,7 @@
 """Long-term memory in a dict, by the same arithmetic as Qdrant: cosine, and IDF over the owner's own memories."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,22 @@ import numpy as np
 from chatacter.chassis.errors import Unavailable
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Branch, Memory, Selection
-from chattr.ports.memory import Candidate, Comparison, Condition, Point, Query, conditions, merged, payload
+from chattr.ports.memory import (
+    INDEXED_AS,
+    SPEAKER,
+    Candidate,
+    Comparison,
+    Condition,
+    Indexed,
+    Point,
+    Query,
+    Way,
+    conditions,
+    joined,
+    owner_of,
+    payload,
+    stamp,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +51,40 @@ class FakeMemory:
             self._points[point.memory.id] = Stored(point, payload(owner, point))
 
     async def search(self, owner: Owner, query: Query) -> Sequence[Candidate]:
-        """Return what either way found."""
+        """Return what any way found."""
         self._present()
-        alike = self._matching(self._conditions(owner, query, query.embedder))
-        near = [(one.point.memory, float(np.dot(one.point.dense, query.dense))) for one in alike]
+        allowed = self._matching(conditions(owner, query.within, exclude=query.exclude, active=query.active))
         weights = self._rarity(owner, query)
-        shared = self._matching(self._conditions(owner, query))
-        scored = [
-            (one.point.memory, sum(weight * one.point.terms.get(term, 0.0) for term, weight in weights.items()))
-            for one in shared
-            if weights.keys() & one.point.terms.keys()
-        ]
-        return merged(best(near, query.limit), best(scored, query.limit))
-
-    def _conditions(self, owner: Owner, query: Query, embedder: str | None = None) -> Sequence[Condition]:
-        return conditions(owner, query.within, exclude=query.exclude, embedder=embedder, active=query.active)
+        ways: dict[Way, list[tuple[Memory, float]]] = {
+            "sharing": [
+                (one.point.memory, sum(weight * one.point.terms.get(term, 0.0) for term, weight in weights.items()))
+                for one in allowed
+                if weights.keys() & one.point.terms.keys()
+            ]
+        }
+        if query.dense is not None:
+            ours = [one.point for one in allowed if one.point.embedder == query.embedder]
+            ways["near"] = [(one.memory, float(np.dot(one.dense, query.dense))) for one in ours]
+            ways["near_with_talk"] = [(one.memory, float(np.dot(one.talk, query.dense))) for one in ours]
+        return joined({way: best(scored, query.limit) for way, scored in ways.items()})
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
         self._present()
         found = [one.point.memory for one in self._matching(conditions(owner, within))]
         return sorted(found, key=lambda memory: -memory.created_at)[:limit]
+
+    async def indexed(self, owner: Owner, ids: Sequence[str], embedder: str) -> Sequence[Indexed]:
+        """Return those of these memories that there are."""
+        self._present()
+        found = [one.point for one in self._matching(conditions(owner, Selection(ids=tuple(ids))))]
+        return [Indexed(one.memory, one.dense if one.embedder == embedder else None) for one in found]
+
+    async def speakers(self, owner: Owner, within: Selection) -> Sequence[str]:
+        """Return the names of those who spoke."""
+        self._present()
+        said = Counter(one.payload[SPEAKER] for one in self._matching(conditions(owner, within)))
+        return [name for name, _ in said.most_common() if name]
 
     async def mark(self, owner: Owner, ids: Sequence[str], branch: Branch) -> None:
         """Say on which branch memories were said."""
@@ -69,6 +98,12 @@ class FakeMemory:
         self._present()
         for one in self._matching(conditions(owner, what)):
             del self._points[one.point.memory.id]
+
+    async def stale(self, embedder: str, *, limit: int) -> Sequence[tuple[Owner, Memory]]:
+        """Return memories that are not indexed as they would be now."""
+        self._present()
+        stored = [one for one in self._points.values() if one.payload[INDEXED_AS] != stamp(embedder)]
+        return [(owner_of(one.payload), one.point.memory) for one in stored[:limit]]
 
     def _present(self) -> None:
         if self.away:
