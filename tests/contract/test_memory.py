@@ -197,7 +197,7 @@ async def test_what_was_said_on_a_branch_that_was_left_is_not_active_until_someb
     await memory.mark(ANN, [boats.memory.id], "active")
     candidates = {one.memory.id: one for one in await memory.search(ANN, asked("blue boats", active=True))}
     assert candidates[boats.memory.id].memory == boats.memory
-    assert candidates[boats.memory.id].dense == pytest.approx(1.0, abs=1e-3)
+    assert candidates[boats.memory.id].near == pytest.approx(1.0, abs=1e-3)
 
 
 async def test_lists_the_newest_first(memory: MemoryIndex) -> None:

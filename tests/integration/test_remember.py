@@ -138,7 +138,7 @@ async def test_without_the_embedder_words_find_what_was_told_and_it_is_told(hous
     await house.indexed()
     house.embedder.away = True
     recollection = await house.remember().recall(ANN, "ada", "my dog", (), Deadline.after(5.0))
-    assert [one.memory.text for one in recollection.memories] == ["my dog is called biscuit"]
+    assert recollection.memories[0].memory.text == "my dog is called biscuit"
     assert recollection.told == BY_WORDS_ALONE
 
 

@@ -27,9 +27,8 @@ NAMES_THE_TIME: Final = 0.19
 AT_THE_TIME: Final = 0.47
 LENGTH: Final = 0.05
 ASKS: Final = -0.078
-# Below both of these a memory has little more in common with the question than the language.
+# Below this, and without shared words, a memory has little more in common with the question than the language.
 UNRELATED: Final = 0.15
-UNSHARED: Final = 0.05
 # What bears on a question less than this share of what bears on it most is noise beside it.
 SHARE_OF_BEST: Final = 0.3
 
@@ -109,7 +108,7 @@ def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: in
     place is kept for the best by meaning alone.
     """
     floor = SHARE_OF_BEST * max((one.bearing for one in recalled), default=0.0)
-    related = [one for one in recalled if one.meaning >= UNRELATED or one.words >= UNSHARED]
+    related = [one for one in recalled if one.meaning >= UNRELATED or one.words > 0]
     telling_ones = [one for one in related if one.bearing >= floor]
     said = {key_of(question, stem)}
     kept = list(islice(distinct(telling_ones, said, stem), limit - 1))
