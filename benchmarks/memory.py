@@ -27,6 +27,7 @@ from opentelemetry.trace import NoOpTracer
 
 from chattr.adapters.edge_memory import EdgeMemory
 from chattr.adapters.fakes.conversations import FakeConversations
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.minilm_embedder import NAME, MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
@@ -35,6 +36,7 @@ from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection
 from chattr.domain.prompt import estimated_tokens
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
 
 COUNTS: Final = (5, 10, 20)
@@ -102,18 +104,24 @@ class Product:
 
     def __init__(self, memory: EdgeMemory, embedder: MiniLmEmbedder) -> None:
         self._outbox, self._character, self._now = FakeOutbox(block_ms=1), "", 0.0
-        self._conversations = FakeConversations(self._outbox)
+        self._conversations, knowing = FakeConversations(self._outbox), Knowing(FakeKnowledge(self._outbox))
         stem = english_stemmer()
         self._remember = Remember(
             memory=memory,
             embedder=embedder,
             outbox=self._outbox,
+            knowing=knowing,
             stem=stem,
             tracer=NoOpTracer(),
             clock=lambda: self._now,
         )
         self._indexer = Indexer(
-            memory=memory, conversations=self._conversations, embedder=embedder, outbox=self._outbox, stem=stem
+            memory=memory,
+            conversations=self._conversations,
+            knowing=knowing,
+            embedder=embedder,
+            outbox=self._outbox,
+            stem=stem,
         )
 
     async def learn(self, owner: Owner, talk: Talk) -> None:

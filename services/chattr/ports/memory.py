@@ -148,7 +148,7 @@ def conditions(
     if not owner.tenant or not owner.person:
         raise ValueError("a memory query needs a tenant and a person")
     narrowed = {CHARACTER: within.character_id, CONVERSATION: within.conversation_id, KIND: within.kind}
-    narrowed |= {STANDING: within.standing, EMBEDDER: embedder}
+    narrowed |= {STANDING: within.standing}
     wanted = [Condition(Comparison.IS, TENANT, owner.tenant), Condition(Comparison.IS, PERSON, owner.person)]
     wanted += [Condition(Comparison.IS, name, value) for name, value in narrowed.items() if value is not None]
     if within.ids is not None:

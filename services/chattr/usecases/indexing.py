@@ -292,6 +292,8 @@ async def conversations_beside(memory: MemoryIndex, owner: Owner, forgotten: Sel
 def state_of(conversation: Conversation | None, known: int) -> State:
     """Say which state of a conversation, and of what is known of the person, this is."""
     return (known,) if conversation is None else (known, conversation.created_at, conversation.revision)
-(memory: Memory, forgotten: Iterable[Selection]) -> bool:
+
+
+def covered(memory: Memory, forgotten: Iterable[Selection]) -> bool:
     """Whether a memory was forgotten."""
     return any(what.covers(memory) for what in forgotten)
