@@ -30,6 +30,7 @@ from chattr.routes import (
     prompts,
     videos,
 )
+from chattr.routes.rate_limit import RateLimit
 from chattr.settings import ChattrSettings
 from chattr.usecases.outstanding import Outstanding
 
@@ -71,6 +72,7 @@ def create_app(settings: ChattrSettings | None = None) -> FastAPI:
         routers=[*ROUTERS, *product_routers()],
         telemetry=telemetry,
         before_metrics=refresh_outstanding,
+        middleware=(RateLimit,) if settings.api_rate_limit else (),
     )
     app = build(service, settings)
     if settings.enable_ui:

@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from chatacter.chassis.settings import CommaSeparated, Section, ServiceSettings
 from chattr.addresses import BaseUrl, BaseUrls
-
-# The environment knows texts only.
-OnlyZero = Annotated[Literal[0], BeforeValidator(lambda value: 0 if value == "0" else value)]
 
 
 class ModelSettings(Section):
@@ -145,7 +142,7 @@ class ChattrSettings(ServiceSettings):
     jobs: JobsSettings = Field(default_factory=JobsSettings)
     """Redis for video jobs. Must persist and not evict."""
     cache: RedisSettings = Field(default_factory=RedisSettings)
-    """Redis for idempotency keys and cached replies; may evict."""
+    """Redis for idempotency keys, cached replies and counts of requests; may evict."""
     vector_database: VectorDatabaseSettings = Field(default_factory=VectorDatabaseSettings)
     """Long-term memory."""
     vocalizr: VocalizrSettings = Field(default_factory=VocalizrSettings)
@@ -176,8 +173,8 @@ class ChattrSettings(ServiceSettings):
     """Seconds for which an `Idempotency-Key` returns its first answer."""
     cache_ttl: Annotated[int, Field(ge=0)] = 0
     """Seconds for which a person who asks the same of the same model gets the same reply, from the cache; 0: never."""
-    api_rate_limit: OnlyZero = 0
-    """Requests a minute that a key may make. The limit is not built yet: only 0 (none) is accepted."""
+    api_rate_limit: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Requests a minute that a key may make, on all replicas together; 0: any number. Without keys all are one."""
 
     @model_validator(mode="after")
     def provider_needs_a_name(self) -> "ChattrSettings":

@@ -26,7 +26,6 @@ ARGUED = {
     "HOME": "Python and libraries: only /tmp can be written",
     "HF_HOME": "huggingface_hub, where a backend of a plugin uses it",
     "POD_NAME": "the kubelet, for OTEL_RESOURCE_ATTRIBUTES",
-    "API_RATE_LIMIT": "takes one value only, and refuses to start on any other",
 }
 
 # Read where jobs or sessions have a Redis of their own.

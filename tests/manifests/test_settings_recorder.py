@@ -67,10 +67,6 @@ UNREAD = {
         *("VECTOR_DATABASE__COLLECTION", "VECTOR_DATABASE__TIMEOUT"),
     }
 }
-# What refuses to start on any other value than its default, so that the chart refuses it too.
-NOT_BUILT: dict[str, dict[str, Any]] = {
-    "API_RATE_LIMIT": {"rateLimit": 60},
-}
 OWN_SECRET = {"existingSecret": "of-mine", "existingSecretKey": "it"}
 NO_COLLECTOR = {"otel-collector": {"enabled": False}}
 REDIS = {"redis": {"enabled": False}, "externalRedis": {"url": "redis://redis.example:6379/0", **OWN_SECRET}}
@@ -96,6 +92,7 @@ OF_CHATTR: dict[str, dict[str, Any]] = {
     "CACHE__USERNAME": helm.merged(
         REDIS, {"externalRedis": {"username": "me", "cacheUrl": "redis://c.example:6379/1"}}
     ),
+    "API_RATE_LIMIT": {"rateLimit": 600_000},
     "ASSETS_URL": {"assets": {"url": "s3://bucket/assets"}},
     "ENABLE_VOICE_GENERATION": NO_VOICE,
     "ENABLE_VIDEO_GENERATION": NO_FILM,
@@ -230,7 +227,7 @@ def free(process: str) -> dict[str, FieldInfo]:
     return {
         name: field
         for name, field in settings(process).items()
-        if name not in OWN[process] and name not in NOT_BUILT and not fixed(process, name)
+        if name not in OWN[process] and not fixed(process, name)
         if name not in UNREAD.get(process, ())
     }
 
@@ -324,14 +321,7 @@ def test_what_is_said_of_a_setting_is_said_of_one_that_there_is() -> None:
         assert set(OWN[process]) <= known[process]
     for each in FIXED:
         assert each in everything if isinstance(each, str) else each[1] in known[each[0]]
-    assert set(NOT_BUILT) <= everything
     assert not set(OTHERS) & everything
-
-
-@pytest.mark.parametrize("name", NOT_BUILT)
-def test_what_is_not_built_is_refused(name: str) -> None:
-    with pytest.raises(Refused):
-        containers(NOT_BUILT[name])
 
 
 def test_a_misspelt_setting_is_refused(process: str) -> None:

@@ -15,7 +15,7 @@
   value: /etc/chatacter/keys/api_keys.json
 {{- end }}
 - name: API_RATE_LIMIT
-  value: {{ .Values.rateLimit | quote }}
+  value: {{ int .Values.rateLimit | quote }}
 {{- with .Values.corsOrigins }}
 - name: CORS_ORIGINS
   value: {{ join "," . | quote }}

@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
 
 from chatacter.chassis import problems
 from chatacter.chassis.auth import bearer_key, keyring_of, scope
@@ -22,6 +23,8 @@ from chatacter.chassis.limits import LoopbackOnly, RequestLimits
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.chassis.telemetry import Telemetry
 
+# Takes the application that it stands before.
+ASGIMiddleware = Callable[[ASGIApp], ASGIApp]
 # Opens what the service needs, yields it as the requests' state, and closes everything when it exits.
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]
 
@@ -41,6 +44,8 @@ class Service:
     """Called before metrics are read, to fetch what gauges show."""
     probes: Sequence[APIRouter] = ()
     """Further routes that the kubelet asks: open, like `/livez`, so they may tell nothing but a state."""
+    middleware: Sequence[ASGIMiddleware] = ()
+    """What stands before the routers, within the limits and CORS; the last one is the outermost."""
 
 
 def build(service: Service, settings: ServiceSettings) -> FastAPI:
@@ -90,6 +95,8 @@ def closing(service: Service) -> Lifespan:
 def guard(app: FastAPI, service: Service, settings: ServiceSettings) -> None:
     """Put the middleware around it; the last one added is the outermost."""
     app.add_middleware(problems.Unexpected)
+    for each in service.middleware:
+        app.add_middleware(each)
     app.add_middleware(RequestLimits, max_bytes=settings.max_request_bytes, seconds=settings.request_timeout)
     if settings.on_loopback and not settings.keys_required:
         app.add_middleware(LoopbackOnly, origins=settings.cors_origins)

@@ -20,6 +20,7 @@ from chattr.adapters.assets_fsspec import FsspecAssets
 from chattr.adapters.by_model import FilmersByModel, SpeakersByModel, filmers, speakers
 from chattr.adapters.going_on import GoingOn
 from chattr.adapters.openai_llm import OpenAILanguageModel
+from chattr.adapters.redis_allowance import RedisRateLimiter
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_characters import RedisCharacters
 from chattr.adapters.redis_connection import connected, reachable
@@ -36,6 +37,7 @@ from chattr.bootstrap.characters import open_cast
 from chattr.bootstrap.memory import open_memory
 from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget, stable_prefix
+from chattr.ports.allowance import Policy, RateLimiter
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
 from chattr.ports.jobs import Jobs, Modality
@@ -87,6 +89,7 @@ class Stores:
     demand: RedisDemand
     idempotency: RedisIdempotency
     replies: RedisReplyCache | None
+    rate_limiter: RedisRateLimiter | None
 
     def around(self, cast: Cast, language: LanguageModel, remember: Remember | None) -> Surroundings:
         """Return what a reply needs of the world."""
@@ -131,6 +134,7 @@ class Chattr:
     assets: Assets
     outstanding: Outstanding
     idempotency: IdempotencyStore
+    rate_limiter: RateLimiter | None
     speaker: Speaker | None
     filmer: Filmer | None
 
@@ -180,6 +184,7 @@ async def compose(
             assets=assets,
             outstanding=Outstanding(stores.jobs, stores.demand, telemetry.meter),
             idempotency=stores.idempotency,
+            rate_limiter=stores.rate_limiter,
             speaker=speaker,
             filmer=predictors.filmer,
         )
@@ -255,6 +260,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         demand=RedisDemand(jobs),
         idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),
         replies=RedisReplyCache(cache, ttl=settings.cache_ttl) if settings.cache_ttl else None,
+        rate_limiter=RedisRateLimiter(cache, Policy(settings.api_rate_limit)) if settings.api_rate_limit else None,
     )
 
 
