@@ -261,8 +261,25 @@ def test_a_conversation_sees_a_picture_and_keeps_the_words(client: OpenAI, llm_s
 
 
 def test_an_answer_that_was_begun_is_sent_last(client: OpenAI, llm_server: FakeLLMServer) -> None:
-    client.chat.completions.create(model="ada", messages=[*HELLO, BEGUN])
-    assert llm_server.requests[-1].messages[-1] == BEGUN
+    llm_server.play(" day", ".")
+    answer = client.chat.completions.create(model="ada", messages=[*HELLO, BEGUN])
+    assert answer.choices[0].message.content == " day."
+    sent = llm_server.requests[-1]
+    assert sent.messages[-1] == BEGUN
+    assert sent.body["continue_final_message"] is True
+    client.chat.completions.create(model="ada", messages=[*HELLO, {**BEGUN, "prefix": True}])
+    assert llm_server.requests[-1].messages[-1] == {**BEGUN, "prefix": True}
+    assert "continue_final_message" not in llm_server.requests[-1].body
+
+
+def test_a_provider_that_refuses_to_go_on_is_asked_to(client: OpenAI, llm_server: FakeLLMServer) -> None:
+    llm_server.play(" day", ".", status=400, failures=1)
+    answer = client.chat.completions.create(model="ada", messages=[*HELLO, BEGUN])
+    assert answer.choices[0].message.content == " day."
+    refused, asked = llm_server.requests
+    assert "continue_final_message" in refused.body
+    assert "continue_final_message" not in asked.body
+    assert asked.messages[-2] == BEGUN
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,6 @@ OF_CHATTR: dict[str, dict[str, Any]] = {
     "CACHE__USERNAME": helm.merged(
         REDIS, {"externalRedis": {"username": "me", "cacheUrl": "redis://c.example:6379/1"}}
     ),
-    "API_RATE_LIMIT": {"rateLimit": 600_000},
     "ASSETS_URL": {"assets": {"url": "s3://bucket/assets"}},
     "ENABLE_VOICE_GENERATION": NO_VOICE,
     "ENABLE_VIDEO_GENERATION": NO_FILM,
@@ -108,6 +107,7 @@ OWN: dict[str, dict[str, dict[str, Any]]] = {
     "chattr": {
         **OF_ALL,
         **OF_CHATTR,
+        "API_RATE_LIMIT": {"rateLimit": 600_000},
         "API_KEYS_FILE": {"auth": {"required": False}, "secrets": {"existingSecret": ""}},
         "CHARACTER_CONFIG_PATH": {"characters": {"files": {"mine.yaml": {"id": "mine", "name": "Mine"}}}},
         "CORS_ORIGINS": {"corsOrigins": ["https://page.example"]},

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import UpstreamFailed
+from chatacter.chassis.errors import InvalidInput, TooLarge, UpstreamFailed
 from chattr.ports.language import ChatRequest, Chunk, LanguageModel, text_of
 
 Continuation = Literal["auto", "prefix", "ask"]
@@ -44,7 +44,9 @@ class GoingOn:
                         begun = True
                         yield chunk
                 return
-            except UpstreamFailed:
+            except TooLarge:
+                raise
+            except (InvalidInput, UpstreamFailed):
                 if begun or self._how == "prefix":
                     raise
         asked = by_asking(request) if request.goes_on else request

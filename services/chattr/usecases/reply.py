@@ -135,7 +135,7 @@ class Reply:
             sampling=sampled(prompt.sampling, scene.ask.sampling),
             conversation=scene.ask.conversation_id or scene.character.id,
             prefix=prompt.prefix,
-            goes_on=bool(scene.begun),
+            goes_on=scene.goes_on,
             model=self._cast.model_of(scene.character),
         )
         await self._generating.run(scene.owner, request, scene.cache, draft)

@@ -126,6 +126,13 @@ class Scene:
         return [Turn("assistant", self.begun)] if self.begun else list(self.ask.since)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the one answer goes on with words that stand already."""
+        last = self.done()[-1:]
+        plain = bool(last) and last[0].role == "assistant" and last[0].raw is None
+        return plain and (self.ask.sampling.get("n") or 1) == 1
+
+    @property
     def cache(self) -> CacheUse:
         """What may be done with the response cache: who asks for another reply wants another one."""
         another = isinstance(self.ask.place, Again | Onward)
