@@ -253,6 +253,7 @@ def test_a_repeated_import_makes_one_character(ann: httpx.Client) -> None:
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
     assert second.headers["idempotent-replayed"] == "true"
+    assert second.headers["etag"] == first.headers["etag"]
 
 
 async def test_many_at_once_get_ids_of_their_own(chattr: ServiceProcess) -> None:

@@ -16,6 +16,7 @@ DOORS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", f"{PATH}/secret/portrait", {}),
     ("GET", f"{PATH}/secret/export", {}),
     ("GET", "/v1/models/secret", {}),
+    ("POST", f"{PATH}/secret/prompt:preview", {"message": "Hello"}),
     ("POST", "/v1/chat/completions", {"model": "secret", "messages": HELLO}),
     ("POST", "/api/v1/chat/message", {"message": "Hello", "character": "secret"}),
     ("POST", "/api/v1/conversations", {"character": "secret"}),

@@ -25,7 +25,7 @@ HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotent-replayed"
 LONGEST_KEY: Final = 255
 LARGEST_ANSWER: Final = 8 * 1024 * 1024
-KEPT_HEADERS: Final = frozenset({"content-type", "cache-control", "location", "x-digital-source-type"})
+KEPT_HEADERS: Final = frozenset({"content-type", "cache-control", "etag", "location", "x-digital-source-type"})
 
 
 class IdempotentRoute(APIRoute):
