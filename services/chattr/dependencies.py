@@ -24,6 +24,7 @@ from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
 from chattr.usecases.speak import Speak
+from chattr.usecases.transcripts import Transcripts
 
 PERSON_HEADER: Final = "x-chatacter-person"
 SOMEBODY: Final = "owner"
@@ -91,6 +92,12 @@ def conversing(connection: HTTPConnection) -> Conversing:
     return found
 
 
+def transcripts(connection: HTTPConnection) -> Transcripts:
+    """Return what reads and writes conversations as files."""
+    found: Transcripts = connection.state.transcripts
+    return found
+
+
 def session_log(connection: HTTPConnection) -> SessionLog:
     """Return the logs of replies."""
     found: SessionLog = connection.state.session_log
@@ -148,6 +155,7 @@ EditingDep = Annotated[Editing, Depends(editing)]
 CastDep = Annotated[Cast, Depends(cast)]
 LorebooksDep = Annotated[Lorebooks, Depends(lorebooks)]
 ConversingDep = Annotated[Conversing, Depends(conversing)]
+TranscriptsDep = Annotated[Transcripts, Depends(transcripts)]
 SessionLogDep = Annotated[SessionLog, Depends(session_log)]
 SpeakDep = Annotated[Speak, Depends(speak)]
 FilmDep = Annotated[Film, Depends(film)]

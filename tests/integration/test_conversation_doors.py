@@ -143,6 +143,22 @@ def test_a_fork_is_a_conversation_of_its_own(client: httpx.Client, llm_server: F
     assert client.get(fork.headers["location"]).json()["title"] == "Tea"
 
 
+def test_a_conversation_leaves_as_a_file_and_comes_back(client: httpx.Client, llm_server: FakeLLMServer) -> None:
+    talk = Talk(client, title="Tea")
+    answer = talk.post("/messages", message="Hello")
+    talk.post(f"/messages/{answer['message_id']}/regenerate")
+    for form, count in (("json", 5), ("sillytavern", 5)):
+        file = client.get(f"{talk.home}/export", params={"format": form}).raise_for_status()
+        assert "attachment" in file.headers["content-disposition"]
+        back = client.post("/api/v1/conversations/import", content=file.content).raise_for_status()
+        assert (len(back.json()["messages"]), back.json()["warnings"]) == (count, [])
+        again = client.get(f"/api/v1/chat/history/{back.json()['id']}").json()["messages"]
+        assert [message["content"] for message in again] == talk.active()
+    elsewhere = client.post("/api/v1/conversations/import?character=nobody", content=file.content)
+    assert elsewhere.status_code == 404
+    assert client.post("/api/v1/conversations/import", content=b"nonsense").status_code == 422
+
+
 def test_a_reply_anywhere_streams(client: httpx.Client, llm_server: FakeLLMServer) -> None:
     talk = Talk(client, greeting=False)
     first = talk.post("/messages", message="Hello")

@@ -59,6 +59,7 @@ from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.speak import Speak
+from chattr.usecases.transcripts import Transcripts
 
 EMBEDDED_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
 EMBEDDED_CONTEXT: Final = 1536
@@ -129,6 +130,7 @@ class Chattr:
     cards: Cards
     lorebooks: Lorebooks
     conversing: Conversing
+    transcripts: Transcripts
     session_log: SessionLog
     jobs: Jobs
     assets: Assets
@@ -160,6 +162,7 @@ async def compose(
         if settings.run_dispatcher:
             run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry), drain)
         speech, speaker = settings.vocalizr, predictors.speaker
+        conversing = Conversing(cast, stores.conversations, stores.short_term, remember)
         yield Chattr(
             health=health,
             reply=reply_of(
@@ -178,7 +181,8 @@ async def compose(
             editing=Editing(cast, assets),
             cards=Cards(cast, actors, assets),
             lorebooks=stores.lorebooks,
-            conversing=Conversing(cast, stores.conversations, stores.short_term, remember),
+            conversing=conversing,
+            transcripts=Transcripts(conversing, stores.conversations, cast),
             session_log=stores.session_log,
             jobs=stores.jobs,
             assets=assets,

@@ -1,15 +1,19 @@
-"""A person's conversations: begin, list, read, name, switch, fork, delete."""
+"""A person's conversations: begin, list, read, name, switch, fork, delete; as files, in and out."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, model_validator
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
 from chatacter.contracts.base import Strict
-from chattr.dependencies import ConversingDep, OwnerDep
+from chattr.dependencies import ConversingDep, OwnerDep, TranscriptsDep
+from chattr.domain.conversation import Conversation
 from chattr.domain.person import Persona
+from chattr.domain.tree import Tree
+from chattr.routes.download import HARMLESS
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.routes.tree_objects import (
     ConversationPage,
@@ -18,6 +22,7 @@ from chattr.routes.tree_objects import (
     conversation_object,
     whole_object,
 )
+from chattr.usecases.transcripts import Form
 
 router = APIRouter(
     prefix="/api/v1/conversations",
@@ -25,6 +30,14 @@ router = APIRouter(
     dependencies=[Depends(scope("chat"))],
     route_class=IdempotentRoute,
 )
+
+FILE: Final = {"schema": {"type": "string", "format": "binary"}}
+FILE_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object"}}, "application/jsonl": FILE},
+    }
+}
 
 Title = Annotated[str, Field(max_length=200)]
 
@@ -74,6 +87,13 @@ class Fork(Strict):
     title: Title | None = Field(default=None, description="The old one's when absent")
 
 
+class ConversationImported(ConversationWhole):
+    """A conversation that came from a file."""
+
+    warnings: list[str]
+    """What of the file was left out, or reads otherwise."""
+
+
 @router.post("", status_code=201, responses={201: {"model": ConversationWhole}})
 async def create_conversation(body: NewConversation, owner: OwnerDep, conversing: ConversingDep) -> JSONResponse:
     """Begin a conversation with a character. Its greetings stand at the root, side by side."""
@@ -99,6 +119,35 @@ async def list_conversations(
             "last_id": page[-1].id if page else None,
         }
     )
+
+
+@router.post("/import", status_code=201, responses={201: {"model": ConversationImported}}, openapi_extra=FILE_BODY)
+async def import_conversation(
+    request: Request,
+    owner: OwnerDep,
+    transcripts: TranscriptsDep,
+    character: Annotated[str | None, Query(max_length=64, description="With whom it is; else as the file says")] = None,
+) -> JSONResponse:
+    """Make a conversation of a file: an export, or SillyTavern's chat (JSONL), whose swipes become siblings."""
+    imported = await transcripts.take(owner, await request.body(), character)
+    return made(*imported.whole, warnings=imported.warnings)
+
+
+@router.get(
+    "/{conversation_id}/export",
+    response_class=Response,
+    responses={200: {"content": {"application/json": {}, "application/jsonl": {}}}},
+)
+async def export_conversation(
+    conversation_id: str,
+    owner: OwnerDep,
+    transcripts: TranscriptsDep,
+    form: Annotated[Form, Query(alias="format", description="`json` holds everything")] = "json",
+) -> Response:
+    """Return a conversation as a file. SillyTavern's form holds the active branch, and what stands beside as swipes."""
+    file = await transcripts.give(owner, conversation_id, form)
+    headers = {"content-disposition": f'attachment; filename="{file.name}"', "cache-control": "no-store", **HARMLESS}
+    return Response(file.data, media_type=file.media_type, headers=headers)
 
 
 @router.get("/{conversation_id}", responses={200: {"model": ConversationWhole}})
@@ -130,7 +179,7 @@ async def delete_conversation(conversation_id: str, owner: OwnerDep, conversing:
     return Response(status_code=204)
 
 
-def made(*whole: Any) -> JSONResponse:
+def made(conversation: Conversation, tree: Tree, **more: Any) -> JSONResponse:
     """Answer with a conversation that is new."""
-    body = whole_object(*whole)
+    body = {**whole_object(conversation, tree), **more}
     return JSONResponse(body, status_code=201, headers={"location": f"/api/v1/conversations/{body['id']}"})

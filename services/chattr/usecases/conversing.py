@@ -164,7 +164,7 @@ class Conversing:
         whole = await self.whole(owner, conversation_id)
         old = whole.conversation
         leaf = existing(whole.tree, message_id).id if message_id is not None else old.head_id
-        copied = renamed(whole.tree.path(leaf))
+        copied = renamed([replace(each, memorable=False) for each in whole.tree.path(leaf)])
         made = replace(
             Conversation(new_id("conv"), old.character_id, self._clock(), old.title if title is None else title),
             persona=old.persona,
@@ -202,12 +202,9 @@ def existing(tree: Tree, message_id: str) -> Message:
 
 
 def renamed(messages: Sequence[Message]) -> list[Message]:
-    """Copy messages, parents first, under new ids. They are remembered where they were said."""
+    """Copy messages, parents first, under new ids: a message's id is remembered, corrected and forgotten by itself."""
     names = {message.id: new_id("msg") for message in messages}
-    return [
-        replace(each, id=names[each.id], parent_id=names.get(each.parent_id or ""), memorable=False)
-        for each in messages
-    ]
+    return [replace(each, id=names[each.id], parent_id=names.get(each.parent_id or "")) for each in messages]
 
 
 def no_conversation(conversation_id: str) -> NotFound:
