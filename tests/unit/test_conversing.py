@@ -10,6 +10,7 @@ from chatacter.chassis.errors import Busy, InvalidInput, NotFound
 from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
+from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.fakes.sessions import FakeShortTerm
@@ -23,6 +24,7 @@ from chattr.ports.memory import EVERYTHING
 from chattr.usecases.characters import Cast
 from chattr.usecases.conversing import Conversing, Whole
 from chattr.usecases.indexing import Indexer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
 from chattr.usecases.scene import Under
 
@@ -55,10 +57,11 @@ class World:
     def __post_init__(self) -> None:
         embedder = FakeEmbedder()
         self.conversations = self.kind(self.outbox)
+        knowing = Knowing(FakeKnowledge(self.outbox))
         parts = {"memory": self.index, "embedder": embedder, "outbox": self.outbox, "stem": english_stemmer()}
         tracer = NoOpTracerProvider().get_tracer("test")
-        self.remember = Remember(**parts, tracer=tracer, clock=self.later)  # type: ignore[arg-type]
-        self.indexer = Indexer(**parts, conversations=self.conversations)  # type: ignore[arg-type]
+        self.remember = Remember(**parts, knowing=knowing, tracer=tracer, clock=self.later)  # type: ignore[arg-type]
+        self.indexer = Indexer(**parts, knowing=knowing, conversations=self.conversations)  # type: ignore[arg-type]
         cast = Cast({"ada": ADA}, {}, FakeCharacters(), default="ada")
         self.conversing = Conversing(cast, self.conversations, self.short_term, self.remember, clock=self.later)
 
