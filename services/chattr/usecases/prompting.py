@@ -11,7 +11,7 @@ from chatacter.chassis.errors import Unavailable
 from chattr.domain.conversation import branch
 from chattr.domain.lorebook.activation import Lore
 from chattr.domain.lorebook.rules import Shelf, looks_back
-from chattr.domain.person import NOBODY, Persona
+from chattr.domain.person import NOBODY
 from chattr.domain.prompt import Budget, Prompt, Setting, Voice, assemble, text_of
 from chattr.domain.recall import MAX_RECALLED
 from chattr.ports.lorebooks import Lorebooks
@@ -47,7 +47,7 @@ class Prompting:
         """Put the prompt of a scene together. What is missing is told to the scene. Raises `TooLarge`."""
         known = scene.conversation.persona if scene.conversation else None
         setting = Setting(
-            person=scene.ask.persona or (Persona(name=known.name, description=known.description) if known else NOBODY),
+            person=scene.ask.persona or known or NOBODY,
             conversation=scene.ask.conversation_id or "",
             occasion=scene.reply_id,
             shared=await self._shared(scene),
