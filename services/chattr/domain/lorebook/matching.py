@@ -138,7 +138,7 @@ class Looking:
             text = self._text(rule, end, folded=False)
             found = self.patterns.found(bare, text, number, case_sensitive=rule.case_sensitive)
             if isinstance(found, str):
-                self.failed[rule.shelf, rule.index] = found
+                self.failed.setdefault((rule.shelf, rule.index), found)
                 return False
             return found
         folded = not rule.case_sensitive

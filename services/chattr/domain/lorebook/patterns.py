@@ -47,12 +47,14 @@ class Patterns:
     def __init__(self, clock: Clock = time.perf_counter, seconds: float = ALL_SECONDS) -> None:
         self._clock = clock
         self._left = seconds
+        self._engine: Any = None
         self._compiled: dict[tuple[str, bool], Any] = {}
 
     def found(self, key: str, text: str, number: int, *, case_sensitive: bool) -> bool | str:
         """Say whether a pattern is found; or why that cannot be said. Flags of its own go before `case_sensitive`."""
         if self._left <= 0:
             return NO_TIME
+        self._engine = self._engine or engine()
         began = self._clock()
         try:
             return self._searched(key, text[-MOST_SEARCHED:], number, case_sensitive=case_sensitive)
@@ -62,7 +64,7 @@ class Patterns:
     def _searched(self, key: str, text: str, number: int, *, case_sensitive: bool) -> bool | str:
         place = (key, case_sensitive)
         if place not in self._compiled:
-            self._compiled[place] = compiled(key, number, case_sensitive=case_sensitive)
+            self._compiled[place] = compiled(self._engine, key, number, case_sensitive=case_sensitive)
         pattern = self._compiled[place]
         if isinstance(pattern, str):
             return pattern
@@ -75,17 +77,22 @@ class Patterns:
         return str(reason)
 
 
-def compiled(key: str, number: int, *, case_sensitive: bool) -> Any:
+def engine() -> Any:
+    """Load `regex`. Few books have patterns, and it takes longer to load than a prompt to assemble."""
+    try:
+        return importlib.import_module("regex")
+    except ModuleNotFoundError:
+        return None
+
+
+def compiled(engine: Any, key: str, number: int, *, case_sensitive: bool) -> Any:
     """Compile a pattern; a sentence where it cannot be."""
     found = flagged(key)
     pattern, flags = found or (key, "" if case_sensitive else "i")
+    if engine is None:
+        return NO_ENGINE
     if too_large(pattern):
         return TOO_LARGE.format(number=number)
-    try:
-        # Few books have patterns, and the package takes longer to load than a prompt to assemble.
-        engine: Any = importlib.import_module("regex")
-    except ModuleNotFoundError:
-        return NO_ENGINE
     chosen = [getattr(engine, name) for each in flags if (name := KNOWN_FLAGS[each])]
     try:
         return engine.compile(pattern, sum(set(chosen)))
