@@ -170,14 +170,14 @@ def test_each_door_asks_for_its_scopes(chattr: ServiceProcess) -> None:
 
 
 def test_a_cards_lorebook_is_told_and_goes_out_with_the_card(ann: httpx.Client) -> None:
-    card = v3(name="Bookish", system_prompt="{{original}} {{char}} meets {{user}}.", mes_example="", nickname="")
+    card = v3(name="Bookish", system_prompt="{{original}} {{char}} meets {{user}}.", mes_example="")
     kind = {"content-type": "application/json"}
     made = ok(ann.post("/api/v1/characters/import", content=in_json(card), headers=kind))
     preview = previewed(ann, made["id"], "A plum?", persona={"name": "Bea", "description": "A baker."})
     assert [one["by"] for one in preview["lore"]] == ["plum"]
     system = preview["messages"][0]["content"]
     assert "You play Bookish" in system
-    assert "Bookish meets Bea." in system
+    assert "Row meets Bea." in system
     assert "You talk with Bea. A baker." in system
     assert "For quiet evenings." not in texts(preview)
     assert ok(ann.get(f"/api/v1/characters/{made['id']}/export")) == card

@@ -144,7 +144,7 @@ def texts(request: ChatRequest) -> str:
 
 def test_it_takes_no_rights() -> None:
     made = evil()
-    assert (made.model, made.lorebooks, made.published, made.client_instructions) == (None, (), False, "add")
+    assert (made.model, made.lorebooks, made.published) == (None, (), False)
     assert (made.card, made.portrait) == (None, None)
 
 
