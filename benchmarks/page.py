@@ -29,7 +29,7 @@ FLAGS: Final = (
 PATIENCE: Final = 120_000
 QUESTIONS: Final = ("Do you like your work?", "What do you see from here?", "Tell me about the sea.", "Who taught you?")
 REPLY: Final = """before => {
-  const said = document.querySelectorAll('#talk [data-testid=bot]');
+  const said = document.querySelectorAll('#talk .bot .words');
   return said.length > before && said[said.length - 1].innerText.trim() ? performance.now() : 0;
 }"""
 CLIP: Final = """before => performance.getEntriesByType('mark')
@@ -69,7 +69,7 @@ def waited(page: Page, since: float, moment: str, before: int) -> float:
 
 def talk(page: Page, question: str, readings: Readings) -> None:
     """Ask something, and wait until the reply is seen and heard to its end."""
-    replies = page.locator("#talk [data-testid=bot]").count()
+    replies = page.locator("#talk .bot .words").count()
     clips = page.evaluate(
         "performance.getEntriesByType('mark').filter(m => m.name.startsWith('chatacter:clip')).length"
     )

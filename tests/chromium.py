@@ -65,8 +65,24 @@ def say(page: Page, text: str) -> None:
 
 
 def last_reply(page: Page) -> Any:
-    return page.locator("#talk [data-testid=bot]").last
+    return page.locator("#talk .bot .words").last
 
 
 def shown(page: Page, text: str) -> None:
     expect(last_reply(page)).to_contain_text(text, timeout=PATIENCE)
+
+
+def answered(page: Page, question: str, answer: str) -> None:
+    """Say something and wait until the conversation holds the answer."""
+    say(page, question)
+    shown(page, answer)
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the last message can be worked with."""
+    expect(page.locator("#talk .said > li").last.get_by_role("button", name="Delete")).to_be_attached()
+
+
+def spoken(page: Page) -> list[str]:
+    return list(page.locator("#talk .words").all_inner_texts())

@@ -25,11 +25,9 @@ from chattr.routes import (
     lorebooks,
     media,
     memories,
-    memory_changes,
     messages,
     openai,
     prompts,
-    reminders,
     videos,
 )
 from chattr.routes.rate_limit import RateLimit
@@ -45,8 +43,6 @@ ROUTERS = (
     chat.router,
     conversations.router,
     messages.router,
-    reminders.router,
-    memory_changes.router,
     memories.router,
     live.router,
     media.router,

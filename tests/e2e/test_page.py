@@ -99,7 +99,7 @@ def test_another_character_in_mid_reply_has_a_conversation_of_their_own(
         shown(page, "word5")
         page.get_by_role("button", name="Iris").click()
         expect(page.get_by_role("img", name="Portrait of Iris")).to_be_visible()
-        expect(page.locator("#talk [data-testid=bot]")).to_have_count(1)
+        expect(page.locator("#talk .bot .words")).to_have_count(1)
         llm_server.play("I am Iris.")
         say(page, "And you?")
         shown(page, "I am Iris.")

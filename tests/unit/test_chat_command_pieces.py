@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from chatacter.chat.command import told
 from chatacter.chat.sound import PLAYERS, SoundFile, WavReader, file_format, find_player
 from chatacter.chat.terminal import Terminal, bar
-from chatacter.client.api import Api, refusal
+from chatacter.client.api import Api
+from chatacter.client.connection import refusal
 from chatacter.client.errors import Away, ClientError, KeyNeeded, Refused
 from chatacter.client.events import reply_events
 from chatacter.client.sentences import Sentences, speakable

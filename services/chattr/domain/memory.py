@@ -96,14 +96,9 @@ class Recalled:
     """Whether it tells much, and does not ask."""
 
     @property
-    def parts(self) -> dict[str, float]:
-        """What its score is made of, by name."""
-        return {name: getattr(self, name) for name in ("meaning", "words", "speaker", "time", "form")}
-
-    @property
     def score(self) -> float:
         """How well it answers; comparable within one question."""
-        return sum(self.parts.values())
+        return self.meaning + self.words + self.speaker + self.time + self.form
 
     @property
     def bearing(self) -> float:

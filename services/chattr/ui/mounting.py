@@ -75,7 +75,7 @@ def mount(app: FastAPI, door: Door, *, ending: asyncio.Event | None = None) -> P
     page = Page(door)
     gr.mount_gradio_app(
         app,
-        page.blocks,
+        page.parts.blocks,
         path="/",
         footer_links=[],
         run_history=False,

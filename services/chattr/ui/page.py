@@ -1,172 +1,62 @@
-"""The page's parts, and what happens when somebody uses them."""
+"""What happens when somebody uses the page."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, Final
 
 import gradio as gr
 
-from chatacter.client.errors import Away, ClientError, KeyNeeded
+from chatacter.client.errors import ClientError, KeyNeeded
 from chattr.ui import words
 from chattr.ui.door import Door
+from chattr.ui.parts import HEAR, Parts
 from chattr.ui.seat import Seat
-from chattr.ui.style import static
+from chattr.ui.shelf import shelve
+from chattr.ui.turn import Turn
 
 Changes = dict[Any, Any]
 Memory = dict[str, Any]
 
-TITLE: Final = "Chatacter"
-# What the browser keeps is not secret: which character, and the ids of conversations. It only must outlive a restart.
-STORAGE: Final = "chatacter.page.1"
-HEAR: Final = "Voice"
 HUSH: Final = "() => { window.dispatchEvent(new Event('chatacter:hush')); }"
-LARGEST_MESSAGE: Final = 32_000
-
-HEADER: Final = f"""
-<header class="masthead">
-  <div class="mark"><span aria-hidden="true"></span><h1>{TITLE}</h1></div>
-  <p class="notice" role="note">{words.NOTICE}</p>
-</header>
-"""
-CAST: Final = '<div class="cast" role="group" aria-label="Choose a character"></div>'
 
 
 class Page:
-    """Gradio's blocks, by name, with their listeners."""
+    """The page with its listeners."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as self.blocks:
-            self.seat = gr.State(None)
-            self.memory = gr.BrowserState({}, storage_key=STORAGE, secret=STORAGE)
-            gr.HTML(HEADER, js_on_load=None, elem_id="masthead")
-            self.trouble = gr.Markdown(visible=False, elem_id="trouble")
-            self._key()
-            self.cast = gr.HTML(
-                {}, html_template=CAST, js_on_load=static("cast.js"), elem_id="cast", apply_default_css=False
-            )
-            with gr.Row(elem_id="scene", equal_height=False):
-                self._stage()
-                self._talk()
-            self._about()
+        self.parts = Parts()
         self._listen()
-        self.blocks.queue(default_concurrency_limit=None, api_open=False)
-
-    def _key(self) -> None:
-        with gr.Row(visible=False, elem_id="door", equal_height=True) as self.door:
-            self.key = gr.Textbox(
-                "", label="API key", type="password", max_lines=1, scale=4, elem_id="key", placeholder="chat-…"
-            )
-            self.enter = gr.Button("Enter", variant="primary", scale=1, min_width=120)
-
-    def _stage(self) -> None:
-        with gr.Column(scale=4, min_width=300, elem_id="left"):
-            self.stage = gr.HTML(
-                {},
-                html_template=static("stage.html"),
-                js_on_load=static("stage.js"),
-                elem_id="stage",
-                apply_default_css=False,
-            )
-            self.voice = gr.HTML(
-                {},
-                html_template=static("voice.html"),
-                js_on_load=static("voice.js"),
-                elem_id="voice",
-                apply_default_css=False,
-            )
-            with gr.Row(elem_id="tools"):
-                self.film = gr.Button("Film it", elem_id="film", min_width=90, interactive=False)
-                self.again = gr.Button("New conversation", elem_id="again", min_width=120)
-                self.aloud = gr.Checkbox(value=True, label=HEAR, elem_id="aloud", container=False)
-
-    def _talk(self) -> None:
-        with gr.Column(scale=7, min_width=300, elem_id="right"):
-            self.talk = gr.Chatbot(
-                label="Conversation",
-                show_label=False,
-                elem_id="talk",
-                height="100%",
-                buttons=[],
-                feedback_options=None,
-                latex_delimiters=[],
-                allow_tags=False,
-                layout="bubble",
-                group_consecutive_messages=False,
-                autoscroll=True,
-            )
-            with gr.Row(elem_id="say", equal_height=False):
-                self.message = gr.Textbox(
-                    "",
-                    label="Message",
-                    show_label=False,
-                    placeholder="Say something …",
-                    lines=1,
-                    max_lines=6,
-                    max_length=LARGEST_MESSAGE,
-                    scale=8,
-                    container=False,
-                    elem_id="message",
-                )
-                self.send = gr.Button("Send", variant="primary", scale=1, min_width=88, elem_id="send")
-                self.stop = gr.Button("Stop", variant="stop", scale=1, min_width=88, visible=False, elem_id="stop")
-
-    def _about(self) -> None:
-        with gr.Accordion(words.WHO, open=False, elem_id="about") as self.about:
-            self.who = gr.Markdown(words.UNKNOWN)
-            self.provider = gr.HTML(
-                {},
-                html_template=static("provider.html"),
-                js_on_load=static("provider.js"),
-                visible=False,
-                elem_id="provider",
-                apply_default_css=False,
-            )
+        self.parts.blocks.queue(default_concurrency_limit=None, api_open=False)
 
     def _listen(self) -> None:
         """Connect the parts. Every listener is private: the page is not another API."""
-        with self.blocks:
-            arriving = [self.seat, self.memory, self.key]
-            kept = [self.memory, self.key]
-            everything = [*self._shown(), self.seat]
+        parts = self.parts
+        with parts.blocks:
+            arriving = [parts.seat, parts.memory, parts.key]
+            kept = [parts.memory, parts.key]
+            everything = [*parts.shown(), parts.seat]
             quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True}
-            self.blocks.load(self.arrive, arriving, everything, **quiet)
-            gr.on([self.enter.click, self.key.submit], self.arrive, arriving, everything, **quiet)
-            self.cast.choose(self.choose, [self.seat, *kept], everything, **quiet)
-            self.again.click(self.restart, [self.seat, *kept], everything, **quiet)
+            parts.blocks.load(self.arrive, arriving, everything, **quiet)
+            gr.on([parts.enter.click, parts.key.submit], self.arrive, arriving, everything, **quiet)
+            parts.cast.choose(self.choose, [parts.seat, *kept], everything, **quiet)
+            parts.again.click(self.restart, [parts.seat, *kept], everything, **quiet)
             gr.on(
-                [self.send.click, self.message.submit],
+                [parts.send.click, parts.message.submit],
                 self.say,
-                [self.seat, self.message, self.aloud, *kept],
+                [parts.seat, parts.message, parts.aloud, *kept],
                 everything,
                 trigger_mode="multiple",
                 **quiet,
             )
-            self.stop.click(self.hush, [self.seat], everything, **quiet)
-            self.stop.click(None, js=HUSH, api_visibility="private")
-            self.aloud.change(
-                None, js=f"(on) => {{ if (!on) ({HUSH})(); }}", inputs=[self.aloud], api_visibility="private"
+            parts.talk.act(self.act, [parts.seat, parts.aloud, *kept], everything, trigger_mode="multiple", **quiet)
+            parts.shelf.act(self.shelve, [parts.seat, *kept], everything, **quiet)
+            parts.stop.click(self.hush, [parts.seat], everything, **quiet)
+            parts.stop.click(None, js=HUSH, api_visibility="private")
+            parts.aloud.change(
+                None, js=f"(on) => {{ if (!on) ({HUSH})(); }}", inputs=[parts.aloud], api_visibility="private"
             )
-            self.film.click(self.shoot, [self.seat, *kept], everything, **quiet)
-
-    def _shown(self) -> list[Any]:
-        return [
-            self.memory,
-            self.trouble,
-            self.door,
-            self.cast,
-            self.stage,
-            self.voice,
-            self.film,
-            self.aloud,
-            self.talk,
-            self.message,
-            self.send,
-            self.stop,
-            self.about,
-            self.who,
-            self.provider,
-        ]
+            parts.film.click(self.shoot, [parts.seat, *kept], everything, **quiet)
 
     async def arrive(self, seat: Seat | None, memory: Memory, key: str) -> Changes:
         """Sit down: find out who is there. Called when the page opens, and again with a key."""
@@ -177,17 +67,17 @@ class Page:
             await seat.open(memory.get("character"))
         except KeyNeeded:
             told = words.KEY_WRONG if seat.key else words.KEY_WANTED
-            return {self.trouble: note(told), self.door: gr.Row(visible=True), self.seat: seat}
+            return {self.parts.trouble: note(told), self.parts.door: gr.Row(visible=True), self.parts.seat: seat}
         except ClientError as error:
-            return {self.trouble: note(told_of(error)), self.seat: seat}
+            return {self.parts.trouble: note(words.told_of(error)), self.parts.seat: seat}
         health = seat.health
         return {
             **self._sat(seat),
-            self.door: gr.Row(visible=False),
-            self.who: "\n\n".join([words.who_answers(health), *(f"- {each}" for each in words.missing(health))]),
-            self.about: gr.Accordion(label=words.SMALL if words.embedded(health) else words.WHO),
-            self.provider: gr.HTML(visible=words.embedded(health)),
-            self.aloud: gr.Checkbox(
+            self.parts.door: gr.Row(visible=False),
+            self.parts.who: "\n\n".join([words.who_answers(health), *(f"- {each}" for each in words.missing(health))]),
+            self.parts.about: gr.Accordion(label=words.SMALL if words.embedded(health) else words.WHO),
+            self.parts.provider: gr.HTML(visible=words.embedded(health)),
+            self.parts.aloud: gr.Checkbox(
                 value=seat.speech_model is not None,
                 interactive=seat.speech_model is not None,
                 label=HEAR if seat.speech_model else "No voice",
@@ -202,7 +92,7 @@ class Page:
         if seat is not None and seat.character is not None:
             return seat, {}
         changes = await self.arrive(seat, memory, key)
-        return changes[self.seat], changes
+        return changes[self.parts.seat], changes
 
     async def choose(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
         """Talk with somebody else."""
@@ -221,7 +111,7 @@ class Page:
         try:
             await seat.face(character, anew=anew)
         except ClientError as error:
-            return {self.trouble: note(told_of(error))}
+            return {self.parts.trouble: note(words.told_of(error))}
         return self._sat(seat)
 
     def _sat(self, seat: Seat) -> Changes:
@@ -229,14 +119,11 @@ class Page:
         who = seat.character
         assert who is not None
         return {
-            self.seat: seat,
-            self.memory: remembered(seat),
-            self.trouble: nothing(),
-            self.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
-            self.stage: {"character": who.card(), "film": None},
-            self.voice: {"turn": 0, "clips": []},
-            self.talk: seat.shown(),
-            **self._ready(seat, speaking=False),
+            self.parts.seat: seat,
+            self.parts.trouble: nothing(),
+            self.parts.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
+            self.parts.stage: {"character": who.card(), "film": None},
+            **self._now(seat),
         }
 
     async def say(
@@ -249,74 +136,138 @@ class Page:
         if seat.character is None:
             yield arrived
             return
-        yield {**arrived, self.message: "", self.trouble: nothing(), **self._ready(seat, speaking=True)}
+        async with aclosing(self._heard(seat, seat.say(message.strip(), aloud=aloud))) as changes:
+            yield {**arrived, self.parts.message: "", **self._now(seat)}
+            async for change in changes:
+                yield change
+
+    async def act(
+        self, seat: Seat | None, aloud: bool, memory: Memory, key: str, event: gr.EventData
+    ) -> AsyncGenerator[Changes]:
+        """Do something with a message: what, and with which one, comes from the browser."""
+        seat, arrived = await self.back(seat, memory, key)
+        yield {**arrived, self.parts.seat: seat, **self._now(seat)}
+        deed, message = str(event.what), str(event.id)
+        if (asked := replying(seat, deed, message, event, aloud=aloud)) is not None:
+            async with aclosing(self._heard(seat, asked)) as changes:
+                async for change in changes:
+                    yield change
+            return
         try:
-            async with aclosing(seat.say(message.strip(), aloud=aloud)) as turns:
-                async for turn in turns:
-                    yield {
-                        self.talk: seat.shown(),
-                        self.voice: {"turn": seat.turns, "clips": list(turn.clips)},
-                        self.memory: remembered(seat),
-                        **self._ready(seat, speaking=turn.writing),
-                    }
+            await done(seat, deed, message, event)
         except ClientError as error:
-            yield {
-                self.talk: seat.shown(),
-                self.trouble: note(told_of(error)),
-                **self._ready(seat, speaking=False),
-            }
+            yield {**self._now(seat), self.parts.trouble: note(words.told_of(error))}
+            return
+        yield {**self._now(seat), self.parts.trouble: nothing()}
+
+    async def shelve(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
+        """Do something with the conversations with this character, and show them."""
+        seat, arrived = await self.back(seat, memory, key)
+        if seat.character is None:
+            return arrived
+        shelf = await shelve(seat, event)
+        stage = {"character": seat.character.card(), "film": seat.shoot.shown() if seat.shoot else None}
+        return {**arrived, self.parts.seat: seat, **self._now(seat), self.parts.stage: stage, self.parts.shelf: shelf}
+
+    async def _heard(self, seat: Seat, asked: Awaitable[AsyncGenerator[Turn]]) -> AsyncGenerator[Changes]:
+        """Show a reply while it is written and spoken."""
+        yield {**self._now(seat), **self._ready(seat, speaking=True), self.parts.trouble: nothing()}
+        try:
+            async with aclosing(await asked) as turns:
+                async for _ in turns:
+                    yield self._now(seat)
+        except ClientError as error:
+            yield {**self._now(seat), self.parts.trouble: note(words.told_of(error))}
             return
         yield self._said(seat)
+
+    def _now(self, seat: Seat) -> Changes:
+        """Show what was said and what is heard.
+
+        Each change of a listener that has several holds all of this: Gradio sends how a change differs from the one
+        before, and where one left out what another had, the browser would get something between the two.
+        """
+        return {
+            self.parts.talk: seat.talk(),
+            self.parts.voice: seat.voice(),
+            self.parts.memory: remembered(seat),
+            **self._ready(seat, speaking=seat.writing),
+        }
 
     def _said(self, seat: Seat) -> Changes:
         """Show how a turn ended. Gradio shows the last of a listener's changes again: it must be true by then."""
         turn = seat.turn
-        now = {self.talk: seat.shown(), self.memory: remembered(seat)}
+        now = self._now(seat)
         if turn is None or not turn.done:
             return now  # another turn, or another character, has taken its place
-        told = [told_of(turn.error)] if turn.error else turn.told
-        trouble = note("\n\n".join(told)) if told else nothing()
-        return {**now, self.trouble: trouble, **self._ready(seat, speaking=False)}
+        told = [words.told_of(turn.error)] if turn.error else turn.told
+        return {**now, self.parts.trouble: note("\n\n".join(told)) if told else nothing()}
 
     async def hush(self, seat: Seat | None) -> Changes:
         """Stop the reply, on the server too. What was said so far stays."""
         if seat is None:
-            return {}
+            return {self.parts.seat: None}
         await seat.leave()
         return self._ready(seat, speaking=False)
 
     async def shoot(self, seat: Seat | None, memory: Memory, key: str) -> AsyncGenerator[Changes]:
         """Film the last reply."""
         seat, arrived = await self.back(seat, memory, key)
-        if arrived:
-            yield arrived
         if seat.character is None:
+            yield arrived
             return
         who = seat.character.card()
+        if arrived:
+            yield {**arrived, self.parts.stage: {"character": who, "film": None}}
         try:
             async with aclosing(seat.film()) as shoots:
                 async for shoot in shoots:
                     if seat.shoot is not shoot:
                         return
                     yield {
-                        self.trouble: nothing(),
-                        self.stage: {"character": who, "film": shoot.shown()},
-                        self.film: gr.Button(interactive=seat.can_film),
+                        self.parts.trouble: nothing(),
+                        self.parts.stage: {"character": who, "film": shoot.shown()},
+                        self.parts.film: gr.Button(interactive=seat.can_film),
                     }
         except ClientError as error:
             yield {
-                self.trouble: note(told_of(error)),
-                self.stage: {"character": who, "film": None},
-                self.film: gr.Button(interactive=seat.can_film),
+                self.parts.trouble: note(words.told_of(error)),
+                self.parts.stage: {"character": who, "film": None},
+                self.parts.film: gr.Button(interactive=seat.can_film),
             }
 
     def _ready(self, seat: Seat, *, speaking: bool) -> Changes:
         """Offer what can be done now."""
         return {
-            self.send: gr.Button(visible=not speaking),
-            self.stop: gr.Button(visible=speaking),
-            self.film: gr.Button(interactive=seat.can_film and not speaking, visible=seat.health.get("video", True)),
+            self.parts.send: gr.Button(visible=not speaking),
+            self.parts.stop: gr.Button(visible=speaking),
+            self.parts.film: gr.Button(
+                interactive=seat.can_film and not speaking, visible=seat.health.get("video", True)
+            ),
         }
+
+
+def replying(
+    seat: Seat, deed: str, message: str, event: gr.EventData, *, aloud: bool
+) -> Awaitable[AsyncGenerator[Turn]] | None:
+    """Ask for the reply that a deed brings; None where it brings none."""
+    if deed == "again":
+        return seat.again(message, aloud=aloud)
+    if deed == "go_on":
+        return seat.go_on(message, aloud=aloud)
+    return seat.instead(message, str(event.text), aloud=aloud) if deed == "instead" else None
+
+
+async def done(seat: Seat, deed: str, message: str, event: gr.EventData) -> None:
+    """Do what brings no reply. Raises `ClientError`."""
+    if deed == "swipe":
+        await seat.swipe(message, str(event.to))
+    elif deed == "rewrite":
+        await seat.rewrite(message, str(event.text))
+    elif deed == "cut":
+        await seat.cut(message)
+    elif deed == "fork":
+        await seat.fork(message)
 
 
 def nothing() -> gr.Markdown:
@@ -332,10 +283,3 @@ def remembered(seat: Seat) -> Memory:
 def note(sentence: str) -> gr.Markdown:
     """Show a sentence above everything."""
     return gr.Markdown(sentence, visible=True)
-
-
-def told_of(error: ClientError) -> str:
-    """Say what happened, in the page's words where it has them."""
-    if isinstance(error, Away):
-        return words.AWAY
-    return words.KEY_WRONG if isinstance(error, KeyNeeded) else error.message

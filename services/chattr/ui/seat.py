@@ -4,55 +4,22 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
+from secrets import randbelow
 from typing import Any, Final
 
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError, Refused
 from chatacter.client.sentences import speakable
-from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, Video
+from chatacter.contracts.video import MAX_PROMPT_CHARACTERS
 from chattr.ui import words
 from chattr.ui.door import Door
-from chattr.ui.turn import Line, Turn, data_url
+from chattr.ui.said import Said
+from chattr.ui.shoot import Shoot
+from chattr.ui.someone import MOST_PORTRAITS, Someone, portrait
+from chattr.ui.turn import Asking, Line, Turn
 
-Message = dict[str, str]
-
-# So many portraits are fetched for the gallery; further characters show their initial.
-MOST_PORTRAITS: Final = 24
-LARGEST_FILM: Final = 48 * 1024 * 1024
-TOO_LARGE: Final = "The film is too large to show here."
 NOBODY: Final = "There is nobody to talk with."
-
-
-@dataclass(frozen=True, slots=True)
-class Someone:
-    """A character as the page shows it; `portrait` is a data URL."""
-
-    id: str
-    name: str
-    line: str
-    greeting: str | None
-    portrait: str | None
-
-    def card(self) -> dict[str, str | None]:
-        """Describe it to the browser."""
-        return {"id": self.id, "name": self.name, "line": self.line, "portrait": self.portrait}
-
-
-@dataclass(slots=True)
-class Shoot:
-    """A film of the last reply, and how far it is."""
-
-    state: str
-    told: str = ""
-    percent: int = 0
-    id: str = ""
-    source: str = ""
-    name: str = ""
-    label: str = ""
-
-    def shown(self) -> dict[str, Any]:
-        """Describe it to the browser."""
-        return {each: getattr(self, each) for each in ("state", "told", "percent", "id", "source", "name", "label")}
+GONE: Final = "This message is not in the conversation any more."
 
 
 @dataclass(slots=True, eq=False)
@@ -65,11 +32,12 @@ class Seat:
     character: Someone | None = None
     sessions: dict[str, str] = field(default_factory=dict)
     """Each character's conversation."""
-    messages: list[Message] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
     health: Mapping[str, Any] = field(default_factory=dict)
     speech_model: str | None = None
     turn: Turn | None = None
-    turns: int = 0
+    turns: int = field(default_factory=lambda: randbelow(2**40))
+    """Numbers the turns: no other visit of the same browser, to whatever process, counts alike."""
     shoot: Shoot | None = None
 
     def api(self) -> AbstractAsyncContextManager[Api]:
@@ -85,7 +53,7 @@ class Seat:
             self.speech_model = await speech_model(api)
             pictures = await asyncio.gather(*(portrait(api, each) for each in found[:MOST_PORTRAITS]))
         faces = dict(zip((each["id"] for each in found), pictures, strict=False))
-        self.cast = [someone(each, faces.get(each["id"])) for each in found]
+        self.cast = [Someone.of(each, faces.get(each["id"])) for each in found]
         if not self.cast:
             raise ClientError(NOBODY)
         wishes = (wanted, self.health.get("default_character"), self.cast[0].id)
@@ -93,37 +61,60 @@ class Seat:
         await self.face(chosen.id)
 
     async def face(self, character: str, *, anew: bool = False) -> None:
-        """Talk with somebody, going on with a conversation where there is one, unless `anew`."""
+        """Talk with somebody, going on with a conversation where there is one, unless `anew`.
+
+        One in which the person has said nothing yet is as good as a new one.
+        """
         await self.leave()
         self.character = next((each for each in self.cast if each.id == character), self.cast[0])
-        self.turn, self.shoot, self.messages = None, None, []
-        session = self.sessions.pop(self.character.id, None)
-        if session is not None and not anew:
-            await self._remember(self.character.id, session)
-        if not self.messages and self.character.greeting:
-            self.messages = [{"role": "assistant", "content": self.character.greeting}]
+        async with self.api() as api:
+            if (anew and self.talked) or not await self._went_on(api):
+                await self._turn_to(api, (await api.begin(self.character.id))["id"])
 
-    async def _remember(self, character: str, session: str) -> None:
+    async def _went_on(self, api: Api) -> bool:
+        """Go on with the conversation with this character, unless it was deleted, or is somebody else's."""
+        if self.session is None:
+            return False
         try:
-            async with self.api() as api:
-                known = await api.history(session)
-        except Refused:
-            return  # it was deleted, or is somebody else's: a new one begins
-        self.sessions[character] = session
-        self.messages = [{"role": each["role"], "content": each["content"]} for each in known["messages"]]
+            await self._turn_to(api, self.session)
+        except Refused as refusal:
+            if refusal.status == 404:
+                return False
+            raise
+        return True
 
-    def shown(self) -> list[Message]:
-        """Return what was said as the conversation shows it."""
-        return [{**message, "content": harmless(message["content"])} for message in self.messages]
+    def _show(self, known: Mapping[str, Any]) -> None:
+        self.said = [Said.of(each) for each in known["messages"]]
+
+    def talk(self) -> dict[str, Any]:
+        """Describe to the browser what was said, and whether the end of it is being written."""
+        return {"messages": [each.shown() for each in self.said], "writing": self.writing}
+
+    def voice(self) -> dict[str, Any]:
+        """Describe to the browser what is heard."""
+        return {"turn": self.turns, "clips": list(self.turn.clips) if self.turn else []}
+
+    @property
+    def writing(self) -> bool:
+        """Whether a reply is being written."""
+        return self.turn is not None and self.turn.writing
+
+    @property
+    def session(self) -> str | None:
+        """The conversation that is shown."""
+        return self.sessions.get(self.character.id) if self.character else None
+
+    @property
+    def talked(self) -> bool:
+        """Whether the person has said something."""
+        return any(each.role == "user" for each in self.said)
 
     @property
     def last_reply(self) -> str:
         """What was said last by the character, as it can be spoken; empty before that."""
-        if self.character is None or self.character.id not in self.sessions:
+        if not self.talked or self.said[-1].role != "assistant":
             return ""  # a greeting alone was not said by a model
-        if self.messages[-1]["role"] != "assistant":
-            return ""
-        return speakable(self.messages[-1]["content"])
+        return speakable(self.said[-1].content)
 
     @property
     def can_film(self) -> bool:
@@ -132,79 +123,131 @@ class Seat:
         return bool(self.last_reply) and not busy
 
     async def leave(self) -> None:
-        """Stop what is being said."""
+        """Stop what is being said. A reply without a word leaves nothing behind."""
         if self.turn is not None:
             await self.turn.stop()
+        if self.said and self.said[-1].role == "assistant" and not self.said[-1].content:
+            self.said.pop()
 
     async def say(self, text: str, *, aloud: bool) -> AsyncGenerator[Turn]:
-        """Say something; yield the turn each time it has more to show. Something new said meanwhile ends this one."""
+        """Say something. What is returned yields the turn whenever it has more; what is begun meanwhile ends it."""
         await self.leave()
+        who, session = self._who().id, self.session
+        return self._heard(lambda api: api.say(text, who, session), [*self.said, Said("user", text)], aloud)
+
+    async def again(self, message: str, *, aloud: bool) -> AsyncGenerator[Turn]:
+        """Have another reply in a reply's place, or one to what the person said; as `say`."""
+        at, session = await self._at(message)
+        before = self.said[: at + 1] if self.said[at].role == "user" else self.said[:at]
+        return self._heard(lambda api: api.regenerate(session, message), before, aloud)
+
+    async def go_on(self, message: str, *, aloud: bool) -> AsyncGenerator[Turn]:
+        """Have a reply go on where it stopped; as `say`. Only what is new is spoken."""
+        at, session = await self._at(message)
+        begun = self.said[at].content
+        return self._heard(lambda api: api.go_on(session, message), self.said[:at], aloud, begun)
+
+    async def instead(self, message: str, text: str, *, aloud: bool) -> AsyncGenerator[Turn]:
+        """Say something else in the place of what the person said; as `say`."""
+        at, session = await self._at(message)
+        before = [*self.said[:at], Said("user", text)]
+        return self._heard(lambda api: api.say_instead(session, message, text), before, aloud)
+
+    async def rewrite(self, message: str, text: str) -> None:
+        """Let a reply say something else, beside what it said."""
+        _, session = await self._at(message)
+        async with self.api() as api:
+            await api.rewrite(session, message, text)
+            self._show(await api.history(session))
+
+    async def swipe(self, message: str, to: str) -> None:
+        """Show what else was said in a message's place, with what followed on it."""
+        _, session = await self._at(message)
+        async with self.api() as api:
+            await api.change(session, head_id=to)
+            self._show(await api.history(session))
+
+    async def cut(self, message: str) -> None:
+        """Delete a message with all that followed on it."""
+        _, session = await self._at(message)
+        async with self.api() as api:
+            await api.cut(session, message)
+            self._show(await api.history(session))
+
+    async def fork(self, message: str) -> None:
+        """Go on in another conversation, with a copy of what was said up to a message."""
+        _, session = await self._at(message)
+        async with self.api() as api:
+            await self._turn_to(api, (await api.fork(session, message))["id"])
+
+    async def turn_to(self, session: str) -> None:
+        """Go on with another conversation with this character."""
+        await self.leave()
+        async with self.api() as api:
+            await self._turn_to(api, session)
+
+    async def _turn_to(self, api: Api, session: str) -> None:
+        known = await api.history(session)
+        self.turn, self.shoot = None, None
+        self.turns += 1
+        self.sessions[self._who().id] = session
+        self._show(known)
+
+    def _who(self) -> Someone:
         if self.character is None:
             raise ClientError(NOBODY)
-        who = self.character.id
-        line = Line(text, who, self.sessions.get(who), self.speech_model if aloud else None)
-        self.turn = turn = Turn(self.api, line)
+        return self.character
+
+    async def _at(self, message: str) -> tuple[int, str]:
+        """Stop what is being said, and find a message in the conversation that is shown."""
+        await self.leave()
+        self._who()
+        at = next((at for at, each in enumerate(self.said) if each.id == message), None)
+        if at is None or self.session is None:
+            raise ClientError(GONE)
+        return at, self.session
+
+    async def _heard(self, ask: Asking, before: list[Said], aloud: bool, begun: str = "") -> AsyncGenerator[Turn]:
+        who = self._who().id
+        line = Line(ask, who, self.speech_model if aloud else None, begun)
         self.turns += 1
-        self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": ""}]
-        said = self.messages[-1]
+        self.turn = turn = Turn(self.api, line)
+        reply = Said("assistant", begun)
+        self.said = [*before, reply]
         try:
             async with aclosing(turn.changes()) as changes:
                 async for _ in changes:
                     if turn is not self.turn:
                         return
-                    said["content"] = turn.text
+                    reply.content = turn.text
                     if turn.session is not None:
                         self.sessions[who] = turn.session
+                    if turn.settled and not turn.shown:
+                        await self._catch_up(turn)
                     yield turn
         finally:
             await turn.stop()
-            if not turn.text and said in self.messages:
-                self.messages.remove(said)
+            if not turn.text and reply in self.said:
+                self.said.remove(reply)
+
+    async def _catch_up(self, turn: Turn) -> None:
+        """Show a turn as it stands in the conversation now, unless something else was begun meanwhile."""
+        assert turn.session is not None
+        async with self.api() as api:
+            known = await api.history(turn.session)
+        if turn is self.turn:
+            turn.shown = True
+            self._show(known)
 
     async def film(self) -> AsyncGenerator[Shoot]:
         """Film the last reply; yield how far it is. Closing this early removes the order from the server."""
         text = self.last_reply[:MAX_PROMPT_CHARACTERS]
         if self.character is None or not text:
             raise ClientError(words.NOTHING_TO_FILM)
-        character = self.character
-        self.shoot = shoot = Shoot("working", words.phase("queued"))
-        yield shoot
-        try:
-            async with self.api() as api:
-                video = await api.film(text, character.id)
-                try:
-                    async with aclosing(api.filmed(video)) as states:
-                        async for state in states:
-                            video = state
-                            shoot.told, shoot.percent = words.phase(state.phase), state.progress
-                            yield shoot
-                    await self._finish(api, video, shoot, character)
-                finally:
-                    if video.status not in {"completed", "failed"}:
-                        await api.forget_film(video.id)
-        except ClientError:
-            shoot.state = "failed"
-            raise
-        yield shoot
-
-    async def _finish(self, api: Api, video: Video, shoot: Shoot, character: Someone) -> None:
-        if video.error is not None:
-            raise ClientError(video.error.message)
-        data = bytearray()
-        async with aclosing(api.content(video.id)) as chunks:
-            async for chunk in chunks:
-                data += chunk
-                if len(data) > LARGEST_FILM:
-                    raise ClientError(TOO_LARGE)
-        shoot.source = data_url(bytes(data), "video/webm")
-        shoot.id, shoot.name = video.id, f"{character.id}.webm"
-        shoot.label = f"Film of {character.name}"
-        shoot.state = "ready"
-
-
-def harmless(text: str) -> str:
-    """Keep Markdown's emphasis and lists; make its pictures, and HTML, the characters that they are written with."""
-    return text.replace("<", "\\<").replace("![", "!\\[")
+        self.shoot = shoot = Shoot()
+        async with aclosing(shoot.run(self.api, text, self.character.id, self.character.name)) as changes:
+            async for _ in changes:
+                yield shoot
 
 
 async def speech_model(api: Api) -> str | None:
@@ -213,23 +256,3 @@ async def speech_model(api: Api) -> str | None:
         return await api.speech_model()
     except Refused:
         return None
-
-
-async def portrait(api: Api, character: Mapping[str, Any]) -> str | None:
-    """Return a character's picture as a data URL."""
-    if not character.get("portrait"):
-        return None
-    found = await api.portrait(str(character["id"]))
-    return data_url(*found) if found else None
-
-
-def someone(character: Mapping[str, Any], picture: str | None) -> Someone:
-    """Read a character as the API shows it."""
-    greetings = character.get("greetings") or []
-    return Someone(
-        id=str(character["id"]),
-        name=str(character["name"]),
-        line=str(character.get("description") or ""),
-        greeting=str(greetings[0]) if greetings else None,
-        portrait=picture,
-    )

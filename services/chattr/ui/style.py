@@ -10,12 +10,12 @@ SANS: Final = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Robot
 MONO: Final = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 
-def static(name: str) -> str:
-    """Read a file that belongs to the page."""
-    return (STATIC / name).read_text("utf-8")
+def static(*names: str) -> str:
+    """Read files that belong to the page, one after the other."""
+    return "\n".join((STATIC / name).read_text("utf-8") for name in names)
 
 
-CSS: Final = static("page.css")
+CSS: Final = static("page.css", "talk.css", "sheet.css")
 HEAD: Final = (
     '<meta name="description" content="Talk with a character: text, voice and film.">'
     '<meta name="color-scheme" content="light dark">'

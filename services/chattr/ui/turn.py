@@ -14,22 +14,26 @@ from chatacter.client.sentences import Sentences
 from chatacter.contracts.speech import MEDIA_TYPES, AudioFormat
 
 Connect = Callable[[], AbstractAsyncContextManager[Api]]
+Asking = Callable[[Api], AsyncGenerator[ReplyEvent]]
 
 # Browsers without exception play it, and each clip carries its mark as synthetic.
 AUDIO_FORMAT: Final[AudioFormat] = "mp3"
 # The browser redraws no more often than this; deltas in between are one change.
 FRAME_SECONDS: Final = 0.08
 FAILED_ANYHOW: Final = "The reply failed."
+# So long a stopped reply may take to say how it was stored.
+LAST_WORD_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is said, to whom; `speech_model` None: nothing shall be heard."""
+    """What asks for the reply, and in whose voice it is spoken; `speech_model` None: nothing shall be heard."""
 
-    text: str
+    ask: Asking
     character: str
-    session: str | None
     speech_model: str | None
+    begun: str = ""
+    """The words that the reply goes on from; they are not spoken again."""
 
 
 class Turn:
@@ -41,11 +45,16 @@ class Turn:
         self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
-        self.session = line.session
+        self._written = asyncio.Event()
+        self.session: str | None = None
         self.reply_id = ""
-        self.text = ""
+        self.text = line.begun
         self.clips: list[str] = []
         self.writing = True
+        self.settled = False
+        """Whether the conversation holds by now what was said."""
+        self.shown = False
+        """Whether it is shown as the conversation holds it."""
         self.cancelled = False
         self.error: ClientError | None = None
         self.told: list[str] = []
@@ -69,13 +78,18 @@ class Turn:
         yield
 
     async def stop(self) -> None:
-        """End it: the reply on the server as well, and the sound that is still being made."""
+        """End it: the reply on the server as well, and the sound that is still being made.
+
+        The server has the last word, for what was said so far is kept.
+        """
         if self._work is None or self._work.done():
             return
         if self.writing and self.reply_id:
-            with suppress(ClientError):
-                async with self._connect() as api:
+            self.cancelled = True
+            with suppress(ClientError, TimeoutError):
+                async with self._connect() as api, asyncio.timeout(LAST_WORD_SECONDS):
                     await api.cancel(self.reply_id)
+                    await self._written.wait()
         self.cancelled = self.cancelled or self.writing
         self.writing = False
         self._work.cancel()
@@ -91,10 +105,11 @@ class Turn:
             self.error = first_of(errors)
         finally:
             self.writing = False
+            self._written.set()
 
     async def _write(self, api: Api) -> None:
         cutter = Sentences()
-        async with aclosing(api.say(self._line.text, self._line.character, self._line.session)) as events:
+        async with aclosing(self._line.ask(api)) as events:
             async for event in events:
                 self._take(event)
                 for sentence in cutter.feed(event.text):
@@ -104,6 +119,7 @@ class Turn:
             self._sentences.put_nowait(sentence)
         self._sentences.put_nowait(None)
         self.writing = False
+        self._written.set()
         self._changed.set()
 
     def _take(self, event: ReplyEvent) -> None:
@@ -111,10 +127,13 @@ class Turn:
         if event.type == CREATED:
             self.reply_id = event.data["reply_id"]
             self.session = event.data.get("conversation_id") or self.session
+            self.text = event.data.get("begun") or ""
         elif event.type == CANCELLED:
             self.cancelled = True
         elif event.type == FAILED:
+            self.settled = True
             raise ClientError(str(event.data.get("message") or FAILED_ANYHOW))
+        self.settled = bool(event.data.get("stored"))
         self.told += event.data.get("told") or []
 
     async def _speak(self, api: Api, model: str) -> None:

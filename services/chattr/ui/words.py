@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from chatacter.client.errors import Away, ClientError, KeyNeeded
+
 NOTICE: Final = "You talk with an AI. It makes things up, and its voice and films are synthetic."
 
 PHASES: Final = {
@@ -52,3 +54,10 @@ def missing(health: Mapping[str, Any]) -> list[str]:
 def phase(name: str | None) -> str:
     """Say in words what is being done to a film."""
     return PHASES.get(name or "", WORKING)
+
+
+def told_of(error: ClientError) -> str:
+    """Say what happened, in the page's words where it has them."""
+    if isinstance(error, Away):
+        return AWAY
+    return KEY_WRONG if isinstance(error, KeyNeeded) else error.message

@@ -6,7 +6,7 @@ let turn = 0;     // whose clips are being played
 let clips = [];
 let next = 0;     // the clip that is played next
 let playing = false;
-let hushed = 0;   // a turn that nobody wants to hear any more
+let hushed = 0;   // the turn, where nobody wants to hear any more of it
 
 function say(on) {
   playing = on;
@@ -42,7 +42,7 @@ function hear() {
     audio.pause();
     say(false);
     turn = value.turn;
-    next = 0;
+    next = hushed = 0;
   }
   clips = value.clips;
   play();
