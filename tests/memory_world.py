@@ -95,18 +95,20 @@ class World:
     def knowing(self) -> Knowing:
         return Knowing(self.wired(self.knowledge))
 
-    async def learn(self, text: str, about: str, *message_ids: str, supersedes: str | None = None) -> str:
+    async def learn(
+        self, text: str, about: str, *message_ids: str, supersedes: str | None = None, owner: Owner = ANN
+    ) -> str:
         """Draw a fact from messages."""
         self.now += 1
         sources = tuple(Source(about, each, self.now) for each in message_ids)
-        name = fact_id(ANN, "ada", text, message_ids[0])
+        name = fact_id(owner, "ada", text, message_ids[0])
         fact = Fact(name, "ada", "person", text, sources, self.now, supersedes=supersedes)
 
         def added(facts: Sequence[Fact]) -> Sequence[Fact]:
             every = [*facts, fact]
             return mended(every, {one.id: one for one in every})
 
-        await self.knowing().change(ANN, added)
+        await self.knowing().change(owner, added)
         return name
 
     async def amend(self, memory_id: str, text: str) -> None:
@@ -124,19 +126,19 @@ class World:
             clock=lambda: self.now,
         )
 
-    async def say(self, conversation_id: str, text: str, parent_id: str | None = "head") -> str:
+    async def say(self, conversation_id: str, text: str, parent_id: str | None = "head", *, owner: Owner = ANN) -> str:
         """Say something at the head, or in answer to a message."""
-        await self.wired(self.conversations).create(ANN, Conversation(conversation_id, "ada", self.now))
-        head = await self.head(conversation_id)
+        await self.wired(self.conversations).create(owner, Conversation(conversation_id, "ada", self.now))
+        head = await self.head(conversation_id, owner)
         self.now += 1
         self.made += 1
         parent_id = head if parent_id == "head" else parent_id
         message = Message(f"m{self.made}", parent_id, "user", text, self.now, "ada")
-        await self.wired(self.conversations).append(ANN, conversation_id, [message])
+        await self.wired(self.conversations).append(owner, conversation_id, [message])
         return message.id
 
-    async def head(self, conversation_id: str) -> str | None:
-        found = await self.conversations.get(ANN, conversation_id)
+    async def head(self, conversation_id: str, owner: Owner) -> str | None:
+        found = await self.conversations.get(owner, conversation_id)
         return found.head_id if found else None
 
     async def switch(self, conversation_id: str, message_id: str) -> None:
@@ -144,25 +146,25 @@ class World:
         assert found is not None
         await self.wired(self.conversations).update(ANN, replace(found, head_id=message_id), "head_id")
 
-    async def cut(self, conversation_id: str, message_id: str) -> None:
+    async def cut(self, conversation_id: str, message_id: str, owner: Owner = ANN) -> None:
         """Delete a message with what followed, as the doors do it."""
-        found = await self.conversations.get(ANN, conversation_id)
+        found = await self.conversations.get(owner, conversation_id)
         assert found is not None
-        tree = Tree(await self.conversations.messages(ANN, conversation_id))
+        tree = Tree(await self.conversations.messages(owner, conversation_id))
         removed = tree.under(message_id)
         head = tree.head_without(removed, found.head_id)
         self.now += 1
-        assert await self.wired(self.conversations).prune(ANN, replace(found, head_id=head), removed)
-        await self.remember().forget(ANN, Selection(ids=tuple(memory_id(ANN, each) for each in removed)))
+        assert await self.wired(self.conversations).prune(owner, replace(found, head_id=head), removed)
+        await self.remember().forget(owner, Selection(ids=tuple(memory_id(owner, each) for each in removed)))
 
     async def delete(self, conversation_id: str) -> None:
         self.now += 1
         await self.wired(self.conversations).delete(ANN, conversation_id)
         await self.remember().forget(ANN, Selection(conversation_id=conversation_id))
 
-    async def forget(self, what: Selection) -> None:
+    async def forget(self, what: Selection, owner: Owner = ANN) -> None:
         self.now += 1
-        await self.remember().forget(ANN, what)
+        await self.remember().forget(owner, what)
 
     async def index(self, most: int = 32) -> None:
         """Let an indexer work until nothing waits."""
@@ -181,8 +183,8 @@ class World:
         await anew.index()
         return await anew.remembered()
 
-    async def recalled(self, text: str) -> set[str]:
-        found = await self.remember().recall(ANN, "ada", text, (), Deadline.after(5.0), limit=20)
+    async def recalled(self, text: str, owner: Owner = ANN) -> set[str]:
+        found = await self.remember().recall(owner, "ada", text, (), Deadline.after(5.0), limit=20)
         assert found.told is None
         return {one.memory.text for one in found.memories}
 

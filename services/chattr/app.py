@@ -25,9 +25,11 @@ from chattr.routes import (
     lorebooks,
     media,
     memories,
+    memory_changes,
     messages,
     openai,
     prompts,
+    reminders,
     videos,
 )
 from chattr.routes.rate_limit import RateLimit
@@ -43,6 +45,8 @@ ROUTERS = (
     chat.router,
     conversations.router,
     messages.router,
+    reminders.router,
+    memory_changes.router,
     memories.router,
     live.router,
     media.router,

@@ -13,6 +13,7 @@ from chattr.ports.cache import IdempotencyStore
 from chattr.ports.jobs import Jobs
 from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.sessions import SessionLog
+from chattr.usecases.amending import Amending
 from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
@@ -20,6 +21,7 @@ from chattr.usecases.conversing import Conversing
 from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
+from chattr.usecases.moving import Moving
 from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
@@ -53,6 +55,18 @@ def reply(connection: HTTPConnection) -> Reply:
 def remember(connection: HTTPConnection) -> Remember | None:
     """Return long-term memory; None where it is switched off."""
     found: Remember | None = connection.state.remember
+    return found
+
+
+def amending(connection: HTTPConnection) -> Amending | None:
+    """Return what changes memories; None where long-term memory is switched off."""
+    found: Amending | None = connection.state.amending
+    return found
+
+
+def moving(connection: HTTPConnection) -> Moving:
+    """Return what takes conversations and knowledge along."""
+    found: Moving = connection.state.moving
     return found
 
 
@@ -149,6 +163,8 @@ def outstanding(connection: HTTPConnection) -> Outstanding:
 OwnerDep = Annotated[Owner, Depends(owner)]
 ReplyDep = Annotated[Reply, Depends(reply)]
 ActorsDep = Annotated[Actors, Depends(actors)]
+AmendingDep = Annotated[Amending | None, Depends(amending)]
+MovingDep = Annotated[Moving, Depends(moving)]
 RememberDep = Annotated[Remember | None, Depends(remember)]
 CardsDep = Annotated[Cards, Depends(cards)]
 EditingDep = Annotated[Editing, Depends(editing)]

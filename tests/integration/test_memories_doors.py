@@ -24,7 +24,8 @@ from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection
-from chattr.routes import memories
+from chattr.routes import memories, memory_changes
+from chattr.usecases.amending import Amending
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
@@ -63,14 +64,14 @@ class Rig:
         return await self.web.delete(f"/api/v1/memories{path}", params=query, headers={"x-chatacter-person": person})
 
 
-def application(remember: Remember | None) -> FastAPI:
+def application(remember: Remember | None, knowing: Knowing) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        yield {"remember": remember}
+        yield {"remember": remember, "amending": Amending(remember, knowing) if remember else None}
 
     settings = ServiceSettings.read()
     telemetry = telemetry_of("test", settings)
-    service = Service("test", "Test", "0", Health(), lifespan, [memories.router], telemetry)
+    service = Service("test", "Test", "0", Health(), lifespan, [memory_changes.router, memories.router], telemetry)
     return build(service, settings)
 
 
@@ -86,7 +87,7 @@ async def rig() -> AsyncIterator[Rig]:
         memory=memory, conversations=conversations, knowing=knowing, embedder=embedder, outbox=outbox, stem=stem
     )
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(served(await asyncio.to_thread(application, remember)))
+        url = await stack.enter_async_context(served(await asyncio.to_thread(application, remember, knowing)))
         web = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
         yield Rig(web, memory, remember, indexer, outbox, conversations)
 
@@ -107,6 +108,9 @@ async def test_lists_with_provenance_the_newest_first_and_by_character(rig: Rig)
         "previous_id": None,
         "speaker": None,
         "created_at": 2000.0,
+        "kind": "turn",
+        "branch": "active",
+        "pinned": False,
         "score": None,
     }
     assert [one["text"] for one in await rig.listed(character="ada")] == ["I like boats", "I like tea"]
@@ -141,7 +145,7 @@ async def test_reads_and_forgets_one(rig: Rig) -> None:
     await rig.tell(ANN, "I like tea", "I like boats")
     boats, _ = await rig.listed()
     read = await rig.web.get(f"/api/v1/memories/{boats['id']}", headers={"x-chatacter-person": "ann"})
-    assert read.json() == boats
+    assert read.json() == {**boats, "history": []}
     answer = await rig.forget(f"/{boats['id']}")
     assert (answer.status_code, answer.json()) == (200, {"object": "memory.forgotten", "erased": True})
     assert [one["text"] for one in await rig.listed()] == ["I like tea"]
@@ -195,24 +199,8 @@ async def test_mistakes_are_named(rig: Rig, query: dict[str, Any], param: str) -
     assert (await rig.forget("/not-a-uuid")).status_code == 422
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("PATCH", "/8b0f7c2e-6f5b-4b57-9d3e-1f6a2c4d9e10"),
-        ("POST", "/8b0f7c2e-6f5b-4b57-9d3e-1f6a2c4d9e10/pin"),
-        ("DELETE", "/8b0f7c2e-6f5b-4b57-9d3e-1f6a2c4d9e10/pin"),
-        ("GET", "/export"),
-        ("POST", "/import"),
-    ],
-)
-async def test_what_is_not_built_says_so(rig: Rig, method: str, path: str) -> None:
-    answer = await rig.web.request(method, f"/api/v1/memories{path}")
-    assert answer.status_code == 501
-    assert answer.json()["type"] == "urn:chatacter:problem:not-built"
-
-
 async def test_without_long_term_memory_the_doors_say_so() -> None:
-    app = await asyncio.to_thread(application, None)
+    app = await asyncio.to_thread(application, None, Knowing(FakeKnowledge()))
     async with served(app) as url, httpx.AsyncClient(base_url=url) as web:
         answer = await web.get("/api/v1/memories")
     assert answer.status_code == 422

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chattr.ports.language import finish_reason_of, text_of
 from chattr.usecases.choices import Choices
 
 pytestmark = pytest.mark.unit
@@ -136,3 +137,11 @@ def test_deprecated_function_calls_and_annotations_grow_too() -> None:
 def test_however_a_text_is_cut_it_is_the_same(pieces: list[str], choices: int) -> None:
     told = whole(*(chunk(*(said(index, content=piece) for index in range(choices))) for piece in pieces))
     assert [each["message"]["content"] for each in told] == ["".join(pieces)] * (choices if pieces else 0)
+
+
+def test_a_log_holds_the_first_choice_alone_wherever_it_stands_in_a_chunk() -> None:
+    both = chunk(said(1, "length", content="b"), said(0, "stop", content="a"))
+    other = chunk(said(1, "stop", content="b"))
+    assert (text_of(both), finish_reason_of(both)) == ("a", "stop")
+    assert (text_of(other), finish_reason_of(other)) == ("", None)
+    assert (text_of(chunk()), finish_reason_of(chunk())) == ("", None)

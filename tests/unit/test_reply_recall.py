@@ -59,6 +59,7 @@ class Room:
         self.model, self.memory, self.outbox, self.live = Nodder(), FakeMemory(), FakeOutbox(block_ms=1), Live()
         embedder, stem = FakeEmbedder(), english_stemmer()
         conversations, knowing = FakeConversations(self.outbox), Knowing(FakeKnowledge(self.outbox))
+        self.conversations = conversations
         self.indexer = Indexer(
             memory=self.memory,
             conversations=conversations,
@@ -114,6 +115,19 @@ async def test_what_was_told_in_one_conversation_is_in_the_prompt_of_another(roo
     assert FACT in room.prompt
     await room.say("what is my dog called", "third", owner=Owner("acme", "bob"))
     assert FACT not in room.prompt
+
+
+async def test_a_reply_is_stored_with_what_it_was_reminded_of_and_not_with_what_it_says(room: Room) -> None:
+    await room.say(FACT, "first")
+    ended = await room.say("what is my dog called", "second")
+    stored = {message.id: message for message in await room.conversations.messages(ANN, "second")}
+    reminder, *_ = stored[ended.data["message_id"]].reminders
+    (remembered,) = await room.memory.newest(ANN, Selection(ids=(reminder.memory_id,)), limit=1)
+    assert (remembered.text, reminder.reached) == (FACT, True)
+    assert dict(reminder.parts)["words"] > 0
+    assert FACT not in str(stored[ended.data["message_id"]].record())
+    (first,) = [one for one in await room.conversations.messages(ANN, "first") if one.role == "assistant"]
+    assert first.reminders == ()
 
 
 async def test_without_recall_it_is_not() -> None:

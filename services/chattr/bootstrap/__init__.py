@@ -46,6 +46,7 @@ from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.media import Filmer, Inference, Speaker
 from chattr.ports.sessions import SessionLog
 from chattr.settings import ChattrSettings, RecordsSettings, RedisServer, RedisSettings
+from chattr.usecases.amending import Amending
 from chattr.usecases.cards import Cards
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
@@ -54,7 +55,9 @@ from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.live import Live
+from chattr.usecases.moving import Moving
 from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
@@ -121,6 +124,8 @@ class Chattr:
     health: Health
     reply: Reply
     remember: Remember | None
+    amending: Amending | None
+    moving: Moving
     speak: Speak
     film: Film
     infer: Infer
@@ -165,14 +170,10 @@ async def compose(
         conversing = Conversing(cast, stores.conversations, stores.short_term, remember)
         yield Chattr(
             health=health,
-            reply=reply_of(
-                stores.around(cast, language, remember),
-                live,
-                budget,
-                settings,
-                telemetry,
-            ),
+            reply=reply_of(stores.around(cast, language, remember), live, budget, settings, telemetry),
             remember=remember,
+            amending=Amending(remember, Knowing(stores.knowledge)) if remember else None,
+            moving=Moving(stores.conversations, stores.knowledge, stores.outbox),
             speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
             film=Film(predictors.filmer, stores.jobs, assets, actors, speech_model=speech.model if speaker else None),
             infer=infer_of(predictors, stores, settings),

@@ -7,10 +7,29 @@ from typing import Any, Final, Literal
 
 from chattr.domain.person import Persona
 
-# 2 added the person's persona, the count of changes, whether there is more than one branch, and what is memorable.
+# 2 added the person's persona, the count of changes, whether there is more than one branch, what is memorable, and
+# what a reply was reminded of.
 SCHEMA_VERSION: Final = 2
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "cancelled", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A memory that was recalled for a reply: why, by the parts of its score, and whether it had room in the prompt.
+
+    What it says is not kept here: whoever asks reads it where it can be forgotten.
+    """
+
+    memory_id: str
+    reached: bool
+    parts: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Reminder":
+        """Read what a message's `record` wrote."""
+        parts = tuple((name, score) for name, score in record["parts"])
+        return cls(record["memory_id"], record["reached"], parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +46,8 @@ class Message:
     memorable: bool = True
     """Whether it goes to long-term memory: not where the character remembers nothing, nor what it opens with, nor a
     copy of what stands elsewhere."""
+    reminders: tuple[Reminder, ...] = ()
+    """What a reply was reminded of."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
@@ -35,7 +56,8 @@ class Message:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Message":
         """Read what `record` wrote, now or in an earlier version."""
-        return cls(**{name: record[name] for name in cls.__slots__ if name in record})
+        known = {name: record[name] for name in cls.__slots__ if name in record}
+        return cls(**{**known, "reminders": tuple(map(Reminder.of_record, known.get("reminders", ())))})
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,14 @@ class Recalled:
     """Whether it tells much, and does not ask."""
 
     @property
+    def parts(self) -> dict[str, float]:
+        """What its score is made of, by name."""
+        return {name: getattr(self, name) for name in ("meaning", "words", "speaker", "time", "form")}
+
+    @property
     def score(self) -> float:
         """How well it answers; comparable within one question."""
-        return self.meaning + self.words + self.speaker + self.time + self.form
+        return sum(self.parts.values())
 
     @property
     def bearing(self) -> float:

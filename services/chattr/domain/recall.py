@@ -131,8 +131,10 @@ def key_of(text: str, stem: Stem) -> frozenset[str]:
 
 
 def line(memory: Memory) -> str:
-    """Write a recalled turn as the prompt takes it, with its day; to the character, who reads it, it was "you"."""
+    """Write a memory as the prompt takes it, with its day; to the character, who reads it, it was "you"."""
     day = datetime.fromtimestamp(memory.created_at, UTC).date().isoformat()
+    if memory.kind == "fact":
+        return f"you know since {day}: {shortened(memory.text)}"
     speaker = "user" if memory.role == "user" else "you"
     return f'{day}, {speaker}: "{shortened(memory.text)}"'
 

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Final, Literal, NamedTuple
 from uuid import UUID
 
@@ -9,12 +10,12 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import InvalidInput, NotBuilt, NotFound, Unavailable, Unsupported
+from chatacter.chassis.errors import InvalidInput, NotFound, Unavailable, Unsupported
 from chatacter.contracts.base import Strict
 from chattr.dependencies import OwnerDep, RememberDep
 from chattr.domain.conversation import Role
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Memory, Recalled, Selection
+from chattr.domain.memory import Branch, Kind, Memory, Recalled, Selection
 from chattr.usecases.remember import Remember
 
 router = APIRouter(prefix="/api/v1/memories", tags=["Memories"], dependencies=[Depends(scope("memories"))])
@@ -25,10 +26,6 @@ CURSOR: Final = re.compile(r"^(\d+(?:\.\d+)?)_([0-9a-f-]{36})$")
 SWITCHED_OFF: Final = "Long-term memory is switched off here (ENABLE_LONG_TERM_MEMORY=false)."
 FORGET_WHAT: Final = "Say what to forget: `character`, `conversation`, or `all=true` for everything of this person."
 NOT_PAGED: Final = "A search has one page; leave out `after`."
-NO_CORRECTING: Final = "Memories cannot be corrected yet. Forget one, and say it anew."
-NO_PINNING: Final = "Memories cannot be pinned yet."
-NO_EXPORT: Final = "Memories cannot be exported yet; list them page by page."
-NO_IMPORT: Final = "Memories cannot be imported yet."
 
 Named = Annotated[str | None, Query(min_length=1, max_length=128)]
 
@@ -57,6 +54,12 @@ class MemoryRead(Strict):
     previous_id: str | None = None
     speaker: str | None = None
     created_at: float
+    kind: Kind
+    """A turn as it was said, or a fact that was drawn from one."""
+    branch: Branch
+    """Whether its conversation is on the branch where it was said; what was left reaches no prompt."""
+    pinned: bool
+    """Whether it reaches every prompt."""
     score: Score | None = None
 
 
@@ -112,11 +115,12 @@ async def list_memories(
     q: Annotated[str | None, Query(min_length=1, max_length=2_000, description="What to search for")] = None,
     character: Named = None,
     conversation: Named = None,
+    kind: Annotated[Kind | None, Query(description="Only turns as they were said, or only facts")] = None,
     after: Annotated[str | None, Query(max_length=80)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> MemoryList:
     """List a person's memories, the newest first; with `q`, those that bear on it, the best first, with scores."""
-    within = Selection(character_id=character, conversation_id=conversation)
+    within = Selection(character_id=character, conversation_id=conversation, kind=kind)
     if q is None:
         return await page(remember, owner, within, Cursor.read(after) if after else None, limit)
     if after is not None:
@@ -141,24 +145,6 @@ async def forget_memories(
     return forgotten(erased=await remember.forget(owner, what))
 
 
-@router.get("/export")
-async def export_memories() -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_EXPORT)
-
-
-@router.post("/import")
-async def import_memories() -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_IMPORT)
-
-
-@router.get("/{memory_id}")
-async def get_memory(memory_id: UUID, owner: OwnerDep, remember: Working) -> MemoryRead:
-    """Read one memory."""
-    return shown(await existing(remember, owner, memory_id))
-
-
 @router.delete("/{memory_id}", response_model=Forgotten, responses={202: {"model": Forgotten}})
 async def forget_memory(memory_id: UUID, owner: OwnerDep, remember: Working) -> Response:
     """Forget one memory."""
@@ -167,28 +153,10 @@ async def forget_memory(memory_id: UUID, owner: OwnerDep, remember: Working) -> 
     return forgotten(erased=await remember.forget(owner, Selection(ids=(str(memory_id),))))
 
 
-@router.patch("/{memory_id}")
-async def correct_memory(memory_id: UUID) -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_CORRECTING)
-
-
-@router.post("/{memory_id}/pin")
-async def pin_memory(memory_id: UUID) -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_PINNING)
-
-
-@router.delete("/{memory_id}/pin")
-async def unpin_memory(memory_id: UUID) -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_PINNING)
-
-
 async def page(remember: Remember, owner: Owner, within: Selection, after: Cursor | None, limit: int) -> MemoryList:
     """Read one page; memories of the very moment at which the last one ended are told apart by id."""
     wanted = limit + 1 + (TIES if after else 0)
-    until = Selection(within.ids, within.character_id, within.conversation_id, after.created_at if after else None)
+    until = replace(within, until=after.created_at if after else None)
     found = sorted(await remember.newest(owner, until, limit=wanted), key=place)
     rest = [one for one in found if after is None or place(one) > (-after.created_at, after.id)]
     shown_now = rest[:limit]
@@ -222,6 +190,9 @@ def shown(memory: Memory, score: Score | None = None) -> MemoryRead:
         previous_id=memory.previous_id,
         speaker=memory.speaker,
         created_at=memory.created_at,
+        kind=memory.kind,
+        branch=memory.branch,
+        pinned=memory.standing == "pinned",
         score=score,
     )
 

@@ -58,7 +58,11 @@ class Prompting:
         recalled = await self._recalled(scene, bare)
         if recalled.told:
             scene.told.append(recalled.told)
-        return await self._assembled(scene, setting, recalled.items, bare.lore) if recalled.items else bare
+        if not recalled.items:
+            return bare
+        prompt = await self._assembled(scene, setting, recalled.items, bare.lore)
+        scene.reminders = recalled.reminders(prompt.memories)
+        return prompt
 
     async def _assembled(self, scene: Scene, setting: Setting, recalled: Sequence[str], lore: Lore | None) -> Prompt:
         work = partial(

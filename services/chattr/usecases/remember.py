@@ -6,7 +6,7 @@ Memory being away never stops a reply. It is told.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +14,9 @@ from opentelemetry.trace import Tracer
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, Unavailable
+from chattr.domain.conversation import Reminder
 from chattr.domain.identity import Owner
+from chattr.domain.knowledge import Amendment
 from chattr.domain.memory import Changed, Memory, Recalled, Selection, memory_id
 from chattr.domain.question import understood
 from chattr.domain.recall import MAX_RECALLED, chosen, line, ranked
@@ -32,6 +34,8 @@ BY_WORDS_ALONE: Final = "The embedder is away; memories were looked for by their
 FORGET_SECONDS: Final = 5.0
 # Candidates by each way of searching: of the turns that answer a question, 96 of 100 are among them (ADR 0018).
 CANDIDATES: Final = 100
+# Pinned memories of one character: they take their place in every prompt.
+MOST_PINNED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,13 @@ class Recollection:
     def items(self) -> tuple[str, ...]:
         """The memories as the prompt takes them, a line each."""
         return tuple(line(one.memory) for one in self.memories)
+
+    def reminders(self, reached: Collection[str]) -> tuple[Reminder, ...]:
+        """Say which memories these were, and which of them are among the lines that reached a prompt."""
+        return tuple(
+            Reminder(one.memory.id, " ".join(written.split()) in reached, tuple(one.parts.items()))
+            for one, written in zip(self.memories, self.items, strict=True)
+        )
 
 
 class Remember:
@@ -87,14 +98,31 @@ class Remember:
             try:
                 async with deadline.timeout():
                     within = Selection(character_id=character_id)
-                    found, whole = await self._found(owner, text, within, exclude, active=True)
+                    (found, whole), pinned = await asyncio.gather(
+                        self._found(owner, text, within, exclude, active=True),
+                        self._pinned(owner, character_id, exclude),
+                    )
             except (ChatacterError, TimeoutError) as error:
                 span.set_attribute("error.type", type(error).__name__)
                 logger.warning("recall failed", extra={"error.type": type(error).__name__})
                 return Recollection((), MEMORY_AWAY)
-            best = chosen(found, text, self._stem, limit=limit)
+            others = [one for one in found if one.memory.standing == "plain" and one.memory.message_id not in exclude]
+            best = [*pinned, *chosen(others, text, self._stem, limit=limit)]
             span.set_attribute("chatacter.recall.items", len(best))
             return Recollection(tuple(best), None if whole else BY_WORDS_ALONE)
+
+    async def _pinned(self, owner: Owner, character_id: str, exclude: Sequence[str]) -> list[Recalled]:
+        """Return what was pinned, the oldest first, without a score."""
+        amended = await self._knowing.amendments(owner)
+        ids = tuple(each for each, one in amended.items() if one.pinned)
+        if not ids:
+            return []
+        found = await self.newest(owner, Selection(ids=ids, character_id=character_id), limit=MOST_PINNED)
+        return [
+            Recalled(memory)
+            for memory in reversed(found)
+            if memory.branch == "active" and memory.message_id not in exclude
+        ]
 
     async def search(
         self,
@@ -129,9 +157,10 @@ class Remember:
             limit=CANDIDATES,
             active=active,
         )
-        found = await self._memory.search(owner, query)
+        found, amended = await asyncio.gather(self._memory.search(owner, query), self._knowing.amendments(owner))
         kept = (one for one in found if not covered(one.memory, forgotten))
-        return ranked(kept, question, self._stem), dense is not None
+        best = [replace(one, memory=as_amended(one.memory, amended)) for one in ranked(kept, question, self._stem)]
+        return best, dense is not None
 
     async def _embedded(self, text: str) -> Vectors | None:
         """Embed a text; None while the embedder is away."""
@@ -145,10 +174,12 @@ class Remember:
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return a person's memories, the newest first. Raises `Unavailable`."""
-        forgotten, found = await asyncio.gather(
-            self._outbox.forgotten(owner), self._memory.newest(owner, within, limit=limit)
+        forgotten, amended, found = await asyncio.gather(
+            self._outbox.forgotten(owner),
+            self._knowing.amendments(owner),
+            self._memory.newest(owner, within, limit=limit),
         )
-        return [memory for memory in found if not covered(memory, forgotten)]
+        return [as_amended(memory, amended) for memory in found if not covered(memory, forgotten)]
 
     async def forget(self, owner: Owner, what: Selection) -> bool:
         """Forget for good, with what was drawn from it: no answer holds it, nor does what still waits come back.
@@ -170,3 +201,9 @@ class Remember:
             logger.warning("forgetting waits for memory", extra={"error.type": type(error).__name__})
             return False
         return True
+
+
+def as_amended(memory: Memory, amended: Mapping[str, Amendment]) -> Memory:
+    """Return a memory as somebody corrected or pinned it, also while its index does not say so yet."""
+    amendment = amended.get(memory.id)
+    return amendment.applied(memory) if amendment else memory

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unavailable
 from chattr.domain.character import Character
-from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Status, branch
+from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Reminder, Status, branch
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.person import Persona
 from chattr.domain.prompt import OPENING, Turn
@@ -107,6 +107,8 @@ class Scene:
     """Where the person was when the reply began."""
     elsewhere: list[str] = field(default_factory=list)
     """Messages of other branches, which this one does not know of."""
+    reminders: tuple[Reminder, ...] = ()
+    """What was recalled for it."""
     stored: bool = False
     told: list[str] = field(default_factory=list)
 
@@ -276,6 +278,7 @@ class Scenes:
             character_id=scene.character.id,
             status=status,
             memorable=scene.character.memory.long_term,
+            reminders=scene.reminders,
         )
         try:
             at_head = await self._conversations.answer(scene.owner, conversation.id, answer, begun_at=scene.head_id)

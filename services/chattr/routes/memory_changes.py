@@ -1,0 +1,144 @@
+"""What a person does with memories besides reading and forgetting them: correct, pin, take along and put down."""
+
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import AfterValidator, Field
+from starlette.responses import JSONResponse, Response
+
+from chatacter.chassis.auth import scope
+from chatacter.chassis.errors import Unsupported
+from chatacter.contracts.base import Strict
+from chattr.dependencies import AmendingDep, CastDep, MovingDep, OwnerDep
+from chattr.domain.archive import MemoryArchive
+from chattr.domain.memory import MAX_CHARACTERS
+from chattr.routes.memories import SWITCHED_OFF, MemoryRead, shown
+from chattr.usecases.amending import Amending, Known
+
+router = APIRouter(prefix="/api/v1/memories", tags=["Memories"], dependencies=[Depends(scope("memories"))])
+
+SAYS_NOTHING: Final = "a memory says something"
+
+
+def telling(text: str) -> str:
+    """Trim a text; refuse one that says nothing."""
+    trimmed = text.strip()
+    if not trimmed:
+        raise ValueError(SAYS_NOTHING)
+    return trimmed
+
+
+class Corrected(Strict):
+    """What a memory says from now on."""
+
+    text: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS), AfterValidator(telling)]
+
+
+class Before(Strict):
+    """What a memory said until then."""
+
+    text: str
+    until: float
+
+
+class MemoryKnown(MemoryRead):
+    """A memory, and what it said before, the oldest first."""
+
+    history: list[Before]
+
+
+class RefusedRead(Strict):
+    """Something of an archive that was not taken."""
+
+    id: str
+    why: str
+
+
+class Arrival(Strict):
+    """What was taken of an archive. What was there already is not counted."""
+
+    object: Literal["memory.arrival"] = "memory.arrival"
+    conversations: int
+    messages: int
+    facts: int
+    amendments: int
+    refused: list[RefusedRead]
+
+
+def amends(amending: AmendingDep) -> Amending:
+    """Return what changes memories. Raises `Unsupported` where long-term memory is switched off."""
+    if amending is None:
+        raise Unsupported(SWITCHED_OFF)
+    return amending
+
+
+Amends = Annotated[Amending, Depends(amends)]
+
+
+@router.get("/export", response_model=MemoryArchive)
+async def export_memories(
+    owner: OwnerDep,
+    moving: MovingDep,
+    character: Annotated[str | None, Query(min_length=1, max_length=128, description="Only with this one")] = None,
+) -> Response:
+    """Take along what was said, and what is known beside it: an archive that `import` puts down elsewhere."""
+    archive = await moving.take(owner, character)
+    return Response(archive.model_dump_json(), media_type="application/json")
+
+
+@router.post("/import")
+async def import_memories(
+    body: MemoryArchive,
+    owner: OwnerDep,
+    moving: MovingDep,
+    cast: CastDep,
+    character: Annotated[
+        str | None, Query(min_length=1, max_length=128, description="Whose the archive's memories are here")
+    ] = None,
+) -> Arrival:
+    """Put an archive's content down as this person's. Memories of it come within moments; what is there stays."""
+    renamed: dict[str, str] = {}
+    if character is not None:
+        here = (await cast.get(owner, character)).id
+        named = [*(one.character for one in body.conversations), *(one.character for one in body.facts)]
+        renamed = dict.fromkeys(named, here)
+    arrived = await moving.put(owner, body, renamed)
+    refused = [RefusedRead(id=one.id, why=one.why) for one in arrived.refused]
+    return Arrival(
+        conversations=arrived.conversations,
+        messages=arrived.messages,
+        facts=arrived.facts,
+        amendments=arrived.amendments,
+        refused=refused,
+    )
+
+
+@router.get("/{memory_id}", response_model=MemoryKnown)
+async def get_memory(memory_id: UUID, owner: OwnerDep, amending: Amends) -> JSONResponse:
+    """Read one memory, and what it said before."""
+    return known(await amending.get(owner, str(memory_id)))
+
+
+@router.patch("/{memory_id}", response_model=MemoryKnown)
+async def correct_memory(memory_id: UUID, body: Corrected, owner: OwnerDep, amending: Amends) -> JSONResponse:
+    """Let a memory say something else. What was said stays in its conversation."""
+    return known(await amending.correct(owner, str(memory_id), body.text))
+
+
+@router.post("/{memory_id}/pin", response_model=MemoryKnown)
+async def pin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends) -> JSONResponse:
+    """Have a memory reach every prompt of its character."""
+    return known(await amending.pin(owner, str(memory_id), pinned=True))
+
+
+@router.delete("/{memory_id}/pin", response_model=MemoryKnown)
+async def unpin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends) -> JSONResponse:
+    """Have a memory reach only the prompts that it bears on."""
+    return known(await amending.pin(owner, str(memory_id), pinned=False))
+
+
+def known(found: Known) -> JSONResponse:
+    """Show a memory with what it said before."""
+    history: list[dict[str, Any]] = [{"text": one.text, "until": one.until} for one in found.history]
+    return JSONResponse({**shown(found.memory).model_dump(), "history": history})

@@ -1,0 +1,181 @@
+"""A person's conversations and knowledge as one archive, and back: on another installation, the same is remembered."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import uuid5
+
+from chattr.domain.archive import ArchivedAmendment, ArchivedConversation, ArchivedFact, ArchivedMessage, MemoryArchive
+from chattr.domain.conversation import Conversation
+from chattr.domain.identity import Owner
+from chattr.domain.knowledge import Amendment, Fact, mended
+from chattr.domain.memory import NAMESPACE, memory_of
+from chattr.ports.knowledge import Knowledge
+from chattr.ports.outbox import Outbox
+from chattr.ports.records import Conversations
+from chattr.usecases.indexing import covered
+from chattr.usecases.knowing import Knowing
+
+PAGE: Final = 100
+THERE: Final = "A conversation of this id is there already; it was left as it is."
+UNSUPPORTED: Final = "None of the messages that this fact was drawn from is there."
+NOTHING: Final = "What this was done to is not there."
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something of an archive that was not taken, and why."""
+
+    id: str
+    why: str
+
+
+@dataclass(slots=True)
+class Arrived:
+    """What was taken of an archive."""
+
+    conversations: int = 0
+    messages: int = 0
+    facts: int = 0
+    amendments: int = 0
+    refused: list[Refused] = field(default_factory=list)
+
+
+class Moving:
+    """Takes along, and puts down."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        knowledge: Knowledge,
+        outbox: Outbox,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._conversations = conversations
+        self._knowledge = knowledge
+        self._knowing = Knowing(knowledge)
+        self._outbox = outbox
+        self._clock = clock
+
+    async def take(self, owner: Owner, character_id: str | None) -> MemoryArchive:
+        """Return all that a person has with one character, or with all. What was forgotten is not remembered again."""
+        forgotten = await self._outbox.forgotten(owner)
+        kept = []
+        async for one in self._every(owner):
+            if character_id is not None and one.character_id != character_id:
+                continue
+            messages = await self._conversations.messages(owner, one.id)
+            memories = {each.id: memory_of(owner, one.character_id, one.id, each) for each in messages}
+            archived = [
+                ArchivedMessage.of(each, memorable=each.memorable and not covered(memories[each.id], forgotten))
+                for each in messages
+            ]
+            kept.append(ArchivedConversation.of(one, archived))
+        places = {conversation.id for conversation in kept}
+        facts = [fact for fact in await self._knowing.facts(owner) if within(fact, places)]
+        amended = (await self._knowing.amendments(owner)).values()
+        return MemoryArchive(
+            exported_at=self._clock(),
+            conversations=tuple(kept),
+            facts=tuple(ArchivedFact.of(fact) for fact in facts),
+            amendments=tuple(ArchivedAmendment.of(one) for one in amended if one.memory.conversation_id in places),
+        )
+
+    async def put(self, owner: Owner, archive: MemoryArchive, renamed: Mapping[str, str]) -> Arrived:
+        """Put an archive's content down as this person's. `renamed`: characters that have other ids here.
+
+        Putting it down again changes nothing.
+        """
+        arrived, names = Arrived(), dict(renamed)
+        ids = await self._ids(owner, archive.facts)
+        for one in archive.conversations:
+            messages = [message.message(names) for message in one.messages]
+            await self._knowledge.note_learned(owner, one.id, [message.id for message in messages])
+            if await self._conversations.create(owner, one.conversation(names), messages):
+                arrived.conversations += 1
+                arrived.messages += len(messages)
+            else:
+                arrived.refused.append(Refused(one.id, THERE))
+        there = await self._there(owner, archive)
+        await self._put_facts(owner, archive.facts, ids, names, there, arrived)
+        await self._put_amendments(owner, archive.amendments, ids, there, arrived)
+        return arrived
+
+    async def _ids(self, owner: Owner, facts: Sequence[ArchivedFact]) -> dict[str, str]:
+        """Say what facts are called here: a name of this person's own, but for those that were never away."""
+        known = {fact.id for fact in await self._knowing.facts(owner)}
+        own = {fact.id: str(uuid5(NAMESPACE, f"{owner.tenant}/{owner.person}/{fact.id}")) for fact in facts}
+        return {each: each if each in known else name for each, name in own.items()}
+
+    async def _put_facts(
+        self,
+        owner: Owner,
+        archived: Sequence[ArchivedFact],
+        ids: dict[str, str],
+        names: dict[str, str],
+        there: Mapping[str, Amendment],
+        arrived: Arrived,
+    ) -> None:
+        new: dict[str, Fact] = {}
+        for one in archived:
+            sources = [each for each in one.sources if standing_on(each.message_id, each.conversation_id, there)]
+            if sources:
+                new[ids[one.id]] = one.fact(sources, ids, names)
+            else:
+                arrived.refused.append(Refused(one.id, UNSUPPORTED))
+
+        def merged(facts: Sequence[Fact]) -> Sequence[Fact]:
+            every = {**new, **{fact.id: fact for fact in facts}}
+            return mended(list(every.values()), every)
+
+        before = {fact.id for fact in await self._knowing.facts(owner)}
+        await self._knowing.change(owner, merged)
+        arrived.facts += len(new.keys() - before)
+
+    async def _put_amendments(
+        self,
+        owner: Owner,
+        archived: Sequence[ArchivedAmendment],
+        ids: Mapping[str, str],
+        there: Mapping[str, Amendment],
+        arrived: Arrived,
+    ) -> None:
+        facts = {fact.id: fact for fact in await self._knowing.facts(owner)}
+        known = await self._knowing.amendments(owner)
+        for one in archived:
+            fact = facts.get(ids.get(one.fact_id or "", ""))
+            untouched = Amendment(fact.memory()) if fact else there.get(one.message_id or "")
+            if untouched is None:
+                arrived.refused.append(Refused(one.fact_id or one.message_id or "", NOTHING))
+            elif untouched.memory.id not in known:
+                await self._knowing.amend(owner, one.applied(untouched))
+                arrived.amendments += 1
+
+    async def _there(self, owner: Owner, archive: MemoryArchive) -> dict[str, Amendment]:
+        """Return what stands in the archive's conversations now, each message as a memory that nobody touched."""
+        found: dict[str, Amendment] = {}
+        for one in archive.conversations:
+            for message in await self._conversations.messages(owner, one.id):
+                found[message.id] = Amendment(memory_of(owner, message.character_id or one.character, one.id, message))
+        return found
+
+    async def _every(self, owner: Owner) -> AsyncIterator[Conversation]:
+        """Yield a person's conversations, the newest first."""
+        before: str | None = None
+        while page := await self._conversations.list(owner, before=before, limit=PAGE):
+            for one in page:
+                yield one
+            before = page[-1].id
+
+
+def within(fact: Fact, places: set[str]) -> bool:
+    """Whether a fact was drawn from some of these conversations."""
+    return any(source.conversation_id in places for source in fact.sources)
+
+
+def standing_on(message_id: str, conversation_id: str, there: Mapping[str, Amendment]) -> bool:
+    """Whether a message stands in this conversation."""
+    found = there.get(message_id)
+    return found is not None and found.memory.conversation_id == conversation_id
