@@ -35,6 +35,6 @@ class Casting(Protocol):
         """Who speaks where a request names nobody."""
         ...
 
-    async def actor(self, owner: Owner, character_id: str) -> Actor | None:
-        """Return a character's actor, or None when there is no such character."""
+    async def actor(self, owner: Owner, character_id: str, *, filmed: bool) -> Actor | None:
+        """Return a character's actor, its portrait where it is `filmed`; None when there is no such character."""
         ...

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from chatacter.chassis.errors import NotFound
 from chattr.domain.character import Capability, CharacterRead
 from chattr.domain.identity import Owner
 from chattr.ports.assets import Asset, Assets
@@ -31,14 +30,13 @@ class Actors:
         """Who speaks where a request names nobody."""
         return self._cast.default_id
 
-    async def actor(self, owner: Owner, character_id: str) -> Actor | None:
-        """Return a character's actor, or None when there is no such character."""
-        try:
-            known = await self._cast.known(owner, character_id)
-        except NotFound:
+    async def actor(self, owner: Owner, character_id: str, *, filmed: bool) -> Actor | None:
+        """Return a character's actor, its portrait where it is `filmed`; None when there is no such character."""
+        known = await self._cast.find(owner, character_id)
+        if known is None:
             return None
         character = known.character
-        picture = await self.portrait(owner, known)
+        picture = await self.portrait(owner, known) if filmed else None
         return Actor(character.id, character.voice or self._voice, picture, character.speech_model)
 
     async def portrait(self, owner: Owner, known: Known) -> Picture | None:

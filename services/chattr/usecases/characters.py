@@ -27,6 +27,7 @@ INSTALLED: Final = "{id!r} comes with the installation and cannot be deleted."
 CROWDED: Final = "This character is being changed by many at once; try again in a moment."
 WITHOUT_CHANGES: Final = "The records are away: this character answers as it was installed, without your changes."
 ATTEMPTS: Final = 32
+MOST_NAMED: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +87,31 @@ class Cast:
         """Return the model that a character asks for, where it is offered; None: the installation's answers."""
         return character.model if character.model in self._models else None
 
+    async def find(self, owner: Owner, character_id: str) -> Known | None:
+        """Return a character, or None. While the records are away, one of the installation without overrides."""
+        if not ID.fullmatch(character_id):
+            return None
+        installed = self._files.get(character_id) or self._built_in.get(character_id)
+        try:
+            own = await self._own.get(owner, character_id)
+        except Unavailable:
+            if installed is None:
+                raise
+            return Known(installed, self._installed(installed).origin, told=WITHOUT_CHANGES)
+        if own is not None:
+            return self._mine(own)
+        if installed is not None:
+            return self._installed(installed)
+        published = await self._own.published(character_id)
+        return of_another(published) if published else None
+
     async def known(self, owner: Owner, character_id: str) -> Known:
         """Return a character. Raises `NotFound`, listing who there is."""
-        found = await self._known(owner, character_id)
+        found = await self.find(owner, character_id)
         if found is None:
-            known = ", ".join(character.id for character in await self.list(owner))
+            ids = [character.id for character in await self.list(owner)]
+            more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+            known = ", ".join(ids[:MOST_NAMED]) + more
             raise NotFound(f"There is no character {character_id!r}. Known: {known}.", param="model")
         return found
 
@@ -180,26 +201,9 @@ class Cast:
         origin: Origin = "override" if self._comes_installed(stored.character.id) else "own"
         return Known(stored.character, origin, stored.tenant, stored.revision)
 
-    async def _known(self, owner: Owner, character_id: str) -> Known | None:
-        if not ID.fullmatch(character_id):
-            return None
-        installed = self._files.get(character_id) or self._built_in.get(character_id)
-        try:
-            own = await self._own.get(owner, character_id)
-        except Unavailable:
-            if installed is None:
-                raise
-            return Known(installed, self._installed(installed).origin, told=WITHOUT_CHANGES)
-        if own is not None:
-            return self._mine(own)
-        if installed is not None:
-            return self._installed(installed)
-        published = await self._own.published(character_id)
-        return of_another(published) if published else None
-
     async def _changeable(self, owner: Owner, character_id: str) -> Known | None:
         """Return what a change begins with. Unlike for a talk, the records must answer."""
-        found = await self._known(owner, character_id)
+        found = await self.find(owner, character_id)
         if found is not None and found.origin == "published":
             raise Forbidden(NOT_YOURS.format(id=character_id), param="character_id")
         if found is not None and found.told is not None:

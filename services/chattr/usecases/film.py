@@ -128,7 +128,7 @@ class Film:
     ) -> Picture:
         """Give the request its actor: who speaks, with what voice, and whose portrait is filmed."""
         character_id = order.character or self._casting.default_id
-        actor = await self._casting.actor(owner, character_id)
+        actor = await self._casting.actor(owner, character_id, filmed=True)
         if actor is None:
             raise NotFound(f"There is no character {character_id!r}. GET /v1/models lists them.", param="character")
         if not silent:

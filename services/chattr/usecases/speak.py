@@ -70,7 +70,7 @@ class Speak:
         if not request.model:
             listing = await speaker.models(Deadline.after(LISTING_SECONDS))
             raise NotFound(f"`model` is empty. {served([listing])}", param="model")
-        actor = await self._casting.actor(owner, request.voice_id)
+        actor = await self._casting.actor(owner, request.voice_id, filmed=False)
         voice = actor.voice if actor else request.voice_id
         model = (actor.speech_model if actor else None) or request.model
         await require_served(speaker, "speech", model)

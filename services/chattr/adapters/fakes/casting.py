@@ -11,12 +11,13 @@ class FakeCasting:
 
     default_id = "ada"
 
-    async def actor(self, owner: Owner, character_id: str) -> Actor | None:
+    async def actor(self, owner: Owner, character_id: str, *, filmed: bool) -> Actor | None:
         """Return a character's actor."""
+        face = Picture(SVG, "image/svg+xml") if filmed else None
         if character_id == "ada":
-            return Actor("ada", "af_heart", Picture(SVG, "image/svg+xml"))
+            return Actor("ada", "af_heart", face)
         if character_id == "voice_only":
             return Actor("voice_only", "bm_george")
         if character_id == "clara":
-            return Actor("clara", "Claribel Dervla", Picture(SVG, "image/svg+xml"), speech_model="xtts")
+            return Actor("clara", "Claribel Dervla", face, speech_model="xtts")
         return None

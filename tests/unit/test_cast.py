@@ -1,0 +1,68 @@
+"""Who is meant by an id, and what is said of one that nobody has."""
+
+import pytest
+
+from chatacter.chassis.errors import Busy, NotFound
+from chattr.adapters.fakes.characters import FakeCharacters
+from chattr.domain.character import Character
+from chattr.domain.identity import Owner
+from chattr.ports.records import Written
+from chattr.usecases.characters import MOST_NAMED, Cast, Known
+
+pytestmark = pytest.mark.unit
+
+ANN, EVE = Owner("acme", "ann"), Owner("evil", "eve")
+
+
+def somebody(name: str, personality: str = "Kind.", *, published: bool = False) -> Character:
+    return Character(id=name, name=name.title(), personality=personality, published=published)
+
+
+async def test_a_tenants_own_comes_first_then_files_then_built_in_then_published() -> None:
+    own = FakeCharacters()
+    cast = Cast({"ada": somebody("ada", "Built in.")}, {}, own, default="ada")
+    await own.write(EVE, somebody("ada", "Published.", published=True), None)
+    assert (await cast.get(ANN, "ada")).personality == "Built in."
+    cast.take_files({"ada": somebody("ada", "From a file.")})
+    assert [(one.origin, one.character.personality) for one in await cast.everybody(ANN)] == [("file", "From a file.")]
+    await own.write(ANN, somebody("ada", "Own."), None)
+    assert [(one.origin, one.character.personality) for one in await cast.everybody(ANN)] == [("override", "Own.")]
+    cast.take_files({"bob": somebody("bob")})
+    cast = Cast({}, {}, own, default="ada")
+    assert (await cast.known(ANN, "ada")).origin == "own"
+    assert (await cast.known(Owner("third"), "ada")).origin == "published"
+
+
+@pytest.mark.parametrize("character_id", ["nobody", "../ada", "\ud800", ""])
+async def test_one_that_nobody_has_is_told_with_some_whom_there_are(character_id: str) -> None:
+    many = {f"one-{number:03}": somebody(f"one-{number:03}") for number in range(MOST_NAMED + 5)}
+    with pytest.raises(NotFound) as told:
+        await Cast(many, {}, FakeCharacters(), default="ada").known(ANN, character_id)
+    assert told.value.message.endswith(f"one-{MOST_NAMED - 1:03} and 5 more.")
+
+
+class Contended(FakeCharacters):
+    """Somebody else is always quicker."""
+
+    async def write(self, owner: Owner, character: Character, expected: str | None) -> Written:
+        return "stale"
+
+    async def delete(self, owner: Owner, character_id: str, expected: str) -> bool:
+        return False
+
+
+async def test_what_many_change_at_once_is_given_up_after_some_tries() -> None:
+    own = Contended()
+    await FakeCharacters.write(own, ANN, somebody("zoe"), None)
+    cast = Cast({}, {}, own, default="ada")
+
+    async def changed(_: Known | None) -> Character:
+        return somebody("zoe", "Stern.")
+
+    async def passes(_: Known | None) -> None:
+        return None
+
+    with pytest.raises(Busy):
+        await cast.change(ANN, "zoe", changed)
+    with pytest.raises(Busy):
+        await cast.delete(ANN, "zoe", passes)
