@@ -26,8 +26,10 @@ SLOW_LORE_SHARE: Final = 0.1
 
 def estimated_tokens(text: str) -> int:
     """Estimate tokens where the tokenizer is unknown; rather too many: 3.5 ASCII letters each, others singly."""
-    narrow = sum(character.isascii() for character in text)
-    astral = sum(character > "\uffff" for character in text)
+    if text.isascii():
+        return math.ceil(len(text) / 3.5)
+    narrow = len(text.encode("ascii", "ignore"))
+    astral = len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
     return math.ceil(narrow / 3.5) + (len(text) - narrow) + 2 * astral
 
 
