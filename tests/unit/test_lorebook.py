@@ -249,7 +249,11 @@ HOSTILE = {
     "keys": ([entry("x", *(f"k{number}" for number in range(256))) for _ in range(700)], ["word " * 8_000] * 4),
     "looking back": (
         [
-            entry("@@keep_activate_after_match\n@@scan_depth 1000\nx", *(f"k{number}" for number in range(256)))
+            entry(
+                "@@keep_activate_after_match\n@@scan_depth 1000\nx",
+                *(f"k{number}" for number in range(256)),
+                extensions={"match_whole_words": True},
+            )
             for _ in range(500)
         ],
         ["word " * 400] * 800,
