@@ -50,6 +50,8 @@ class Script:
     break_after: int | None = None
     end_after: int | None = None
     error_after: int | None = None
+    # Parameters that the model refuses as OpenAI's do.
+    untaken: tuple[str, ...] = ()
     # Refuse callers that do not send this key.
     api_key: str | None = None
 
@@ -99,6 +101,13 @@ class State:
         if key is None or request.headers.get("authorization") == f"Bearer {key}":
             return None
         return Response('{"error": {"message": "bad key"}}', 401, media_type="application/json")
+
+    def untaken(self, body: dict[str, Any]) -> Response | None:
+        found = next((name for name in self.script.untaken if name in body), None)
+        if found is None:
+            return None
+        error = {"message": "no", "type": "invalid_request_error", "param": found, "code": "unsupported_parameter"}
+        return Response(orjson.dumps({"error": error}), 400, media_type="application/json")
 
     def failing(self) -> bool:
         script = self.script
@@ -220,7 +229,7 @@ def create_app(state: State) -> FastAPI:
         if state.failing():
             await asyncio.sleep(script.first_delay)
             return Response(script.error_body, script.status, script.headers, "application/json")
-        return Scripted(state, body)
+        return state.untaken(body) or Scripted(state, body)
 
     @app.put("/debug/script")
     async def write(request: Request) -> None:

@@ -213,6 +213,31 @@ async def test_readiness_asks_the_provider(
     assert await model.check() == said, "an answer is kept for a while"
 
 
+async def test_what_nobody_asked_for_gives_way_once_and_is_remembered(
+    opened: Opened, llm_server: FakeLLMServer
+) -> None:
+    llm_server.play("ok", untaken=("temperature", "max_tokens"))
+    model = await opened()
+    sampling = {"temperature": 0.7, "max_tokens": 60, "top_p": 0.9}
+    asked = ChatRequest(ASKED.messages, sampling, yielding=frozenset(sampling))
+    for _ in range(2):
+        assert "".join(map(text_of, await all_of(model, asked))) == "ok"
+    sent = [seen.body.keys() & {*sampling, "max_completion_tokens"} for seen in llm_server.requests]
+    assert sent[0] == {"temperature", "max_tokens", "top_p"}
+    assert sent[2:] == [{"max_completion_tokens", "top_p"}] * 2, "two refusals, one answer; then no refusal"
+    assert llm_server.requests[-1].body["max_completion_tokens"] == 60
+
+
+async def test_what_somebody_asked_for_is_refused_by_name(opened: Opened, llm_server: FakeLLMServer) -> None:
+    llm_server.play("ok", untaken=("temperature",))
+    model = await opened()
+    asked = ChatRequest(ASKED.messages, {"temperature": 0.2, "top_p": 0.9}, yielding=frozenset({"top_p"}))
+    with pytest.raises(errors.InvalidInput) as caught:
+        await all_of(model, asked)
+    assert caught.value.param == "temperature"
+    assert len(llm_server.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("param", "told"), [("tools[0].function", "tools[0].function"), (f"{SECRET}", None), (["n"], None), (None, None)]
 )

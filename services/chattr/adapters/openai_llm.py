@@ -7,7 +7,7 @@ transport and parsed by orjson, since a model object a delta costs more than eve
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
@@ -30,6 +30,10 @@ MAX_LINE: Final = 4 * 1024 * 1024
 END: Final = b""
 # Machine-readable codes for a prompt that does not fit: OpenAI's, and llama.cpp's `type`.
 CONTEXT_CODES: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+# OpenAI's codes of a parameter, or a value of it, that this model does not take.
+UNTAKEN_CODES: Final = frozenset({"unsupported_parameter", "unsupported_value"})
+# What a reasoning model calls the limit that others call `max_tokens`.
+RENAMED: Final = {"max_tokens": "max_completion_tokens"}
 
 NO_KEY: Final = "The language model's provider wants an API key. Set MODEL__API_KEY (and check MODEL__URL)."
 WRONG_KEY: Final = "The language model's provider refused the API key. Set MODEL__API_KEY to a valid one."
@@ -76,6 +80,7 @@ class OpenAILanguageModel:
         # The client wants a missing key to be meant, with each request; a default header does not count.
         self._keyless: dict[str, str | Omit] = {} if self._api_key else {"Authorization": Omit()}
         self._client: AsyncOpenAI | None = None
+        self._untaken: dict[str, set[str]] = {}
         self._checked: tuple[float, str | None] = (float("-inf"), None)
 
     async def __aenter__(self) -> Self:
@@ -119,7 +124,7 @@ class OpenAILanguageModel:
         try:
             async with AsyncExitStack() as stack:
                 async with deadline.timeout():
-                    response = await stack.enter_async_context(self._asked(request))
+                    response = await self._answering(stack, request)
                 parts = response.http_response.aiter_bytes()
                 while not events.done:
                     async with deadline.timeout():
@@ -142,14 +147,28 @@ class OpenAILanguageModel:
         if not (complete or events.said_done):
             raise errors.UpstreamFailed(BROKE_OFF)
 
-    def _asked(self, request: ChatRequest) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
+    async def _answering(self, stack: AsyncExitStack, request: ChatRequest) -> AsyncAPIResponse[Any]:
+        """Ask; and where the model does not take a parameter that nobody asked for, ask again without it."""
+        untaken = self._untaken.setdefault(request.model or self.name, set())
+        while True:
+            try:
+                return await stack.enter_async_context(self._asked(request, untaken))
+            except APIStatusError as error:
+                fresh = request.yielding - untaken
+                if error.code not in UNTAKEN_CODES or error.param not in fresh:
+                    raise
+                untaken.add(error.param)
+
+    def _asked(
+        self, request: ChatRequest, untaken: Collection[str]
+    ) -> AbstractAsyncContextManager[AsyncAPIResponse[Any]]:
         # In `extra_body` the messages skip the client's typed conversion, and fields that it does not know pass.
         model = request.model or self.name
         return self._open.chat.completions.with_streaming_response.create(
             model=model,
             messages=[],
             stream=True,
-            extra_body={**request.sampling, "model": model, "messages": request.messages},
+            extra_body={**taken(request, untaken), "model": model, "messages": request.messages},
             extra_headers={**outgoing_headers(self._headers), **self._keyless},
         )
 
@@ -191,6 +210,16 @@ class OpenAILanguageModel:
             naming = NAMING.format(param=param) if param else ""
             return errors.InvalidInput(NOT_TAKEN.format(status=status, naming=naming), param=param)
         return errors.UpstreamFailed(REFUSED.format(status=status))
+
+
+def taken(request: ChatRequest, untaken: Collection[str]) -> dict[str, Any]:
+    """Return a request's parameters without those that yield and are not taken; the limit goes by its other name."""
+    gone = request.yielding & set(untaken)
+    return {
+        RENAMED.get(name, name) if name in gone else name: value
+        for name, value in request.sampling.items()
+        if name not in gone or name in RENAMED
+    }
 
 
 class EventStream:

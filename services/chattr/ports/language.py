@@ -22,6 +22,9 @@ class ChatRequest:
     """How many leading messages are the same in every conversation with this character; `Prompt.prefix`."""
     goes_on: bool = False
     """The last message is the assistant's, and unfinished: the answer is what comes after it."""
+    yielding: frozenset[str] = frozenset()
+    """Parameters that nobody asked for by name (ours, or the character's): a model that does not take one is asked
+    without it. Any other is refused with the provider's reason."""
     model: str | None = None
     """Which of the provider's models answers, one of `MODEL__ALTERNATIVES`. None: the installation's."""
 

@@ -136,6 +136,7 @@ class Reply:
             conversation=scene.ask.conversation_id or scene.character.id,
             prefix=prompt.prefix,
             goes_on=scene.goes_on,
+            yielding=frozenset(prompt.sampling.keys() - scene.ask.sampling.keys()),
             model=self._cast.model_of(scene.character),
         )
         await self._generating.run(scene.owner, request, scene.cache, draft)
