@@ -51,6 +51,15 @@ class VectorDatabaseSettings(Section):
     """Seconds a request to Qdrant may take."""
 
 
+class MemorySettings(Section):
+    """What characters make of what they remember."""
+
+    extraction: Literal["auto", "on", "off"] = "auto"
+    """Whether the language model draws facts from what was said, while nobody waits: `on`, `off`, or `auto`, which does
+    with a provider (its tokens are counted there) and not with the embedded model, which is too small to tell a fact
+    from a joke (benchmarks/RESULTS.md)."""
+
+
 class RedisServer(NamedTuple):
     """Where a Redis is and how to enter it."""
 
@@ -145,6 +154,8 @@ class ChattrSettings(ServiceSettings):
     """Redis for idempotency keys, cached replies and counts of requests; may evict."""
     vector_database: VectorDatabaseSettings = Field(default_factory=VectorDatabaseSettings)
     """Long-term memory."""
+    memory: MemorySettings = Field(default_factory=MemorySettings)
+    """What characters make of what they remember."""
     vocalizr: VocalizrSettings = Field(default_factory=VocalizrSettings)
     """Where speech comes from."""
     visualizr: VisualizrSettings = Field(default_factory=VisualizrSettings)
@@ -218,6 +229,12 @@ class ChattrSettings(ServiceSettings):
     def embedded_model(self) -> bool:
         """Whether the model in this process answers."""
         return self.model.url is None
+
+    @property
+    def draws_facts(self) -> bool:
+        """Whether facts are drawn from what is said."""
+        wanted = self.memory.extraction == "on" or (self.memory.extraction == "auto" and not self.embedded_model)
+        return wanted and self.enable_long_term_memory
 
     @model_validator(mode="after")
     def credentials_stand_in_one_place(self) -> "ChattrSettings":

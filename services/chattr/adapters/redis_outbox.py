@@ -19,6 +19,7 @@ from chattr.domain.memory import Changed, Selection
 from chattr.ports.outbox import Entry
 
 STREAM: Final = f"{PREFIX}:{{outbox}}:memories"
+LESSONS: Final = f"{PREFIX}:{{outbox}}:lessons"
 # Every replica reads under the same name: who holds an entry does not matter, only for how long.
 GROUP: Final = "indexers"
 CONSUMER: Final = "indexer"
@@ -38,10 +39,13 @@ redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
 
 
 class RedisOutbox:
-    """The stream and the hashes."""
+    """A stream and the hashes."""
 
-    def __init__(self, redis: Redis, *, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS) -> None:
+    def __init__(
+        self, redis: Redis, *, stream: str = STREAM, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS
+    ) -> None:
         self._redis = redis
+        self._stream = stream
         self._lease_ms = lease_ms
         self._block_ms = block_ms
         self._open = redis.register_script(OPEN)
@@ -52,7 +56,7 @@ class RedisOutbox:
         with told():
             async with self._redis.pipeline(transaction=True) as pipe:
                 for change in changes:
-                    pipe.xadd(STREAM, fields(owner, change))
+                    pipe.xadd(self._stream, fields(owner, change))
                 await pipe.execute()
 
     async def forget(self, owner: Owner, what: Selection) -> None:
@@ -62,7 +66,7 @@ class RedisOutbox:
         selector = orjson.dumps(replace(what, until=None).record(), option=orjson.OPT_SORT_KEYS)
         entry = [part for pair in fields(owner, what).items() for part in pair]
         with told():
-            await self._forget(keys=[key(owner, "forgotten"), STREAM], args=[selector, repr(what.until), *entry])
+            await self._forget(keys=[key(owner, "forgotten"), self._stream], args=[selector, repr(what.until), *entry])
 
     async def forgotten(self, owner: Owner) -> Sequence[Selection]:
         """Return all that this person had forgotten."""
@@ -76,7 +80,7 @@ class RedisOutbox:
     async def take(self, limit: int) -> Sequence[Entry]:
         """Lease entries whose lease ran out, else new ones."""
         with told():
-            claimed = await self._open(keys=[STREAM], args=[GROUP, CONSUMER, self._lease_ms, limit])
+            claimed = await self._open(keys=[self._stream], args=[GROUP, CONSUMER, self._lease_ms, limit])
             items = [(entry_id, paired(flat)) for entry_id, flat in filter(None, claimed[1]) if flat]
             if not items:
                 items = await self._news(limit)
@@ -86,7 +90,7 @@ class RedisOutbox:
         """Wait for new entries. A Redis that was emptied or changed its master meanwhile refuses: it is away."""
         block = min(self._block_ms, self._lease_ms)
         try:
-            answer: Any = await self._redis.xreadgroup(GROUP, CONSUMER, {STREAM: ">"}, count=limit, block=block)
+            answer: Any = await self._redis.xreadgroup(GROUP, CONSUMER, {self._stream: ">"}, count=limit, block=block)
         except ResponseError as error:
             raise Unavailable(AWAY, retry_after=RETRY_AFTER) from error
         return [item for _, entries in answer or () for item in entries]
@@ -96,14 +100,14 @@ class RedisOutbox:
         ids = [one.id for one in entries]
         with told():
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xack(STREAM, GROUP, *ids)
-                pipe.xdel(STREAM, *ids)
+                pipe.xack(self._stream, GROUP, *ids)
+                pipe.xdel(self._stream, *ids)
                 await pipe.execute()
 
     async def waiting(self) -> int:
         """Count the entries not yet done."""
         with told():
-            return int(await self._redis.xlen(STREAM))
+            return int(await self._redis.xlen(self._stream))
 
 
 def fields(owner: Owner, work: Changed | Selection) -> dict[Any, Any]:

@@ -30,11 +30,11 @@ from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_lorebooks import RedisLorebooks
-from chattr.adapters.redis_outbox import RedisOutbox
+from chattr.adapters.redis_outbox import LESSONS, RedisOutbox
 from chattr.adapters.redis_replies import RedisReplyCache
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
 from chattr.bootstrap.characters import open_cast
-from chattr.bootstrap.memory import open_memory
+from chattr.bootstrap.memory import begin_learning, open_memory
 from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget, stable_prefix
 from chattr.ports.allowance import Policy, RateLimiter
@@ -74,6 +74,8 @@ PROVIDER_ANSWER: Final = 512
 FOLLOWERS: Final = 1024
 PROVIDER_TEMPERATURE: Final = 0.7
 CONNECTIONS: Final = 64
+# A model may take minutes to draw facts from a conversation; nobody else begins with it meanwhile.
+LESSON_MS: Final = 300_000
 # How long a start waits for a Redis that may be starting too.
 REDIS_SECONDS: Final = 30.0
 
@@ -86,6 +88,7 @@ class Stores:
     lorebooks: RedisLorebooks
     conversations: RedisConversations
     outbox: RedisOutbox
+    lessons: RedisOutbox
     knowledge: RedisKnowledge
     short_term: RedisShortTerm
     session_log: RedisSessionLog
@@ -162,6 +165,7 @@ async def compose(
         budget = budget_of(settings)
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
+        begin_learning(stack, settings, stores, cast, language)
         predictors = await open_predictors(stack, settings)
         live = open_live(stack, drain)
         if settings.run_dispatcher:
@@ -258,6 +262,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         lorebooks=RedisLorebooks(records),
         conversations=RedisConversations(records, noted=settings.enable_long_term_memory),
         outbox=RedisOutbox(records),
+        lessons=RedisOutbox(records, stream=LESSONS, lease_ms=LESSON_MS),
         knowledge=RedisKnowledge(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
         session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),

@@ -11,12 +11,15 @@ from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.beside import run_beside
 from chattr.ports.knowledge import Knowledge
+from chattr.ports.language import LanguageModel
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
 from chattr.settings import ChattrSettings
+from chattr.usecases.characters import Cast
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
+from chattr.usecases.learning import Learner, Teacher
 from chattr.usecases.remember import Remember
 
 
@@ -36,6 +39,11 @@ class MemoryStores(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What changed."""
+        ...
+
+    @property
+    def lessons(self) -> Outbox:
+        """What facts may be drawn from."""
         ...
 
 
@@ -63,11 +71,30 @@ async def open_memory(
         embedder=embedder,
         outbox=stores.outbox,
         stem=stem,
+        lessons=stores.lessons if settings.draws_facts else None,
     )
     run_beside(stack, indexer.run())
     return Remember(
         memory=index, embedder=embedder, outbox=stores.outbox, knowing=knowing, stem=stem, tracer=telemetry.tracer
     )
+
+
+def begin_learning(
+    stack: AsyncExitStack, settings: ChattrSettings, stores: MemoryStores, cast: Cast, language: LanguageModel
+) -> None:
+    """Draw facts from what is said, while nobody waits; not where that is switched off."""
+    if not settings.draws_facts:
+        return
+    learner = Learner(
+        cast=cast,
+        conversations=stores.conversations,
+        knowledge=stores.knowledge,
+        lessons=stores.lessons,
+        outbox=stores.outbox,
+        teacher=Teacher(language),
+        stem=english_stemmer(),
+    )
+    run_beside(stack, learner.run())
 
 
 async def open_index(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> MemoryIndex:

@@ -68,6 +68,7 @@ class Indexer:
         embedder: Embedder,
         outbox: Outbox,
         stem: Stem,
+        lessons: Outbox | None = None,
         pause: float = FIRST_PAUSE,
     ) -> None:
         self._memory = memory
@@ -76,6 +77,7 @@ class Indexer:
         self._embedder = embedder
         self._outbox = outbox
         self._stem = stem
+        self._lessons = lessons
         self._pause = pause
 
     async def run(self) -> None:
@@ -116,8 +118,12 @@ class Indexer:
         return len(stale)
 
     async def _do(self, entries: Sequence[Entry]) -> None:
-        """Follow, forget, and strike off."""
-        await self._follow(joined(entries))
+        """Follow, forget, and strike off. Where facts are drawn from what is said, that is put down meanwhile."""
+        changes = joined(entries)
+        await self._follow(changes)
+        if self._lessons is not None:
+            for owner, change in changes:
+                await self._lessons.note(owner, [change])
         for one in entries:
             if isinstance(one.work, Selection):
                 beside = await conversations_beside(self._memory, one.owner, one.work)

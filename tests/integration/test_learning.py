@@ -1,0 +1,205 @@
+"""Facts are drawn from talk while nobody waits, once, and go with what they were drawn from."""
+
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.errors import Unavailable, UpstreamFailed
+from chattr.adapters.fakes.characters import FakeCharacters
+from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.adapters.snowball_stemmer import english_stemmer
+from chattr.domain.character import Character, MemoryPolicy
+from chattr.domain.memory import Selection, memory_id
+from chattr.ports.language import ChatRequest, Chunk
+from chattr.usecases.characters import Cast
+from chattr.usecases.indexing import Indexer
+from chattr.usecases.learning import Learner, Teacher
+from tests.memory_world import ANN, World, fake_world
+
+pytestmark = pytest.mark.integration
+
+ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
+
+
+@dataclass
+class Pupil:
+    """A language model that finds a fact in every line of the person's that has `is`."""
+
+    name: str = "pupil"
+    takes_schemas: bool = True
+    away: bool = False
+    asked: list[ChatRequest] = field(default_factory=list)
+
+    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        self.asked.append(request)
+        if self.away:
+            raise Unavailable("away")
+        if "response_format" in request.sampling and not self.takes_schemas:
+            raise UpstreamFailed("refused")
+        known, new = request.messages[1]["content"].split("NEW:")
+        facts = []
+        for line in new.strip().splitlines():
+            number, said = line.split(". ", 1)
+            if said.startswith("person: ") and " is " in said:
+                subject = said.removeprefix("person: ").split(" is ")[0]
+                older = [one.split(". ")[0] for one in known.splitlines() if f". {subject} is" in one]
+                replaces = int(older[0]) if older else None
+                text = said.removeprefix("person: ")
+                facts.append({"text": text, "about": "person", "lines": [int(number)], "replaces": replaces})
+        yield {"choices": [{"index": 0, "delta": {"content": json.dumps({"facts": facts})}, "finish_reason": "stop"}]}
+
+    async def check(self) -> str | None:
+        return None
+
+
+@dataclass
+class School:
+    """A world in which facts are drawn."""
+
+    world: World = field(default_factory=fake_world)
+    pupil: Pupil = field(default_factory=Pupil)
+    character: Character = ADA
+    lessons: FakeOutbox = field(default_factory=lambda: FakeOutbox(lease_ms=0, block_ms=1))
+
+    def __post_init__(self) -> None:
+        self.learner = Learner(
+            cast=Cast({"ada": self.character}, {}, FakeCharacters(), default="ada"),
+            conversations=self.world.conversations,
+            knowledge=self.world.knowledge,
+            lessons=self.lessons,
+            outbox=self.world.outbox,
+            teacher=Teacher(self.pupil),
+            stem=english_stemmer(),
+        )
+        self.indexer = Indexer(
+            memory=self.world.memory,
+            conversations=self.world.conversations,
+            knowing=self.world.knowing(),
+            embedder=self.world.embedder,
+            outbox=self.world.outbox,
+            stem=english_stemmer(),
+            lessons=self.lessons,
+        )
+
+    async def rest(self) -> None:
+        """Index and learn until nothing waits."""
+        while await self.world.outbox.waiting() or await self.lessons.waiting():
+            if await self.world.outbox.waiting():
+                await self.indexer.carry(await self.world.outbox.take(10))
+            if await self.lessons.waiting():
+                await self.learner.carry(await self.lessons.take(10))
+
+    async def facts(self) -> set[str]:
+        found = await self.world.memory.newest(ANN, Selection(kind="fact"), limit=100)
+        return {one.text for one in found if one.branch == "active"}
+
+
+@pytest.fixture
+def school() -> School:
+    return School()
+
+
+async def test_facts_are_drawn_once_become_memories_and_name_their_message(school: School) -> None:
+    said = await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    (fact,) = await school.world.memory.newest(ANN, Selection(kind="fact"), limit=10)
+    assert (fact.text, fact.message_id, fact.conversation_id) == ("the dog is called biscuit", said, "a")
+    assert len(school.pupil.asked) == 1
+    await school.lessons.note(ANN, [])
+    await school.world.say("a", "how are you")
+    await school.rest()
+    assert len(school.pupil.asked) == 2
+    assert "biscuit" not in school.pupil.asked[1].messages[1]["content"].split("NEW:")[1]
+
+
+async def test_nothing_warm_is_evicted_and_a_schema_is_asked_for(school: School) -> None:
+    await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    (request,) = school.pupil.asked
+    assert request.conversation is None
+    assert request.sampling["response_format"]["type"] == "json_schema"
+
+
+async def test_a_provider_without_schemas_is_asked_without_from_then_on() -> None:
+    school = School(pupil=Pupil(takes_schemas=False))
+    await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    await school.world.say("a", "the cat is called mina")
+    await school.rest()
+    assert ["response_format" in request.sampling for request in school.pupil.asked] == [True, False, False]
+    assert await school.facts() == {"the dog is called biscuit", "the cat is called mina"}
+
+
+async def test_a_changed_fact_takes_the_others_place_until_its_message_is_gone(school: School) -> None:
+    await school.world.say("a", "my town is Leipzig")
+    await school.rest()
+    moved = await school.world.say("a", "my town is Porto")
+    await school.rest()
+    assert await school.facts() == {"my town is Porto"}
+    await school.world.cut("a", moved)
+    await school.rest()
+    assert await school.facts() == {"my town is Leipzig"}
+
+
+async def test_facts_of_a_left_branch_are_left_with_it(school: School) -> None:
+    first = await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    await school.world.say("a", "the dog is called rex", None)
+    await school.rest()
+    assert await school.facts() == {"the dog is called rex"}
+    await school.world.switch("a", first)
+    await school.rest()
+    assert await school.facts() == {"the dog is called biscuit"}
+
+
+async def test_what_was_forgotten_is_not_learned_again(school: School) -> None:
+    said = await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    await school.world.forget(Selection(ids=(memory_id(ANN, said),)))
+    await school.rest()
+    assert await school.facts() == set()
+    await school.world.knowledge.drop_conversation(ANN, "a")
+    await school.world.say("a", "how are you")
+    await school.rest()
+    assert await school.facts() == set()
+
+
+async def test_a_reply_that_is_being_written_is_not_disturbed(school: School) -> None:
+    await school.world.say("a", "the dog is called biscuit")
+    await school.world.conversations.set_live(ANN, "a", "r1")
+    await school.rest()
+    assert school.pupil.asked == []
+    await school.world.conversations.end_live(ANN, "a", "r1")
+    await school.world.say("a", "how are you")
+    await school.rest()
+    assert await school.facts() == {"the dog is called biscuit"}
+
+
+async def test_a_character_that_remembers_nothing_learns_nothing() -> None:
+    school = School(character=ADA.model_copy(update={"memory": MemoryPolicy(long_term=False)}))
+    await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    assert school.pupil.asked == []
+
+
+async def test_what_waits_for_a_provider_that_is_away_is_learned_later(school: School) -> None:
+    school.pupil.away = True
+    await school.world.say("a", "the dog is called biscuit")
+    with pytest.raises(Unavailable):
+        await school.rest()
+    school.pupil.away = False
+    await school.rest()
+    assert await school.facts() == {"the dog is called biscuit"}
+
+
+async def test_a_fact_reaches_the_prompt_as_what_is_known(school: School) -> None:
+    await school.world.say("a", "the dog is called biscuit")
+    await school.rest()
+    recollection: Any = await school.world.remember().recall(
+        ANN, "ada", "what is the dog called", (), Deadline.after(5.0)
+    )
+    assert any(item.startswith("you know since") and "biscuit" in item for item in recollection.items)
