@@ -1,8 +1,8 @@
 """How well a language model draws facts from talk: 100 labelled dialogues through the product's own learner.
 
-Asks the model of `MODEL__URL`, `MODEL__NAME` and `MODEL__API_KEY` where they are set, else the embedded one, which needs
-`chatacter models install qwen2.5-coder-0.5b-instruct`. A drawn fact counts as right where it holds what one of its
-dialogue's labels names; all else that is drawn counts as wrong, also what is true and was not labelled.
+Asks the model of `MODEL__URL`, `MODEL__NAME` and `MODEL__API_KEY` where they are set, else the embedded one, which
+needs `chatacter models install qwen2.5-coder-0.5b-instruct`. A drawn fact counts as right where it holds what one of
+its dialogue's labels names; all else that is drawn counts as wrong, also what is true and was not labelled.
 """
 
 import argparse
