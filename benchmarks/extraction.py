@@ -161,7 +161,14 @@ def main() -> None:
     load = results.busy()
     name, score = asyncio.run(measured(dialogues, show=given.show))
     line = score.line()
-    rows = [(key, str(value)) for key, value in line.items()]
+    quiet = ", ".join(f"{kind} {share}" for kind, share in line["nothing_stored"].items())
+    rows = [
+        ("precision", str(line["precision"])),
+        ("recall", str(line["recall"])),
+        ("nothing drawn where nothing is to be known", quiet),
+        ("a changed fact took the other's place", str(line["replaced"])),
+        ("a dialogue, median", f"{line['median_s']} s"),
+    ]
     if given.every == 1:
         results.write(f"Facts drawn from talk by {name}", load, results.table(("what", name), rows))
     print(json.dumps(line))

@@ -92,6 +92,7 @@ def test_chattr_answers_from_its_image(images: Images, redis_server: RedisServer
     settings = {
         "MODEL__URL": llm_server.url,
         "MODEL__NAME": "scripted",
+        "MEMORY__EXTRACTION": "off",
         "RECORDS__URL": redis_server.url,
         "VECTOR_DATABASE__URL": f"http://127.0.0.1:{free_port()}",
     }

@@ -26,6 +26,7 @@ def settings(redis: RedisServer, llm: FakeLLMServer, models_home: Path, folder: 
         "RECORDS__URL": redis.url,
         "MODEL__URL": llm.url,
         "MODEL__NAME": "scripted",
+        "MEMORY__EXTRACTION": "off",
         "ENABLE_VOICE_GENERATION": "false",
         "ENABLE_VIDEO_GENERATION": "false",
         "ENABLE_UI": "false",

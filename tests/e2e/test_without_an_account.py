@@ -107,6 +107,7 @@ def test_chattr_talks_and_its_dispatcher_and_page_are_ready(
         "RECORDS__URL": redis_url,
         "MODEL__URL": llm_server.url,
         "MODEL__NAME": "scripted",
+        "MEMORY__EXTRACTION": "off",
         "VECTOR_DATABASE__URL": "http://127.0.0.1:9",
         "ASSETS_URL": "file:///tmp/assets",
         "ENABLE_UI": "false",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import Unavailable, UpstreamFailed
+from chatacter.chassis.errors import ChatacterError, InvalidInput, Unavailable, UpstreamFailed
 from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
@@ -31,6 +31,7 @@ class Pupil:
 
     name: str = "pupil"
     takes_schemas: bool = True
+    refusal: ChatacterError = field(default_factory=lambda: UpstreamFailed("refused"))
     away: bool = False
     asked: list[ChatRequest] = field(default_factory=list)
 
@@ -39,7 +40,7 @@ class Pupil:
         if self.away:
             raise Unavailable("away")
         if "response_format" in request.sampling and not self.takes_schemas:
-            raise UpstreamFailed("refused")
+            raise self.refusal
         known, new = request.messages[1]["content"].split("NEW:")
         facts = []
         for line in new.strip().splitlines():
@@ -124,8 +125,9 @@ async def test_nothing_warm_is_evicted_and_a_schema_is_asked_for(school: School)
     assert request.sampling["response_format"]["type"] == "json_schema"
 
 
-async def test_a_provider_without_schemas_is_asked_without_from_then_on() -> None:
-    school = School(pupil=Pupil(takes_schemas=False))
+@pytest.mark.parametrize("refusal", [UpstreamFailed("refused"), InvalidInput("refused")])
+async def test_a_provider_without_schemas_is_asked_without_from_then_on(refusal: ChatacterError) -> None:
+    school = School(pupil=Pupil(takes_schemas=False, refusal=refusal))
     await school.world.say("a", "the dog is called biscuit")
     await school.rest()
     await school.world.say("a", "the cat is called mina")

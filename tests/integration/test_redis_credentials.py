@@ -34,6 +34,7 @@ def bare(llm: FakeLLMServer, redis: RedisServer) -> dict[str, str]:
     return {
         "MODEL__URL": llm.url,
         "MODEL__NAME": "scripted",
+        "MEMORY__EXTRACTION": "off",
         "RECORDS__URL": redis.url,
         **{f"ENABLE_{each}": "false" for each in off},
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 from chatacter.client.characters import Characters
 from chatacter.client.conversations import Conversations
 from chatacter.client.errors import Refused
+from chatacter.client.memories import Memories
 from chatacter.contracts.speech import AudioFormat, VoiceList
 from chatacter.contracts.video import Video, VideoFormat
 
@@ -14,7 +15,7 @@ POLL_SECONDS: Final = 0.5
 ENDED: Final = frozenset({"completed", "failed"})
 
 
-class Api(Conversations, Characters):
+class Api(Conversations, Characters, Memories):
     """What a person can ask of Chatacter. Every call raises `ClientError` and nothing else."""
 
     async def health(self) -> dict[str, Any]:

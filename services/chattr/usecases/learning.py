@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, NotFound, TooLarge, UpstreamFailed
+from chatacter.chassis.errors import ChatacterError, InvalidInput, NotFound, TooLarge, UpstreamFailed
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.extraction import RESPONSE_FORMAT, Lesson, learned
@@ -49,12 +49,12 @@ class Teacher:
         if self._schema:
             try:
                 return await self._answer(lesson, {**sampling, "response_format": RESPONSE_FORMAT})
-            except UpstreamFailed:
+            except (InvalidInput, UpstreamFailed):
                 self._schema = False
         return await self._answer(lesson, sampling)
 
     async def _answer(self, lesson: Lesson, sampling: dict[str, Any]) -> str:
-        request = ChatRequest(lesson.messages(), sampling)
+        request = ChatRequest(lesson.messages(), sampling, yielding=frozenset({"temperature", "max_tokens"}))
         async with aclosing(self._language.stream(request, Deadline.after(SECONDS))) as chunks:
             return "".join([text_of(chunk) async for chunk in chunks])
 
@@ -115,7 +115,7 @@ class Learner:
             if character is not None and any(message.role == "user" for message in new):
                 try:
                     await self._draw(owner, conversation, character, path[max(0, first - BEFORE) : first], new)
-                except (UpstreamFailed, TooLarge) as error:  # it would refuse this every time
+                except (InvalidInput, TooLarge, UpstreamFailed) as error:  # it would refuse this every time
                     logger.warning("the model drew no facts", extra={"error.type": type(error).__name__})
             await self._knowledge.note_learned(owner, conversation_id, [message.id for message in new])
 

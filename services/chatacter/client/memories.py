@@ -1,0 +1,31 @@
+"""What a character and a person have together, to be taken elsewhere."""
+
+from typing import Any
+
+import httpx
+
+from chatacter.client.connection import Connection
+
+
+class Memories(Connection):
+    """Cards, and the archives of conversations and memories."""
+
+    async def card(self, character: str) -> bytes:
+        """Return a character as a CHARX file, its portrait in it."""
+        data, _ = await self._file(f"/api/v1/characters/{character}/export?format=charx")
+        return data
+
+    async def take_card(self, data: bytes, character: str) -> dict[str, Any]:
+        """Make a character of a card, with this id."""
+        path = f"/api/v1/characters/import?{httpx.QueryParams({'id': character})}"
+        return dict(await self._json("POST", path, data))
+
+    async def memories(self, character: str) -> dict[str, Any]:
+        """Return the archive of all that was said with a character, and of what is known beside it."""
+        path = f"/api/v1/memories/export?{httpx.QueryParams({'character': character})}"
+        return dict(await self._json("GET", path))
+
+    async def take_memories(self, archive: Any, character: str) -> dict[str, Any]:
+        """Put an archive down as a character's; return what was taken and what was refused."""
+        path = f"/api/v1/memories/import?{httpx.QueryParams({'character': character})}"
+        return dict(await self._json("POST", path, archive))
