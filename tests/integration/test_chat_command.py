@@ -213,6 +213,37 @@ def test_a_conversation_at_a_terminal(person: Person, llm_server: FakeLLMServer)
     assert person.leaves() == 0
 
 
+def test_a_conversation_is_a_tree_at_a_terminal_too(person: Person, llm_server: FakeLLMServer) -> None:
+    person.sees("you: ")
+    person.types("/regenerate\n")
+    person.sees(r"Nothing was said yet in this conversation")
+    llm_server.play("First answer.")
+    person.types("The question\n")
+    person.sees(r"First answer\.\s+you: ")
+    llm_server.play("Second answer.")
+    person.types("/regenerate\n")
+    person.sees(r"Second answer\.\s+you: ")
+    person.types("/swipe\n")
+    person.sees(r"First answer\.\s[\s\S]*\(1/2\)[\s\S]*you: ")
+    llm_server.play(" And more.")
+    person.types("/continue\n")
+    person.sees(r"First answer\. And more\.\s+you: ")
+    llm_server.play()
+    person.types("/edit Another question\n")
+    person.sees(r"Hello, Another question!\s+you: ")
+    assert "The question" not in llm_server.requests[-1].prompt
+    person.types("/new\n")
+    person.sees(r"you: ")
+    person.types("/conversations\n")
+    person.sees(r"  1  \d{4}-\d\d-\d\d \d\d:\d\d  conv_\w+[\s\S]*you: ")
+    person.types("/open 1\n")
+    person.sees(r"you: Another question\s+Robin Tester: Hello, Another question!\s+you: ")
+    person.types("/open 99\n")
+    person.sees(r"/conversations +the newest")
+    person.types("/quit\n")
+    assert person.leaves() == 0
+
+
 async def test_ctrl_c_cancels_the_reply_and_a_second_one_leaves(person: Person, llm_server: FakeLLMServer) -> None:
     person.sees("you: ")
     llm_server.play(*(f"word{number} " for number in range(500)), delay=0.05)

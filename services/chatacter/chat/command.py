@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -25,10 +26,16 @@ HELP: Final = """\
 /characters        who can be talked with
 /switch NAME       talk with somebody else
 /new               begin a new conversation
+/conversations     the newest with this character; /open NUMBER goes on with one
+/regenerate        another reply to what was said last
+/continue          let the last reply go on where it stopped
+/edit MESSAGE      say this in the place of what you said last
+/swipe             the next version of the last message
 /say on|off|FILE   hear replies; or write the last one's sound to a file (.wav, .mp3)
 /film FILE         film the last reply (.webm, .mp4)
 /history           what was said
 /quit              leave; so does Ctrl-D. Ctrl-C stops a reply."""
+NO_CONVERSATIONS: Final = "There are none with this character yet."
 AWAY: Final = (
     "Nobody answers at {url}. Start Chatacter with `make run` (or `chatacter up`), or name its address with --url."
 )
@@ -146,6 +153,7 @@ class Conversation:
         self._terminal = terminal
         self._chat = chat
         self._options = options
+        self._listed: list[dict[str, Any]] = []
 
     def hold(self) -> None:
         """Talk. Ctrl-C stops a reply; at the prompt it leaves, as Ctrl-D does."""
@@ -174,6 +182,8 @@ class Conversation:
 
     def _command(self, name: str, argument: str) -> None:
         argument = argument.strip()
+        if self._branch(name, argument):
+            return
         if name == "characters":
             self._show("\n".join(self._chat.characters()))
         elif name == "switch" and argument:
@@ -192,6 +202,29 @@ class Conversation:
             self._show("\n".join(f"{who}: {text}" for who, text in said) or "Nothing was said yet.")
         else:
             self._terminal.note(HELP)
+
+    def _branch(self, name: str, argument: str) -> bool:
+        """Do what concerns a conversation as a tree; False for anything else."""
+        if name == "regenerate":
+            self._run(self._chat.again())
+        elif name == "continue":
+            self._run(self._chat.go_on())
+        elif name == "edit" and argument:
+            self._run(self._chat.say_instead(argument))
+        elif name == "swipe":
+            which, text = self._run(self._chat.swipe())
+            self._terminal.speaker(self._chat.name)
+            self._show(text)
+            self._terminal.note(f"({which})")
+        elif name == "conversations":
+            self._listed = self._run(self._chat.conversations())
+            self._show("\n".join(described(at, each) for at, each in enumerate(self._listed, 1)) or NO_CONVERSATIONS)
+        elif name == "open" and argument.isdecimal() and 0 < int(argument) <= len(self._listed):
+            self._run(self._chat.turn_to(self._listed[int(argument) - 1]["id"]))
+            self._command("history", "")
+        else:
+            return False
+        return True
 
     def _say(self, argument: str) -> None:
         if argument not in {"on", "off"}:
@@ -212,6 +245,12 @@ class Conversation:
     def _show(self, text: str) -> None:
         self._terminal.text(text)
         self._terminal.end_line()
+
+
+def described(number: int, conversation: Mapping[str, Any]) -> str:
+    """Describe a conversation in a line."""
+    when = datetime.fromtimestamp(conversation["created_at"], UTC).astimezone()
+    return f"{number:3}  {when:%Y-%m-%d %H:%M}  {conversation['title'] or conversation['id']}"
 
 
 def edit_lines() -> None:

@@ -1,7 +1,7 @@
 """One conversation in a terminal: messages, replies, their sound and film."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,10 @@ CANCEL_SECONDS: Final = 5.0
 NOTHING_SAID: Final = "Nothing was said yet that could be {}."
 SHORTENED: Final = "The reply is long; only its first {} characters are filmed."
 CANCELLED_NOTE: Final = "(cancelled)"
+NOTHING_THERE: Final = "Nothing was said yet in this conversation."
+MOST_CONVERSATIONS: Final = 20
+
+Asking = Callable[[Api], AsyncGenerator[ReplyEvent]]
 
 
 class Chat:
@@ -90,8 +94,56 @@ class Chat:
 
         Cancelling this task once cancels the reply, on the server too; what was said so far is kept.
         """
+        character, session = str(self.character["id"]), self.session
+        return await self._hear(lambda api: api.say(message, character, session), sound)
+
+    async def again(self) -> bool:
+        """Get another reply to what was said last; as `say`."""
+        session, last = await self._last()
+        return await self._hear(lambda api: api.regenerate(session, last["id"]))
+
+    async def go_on(self) -> bool:
+        """Have the last reply go on where it stopped; as `say`."""
+        session, last = await self._last()
+        return await self._hear(lambda api: api.go_on(session, last["id"]))
+
+    async def say_instead(self, message: str) -> bool:
+        """Say something else in the place of what one said last; as `say`."""
+        session, last = await self._last("user")
+        return await self._hear(lambda api: api.say_instead(session, last["id"], message))
+
+    async def swipe(self) -> tuple[str, str]:
+        """Go to the next version of the last message; return which it is, and what it says."""
+        session, last = await self._last()
+        siblings = last["siblings"]
+        at = (last["index"] + 1) % len(siblings)
+        await self._api.change(session, head_id=siblings[at])
+        messages = (await self._api.history(session))["messages"]
+        return f"{at + 1}/{len(siblings)}", next(
+            str(each["content"]) for each in messages if each["id"] == siblings[at]
+        )
+
+    async def conversations(self) -> list[dict[str, Any]]:
+        """Return the newest conversations with this character."""
+        return await self._api.conversations(str(self.character["id"]), MOST_CONVERSATIONS)
+
+    async def turn_to(self, session: str) -> None:
+        """Go on with another conversation with this character."""
+        messages = (await self._api.history(session))["messages"]
+        self.session = session
+        self.last_reply = next((str(each["content"]) for each in messages[::-1] if each["role"] == "assistant"), "")
+
+    async def _last(self, role: str = "") -> tuple[str, dict[str, Any]]:
+        """Return the conversation, and what was said last in it, by anybody or in this role."""
+        messages = (await self._api.history(self.session))["messages"] if self.session else []
+        last = next((each for each in messages[::-1] if role in ("", each["role"])), None)
+        if last is None or self.session is None:
+            raise ClientError(NOTHING_THERE)
+        return self.session, last
+
+    async def _hear(self, ask: Asking, sound: Path | None = None) -> bool:
         self._reply_id, self.last_reply = "", ""
-        work = asyncio.create_task(self._reply(message, sound))
+        work = asyncio.create_task(self._reply(ask, sound))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -114,17 +166,19 @@ class Chat:
         self._terminal.note(CANCELLED_NOTE)
         return False
 
-    async def _reply(self, message: str, sound: Path | None) -> bool:
+    async def _reply(self, ask: Asking, sound: Path | None) -> bool:
         self._terminal.speaker(self.name)
         ending: ReplyEvent | None = None
         async with (
             self._voiced(sound) as heard,
-            aclosing(self._api.say(message, str(self.character["id"]), self.session)) as events,
+            aclosing(ask(self._api)) as events,
         ):
             async for event in events:
                 if event.type == CREATED:
                     self._reply_id = event.data["reply_id"]
                     self.session = event.data.get("conversation_id") or self.session
+                    self.last_reply = event.data.get("begun") or ""
+                    self._terminal.text(self.last_reply)
                 self._terminal.text(event.text)
                 self.last_reply += event.text
                 heard.text(event.text)

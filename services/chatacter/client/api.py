@@ -30,6 +30,10 @@ class Api(Conversations, Characters, Memories):
             raise Refused("There is no voice here.", status=404, code="not_found")
         return model
 
+    async def voices(self) -> list[str]:
+        """Return the voices that there are."""
+        return [voice.id for voice in VoiceList.model_validate(await self._json("GET", "/v1/audio/voices")).data]
+
     async def speak(
         self, text: str, *, voice: str, model: str, audio_format: AudioFormat = "mp3"
     ) -> AsyncGenerator[bytes]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, Literal, Self
 
@@ -104,8 +104,8 @@ class Connection:
             async for event in rest:
                 yield event
 
-    async def _json(self, method: Method, path: str, body: Any = None) -> Any:
-        async with self._guarded(method, path, body) as answer:
+    async def _json(self, method: Method, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        async with self._guarded(method, path, body, headers) as answer:
             return orjson.loads(await answer.aread())
 
     async def _file(self, path: str) -> tuple[bytes, str]:
@@ -115,11 +115,16 @@ class Connection:
             return await answer.aread(), named[1] if named else "file"
 
     @asynccontextmanager
-    async def _guarded(self, method: Method, path: str, body: Any = None) -> AsyncIterator[httpx.Response]:
+    async def _guarded(
+        self, method: Method, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[httpx.Response]:
         """Open an answer whose connection must not break. Bytes are sent as they are, anything else as JSON."""
-        sent = {"content": body, "headers": RAW} if isinstance(body, bytes) else {"json": body}
+        raw = isinstance(body, bytes)
+        sent: dict[str, Any] = {"content": body} if raw else {"json": body}
         try:
-            async with self._streaming(method, path, **sent) as answer:
+            async with self._streaming(
+                method, path, headers={**(RAW if raw else {}), **(headers or {})}, **sent
+            ) as answer:
                 yield answer
         except httpx.TransportError as error:
             raise away(error) from error

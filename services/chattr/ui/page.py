@@ -9,6 +9,7 @@ import gradio as gr
 from chatacter.client.errors import ClientError, KeyNeeded
 from chattr.ui import words
 from chattr.ui.door import Door
+from chattr.ui.editor import Editor
 from chattr.ui.parts import HEAR, Parts
 from chattr.ui.seat import Seat
 from chattr.ui.shelf import shelve
@@ -51,6 +52,7 @@ class Page:
             )
             parts.talk.act(self.act, [parts.seat, parts.aloud, *kept], everything, trigger_mode="multiple", **quiet)
             parts.shelf.act(self.shelve, [parts.seat, *kept], everything, **quiet)
+            parts.editor.act(self.edit, [parts.seat, *kept], everything, **quiet)
             parts.stop.click(self.hush, [parts.seat], everything, **quiet)
             parts.stop.click(None, js=HUSH, api_visibility="private")
             parts.aloud.change(
@@ -168,6 +170,14 @@ class Page:
         shelf = await shelve(seat, event)
         stage = {"character": seat.character.card(), "film": seat.shoot.shown() if seat.shoot else None}
         return {**arrived, self.parts.seat: seat, **self._now(seat), self.parts.stage: stage, self.parts.shelf: shelf}
+
+    async def edit(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
+        """Make or change a character, and show who is there then."""
+        seat, arrived = await self.back(seat, memory, key)
+        if seat.character is None:
+            return arrived
+        editor = await Editor(seat).do(str(event.what), str(event.id), event)
+        return {**arrived, **self._sat(seat), self.parts.editor: editor}
 
     async def _heard(self, seat: Seat, asked: Awaitable[AsyncGenerator[Turn]]) -> AsyncGenerator[Changes]:
         """Show a reply while it is written and spoken."""

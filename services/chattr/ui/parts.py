@@ -19,7 +19,14 @@ HEADER: Final = f"""
   <p class="notice" role="note">{words.NOTICE}</p>
 </header>
 """
-CAST: Final = '<div class="cast" role="group" aria-label="Choose a character"></div>'
+CAST: Final = """
+<div class="casting">
+  <div class="cast" role="group" aria-label="Choose a character"></div>
+  <button type="button" class="add" aria-label="New character" title="New character">
+    <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M12 5v14M5 12h14"></path></svg>
+  </button>
+</div>
+"""
 
 
 class Parts:
@@ -39,6 +46,7 @@ class Parts:
                 self._stage()
                 self._talk()
             self.shelf = part("shelf", "icons.js", "bring.js", "shelf.js")
+            self.editor = part("editor", "icons.js", "bring.js", "editor.js")
             self._about()
 
     def _key(self) -> None:
@@ -125,6 +133,7 @@ class Parts:
             self.who,
             self.provider,
             self.shelf,
+            self.editor,
         ]
 
 

@@ -48,17 +48,27 @@ class Seat:
         """Find out who is there and what works, and sit down before somebody."""
         await self.door.enter(self.key)
         async with self.api() as api:
-            found = await api.characters()
+            await self._meet(api)
             self.health = await api.health()
             self.speech_model = await speech_model(api)
-            pictures = await asyncio.gather(*(portrait(api, each) for each in found[:MOST_PORTRAITS]))
+        wishes = (wanted, self.health.get("default_character"), self.cast[0].id)
+        chosen = next(each for wish in wishes for each in self.cast if each.id == wish)
+        await self.face(chosen.id)
+
+    async def _meet(self, api: Api) -> None:
+        """Find out who can be talked with."""
+        found = await api.characters()
+        pictures = await asyncio.gather(*(portrait(api, each) for each in found[:MOST_PORTRAITS]))
         faces = dict(zip((each["id"] for each in found), pictures, strict=False))
         self.cast = [Someone.of(each, faces.get(each["id"])) for each in found]
         if not self.cast:
             raise ClientError(NOBODY)
-        wishes = (wanted, self.health.get("default_character"), self.cast[0].id)
-        chosen = next(each for wish in wishes for each in self.cast if each.id == wish)
-        await self.face(chosen.id)
+
+    async def recast(self, character: str | None) -> None:
+        """See who is there now that a character was made or changed, and talk with that one; None: one has gone."""
+        async with self.api() as api:
+            await self._meet(api)
+        await self.face(character or (self.character.id if self.character else ""))
 
     async def face(self, character: str, *, anew: bool = False) -> None:
         """Talk with somebody, going on with a conversation where there is one, unless `anew`.

@@ -14,7 +14,7 @@ function save(file) {
 
 function read(file, then) {
   const reader = new FileReader();
-  reader.addEventListener("load", () => then({ name: file.name, data: reader.result.slice(reader.result.indexOf(",") + 1) }));
+  reader.addEventListener("load", () => then({ name: file.name, type: file.type, data: reader.result.slice(reader.result.indexOf(",") + 1) }));
   reader.readAsDataURL(file);
 }
 

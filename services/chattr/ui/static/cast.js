@@ -36,10 +36,16 @@ function card(one, chosen) {
 function draw() {
   const value = props.value;
   if (!value || !value.cast) return;
+  const chosen = list.querySelector('[aria-pressed="true"]')?.dataset.id;
   const focused = list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
   list.replaceChildren(...value.cast.map((one) => card(one, value.chosen)));
+  if (value.chosen !== chosen) {
+    list.querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: "nearest", inline: "center" });
+  }
   if (focused) list.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
 }
 
+const told = (what) => window.dispatchEvent(new CustomEvent("chatacter:editor", { detail: what }));
+element.querySelector(".add").addEventListener("click", () => told("new"));
 watch("value", draw);
 draw();

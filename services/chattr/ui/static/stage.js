@@ -61,6 +61,9 @@ function draw() {
   }
 }
 
+$(".edit").addEventListener("click", () => {
+  window.dispatchEvent(new CustomEvent("chatacter:editor", { detail: "edit" }));
+});
 back.addEventListener("click", () => show(false));
 window.addEventListener("chatacter:voice", (event) => {
   $(".frame").classList.toggle("is-speaking", event.detail);
