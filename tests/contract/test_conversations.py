@@ -227,6 +227,25 @@ async def test_only_the_named_fields_are_written(conversations: Conversations) -
         await conversations.update(BOB, replace(read, title="Mine"), "title")
 
 
+async def test_a_field_may_be_written_only_where_nothing_changed(conversations: Conversations) -> None:
+    await conversations.create(ANN, Conversation("c", "ada", 1.0))
+    read = await found(conversations)
+    assert await conversations.update(ANN, replace(read, members=("ada", "mira")), "members", at_revision=read.revision)
+    late = replace(read, members=("ada", "leo"))
+    assert not await conversations.update(ANN, late, "members", at_revision=read.revision)
+    assert (await found(conversations)).members == ("ada", "mira")
+
+
+async def test_a_group_s_messages_say_who_heard_them(conversations: Conversations) -> None:
+    begun = Conversation("c", "ada", 1.0, members=("ada", "mira"), order="model", replies=3)
+    await conversations.create(ANN, begun)
+    message = Message("m1", None, "user", "Hello", 1.0, audience=("ada", "mira"), kept_by=("mira",))
+    await conversations.append(ANN, "c", [message])
+    assert list(await conversations.messages(ANN, "c")) == [message]
+    now = await found(conversations)
+    assert (now.members, now.order, now.replies) == (begun.members, "model", 3)
+
+
 async def test_what_was_removed_is_gone_and_the_head_is_told(conversations: Conversations) -> None:
     await conversations.create(ANN, Conversation("c", "ada", 1.0))
     await conversations.append(ANN, "c", [said(1, None), said(2, 1), said(3, 2)])

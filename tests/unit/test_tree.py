@@ -31,7 +31,7 @@ def ids(messages: list[Message]) -> list[str]:
 
 def test_a_path_and_what_stands_beside_it() -> None:
     assert ids(TALK.path("m5")) == ["m0", "m1", "m3", "m5"]
-    assert TALK.beside(TALK.path("m5")) == ["m2", "m4", "m6"]
+    assert ids(TALK.beside(TALK.path("m5"))) == ["m2", "m4", "m6"]
 
 
 def test_siblings_answer_the_same_message() -> None:

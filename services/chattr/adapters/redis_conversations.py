@@ -74,7 +74,8 @@ UPDATE: Final = (
     + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return -2 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+if ARGV[2] ~= '' and (redis.call('HGET', KEYS[1], 'revision') or '0') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 if ARGV[1] ~= '' then
   redis.call('HSET', KEYS[1], 'branched', 'true')
   note()
@@ -196,15 +197,19 @@ class RedisConversations:
                 ids, stored = await pipe.execute()
         return [Message.of_record(orjson.loads(stored[name])) for name in ids if name in stored]
 
-    async def update(self, owner: Owner, conversation: Conversation, *names: str) -> None:
-        """Write the fields of these names. Raises `NotFound`."""
+    async def update(
+        self, owner: Owner, conversation: Conversation, *names: str, at_revision: int | None = None
+    ) -> bool:
+        """Write the fields of these names; False where it is at another revision. Raises `NotFound`."""
         record = conversation.record()
         written = [part for name in ("schema_version", *names) for part in (name, orjson.dumps(record[name]))]
         head = conversation.head_id if "head_id" in names else None
+        args: list[Any] = [head or "", "" if at_revision is None else at_revision, *written]
         keys = [*within(owner, conversation.id), STREAM]
         with told():
-            done = await self._update(keys=keys, args=[head or "", *written, self._entry(owner, conversation.id)])
+            done = await self._update(keys=keys, args=[*args, self._entry(owner, conversation.id)])
         require_there(done, conversation.id)
+        return bool(done)
 
     async def prune(self, owner: Owner, conversation: Conversation, removed: Sequence[str]) -> bool:
         """Remove messages and write the head; False where the conversation changed since. Raises `NotFound`."""

@@ -7,11 +7,14 @@ from typing import Any, Final, Literal
 
 from chattr.domain.person import Persona
 
-# 2 added the person's persona, the count of changes, whether there is more than one branch, what is memorable, and
-# what a reply was reminded of.
+# 2 added the person's persona, the count of changes, whether there is more than one branch, what is memorable, what a
+# reply was reminded of, and groups.
 SCHEMA_VERSION: Final = 2
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "cancelled", "interrupted"]
+Order = Literal["mention", "round_robin", "model", "client"]
+MOST_MEMBERS: Final = 16
+MOST_REPLIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Message:
     copy of what stands elsewhere."""
     reminders: tuple[Reminder, ...] = ()
     """What a reply was reminded of."""
+    audience: tuple[str, ...] = ()
+    """Which characters of a group were there to hear it; empty outside groups."""
+    kept_by: tuple[str, ...] = ()
+    """Which of the audience remember it."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
@@ -57,6 +64,7 @@ class Message:
     def of_record(cls, record: Mapping[str, Any]) -> "Message":
         """Read what `record` wrote, now or in an earlier version."""
         known = {name: record[name] for name in cls.__slots__ if name in record}
+        known |= {name: tuple(known[name]) for name in ("audience", "kept_by") if name in known}
         return cls(**{**known, "reminders": tuple(map(Reminder.of_record, known.get("reminders", ())))})
 
 
@@ -76,6 +84,12 @@ class Conversation:
     """Whether something was said elsewhere than at the head, so that there may be messages beside the active branch."""
     revision: int = 0
     """How often it changed; what was worked out from one revision is written only while that still stands."""
+    members: tuple[str, ...] = ()
+    """The characters of a group that are there now; empty where it is with `character_id` alone."""
+    order: Order = "mention"
+    """Who of a group answers: whom a message names, each in turn, whom the language model chooses, or the client."""
+    replies: int = 1
+    """At most so many of a group answer one after the other."""
 
     def record(self) -> dict[str, Any]:
         """Write it as it is stored."""
@@ -87,7 +101,12 @@ class Conversation:
         """Read what `record` wrote, now or in an earlier version."""
         known = {name: record[name] for name in cls.__slots__ if name in record}
         persona = known.get("persona")
-        return cls(**{**known, "persona": Persona(**persona) if persona else None})
+        members = tuple(known.get("members", ()))
+        return cls(**{**known, "persona": Persona(**persona) if persona else None, "members": members})
+
+    def hearers(self, message: Message) -> tuple[str, ...]:
+        """Return the characters who know a message of this conversation."""
+        return message.audience or (message.character_id or self.character_id,)
 
 
 CONVERSATION_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")

@@ -2,7 +2,7 @@
 else: `memories_of` is what a rebuild gives.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 from uuid import UUID, uuid5
@@ -167,17 +167,41 @@ def memory_of(
     )
 
 
+def name_of(message: Message, character_id: str) -> str:
+    """Name a message as one character remembers it: of what a group heard, each has a memory of its own."""
+    return f"{message.id}/{character_id}" if message.audience else message.id
+
+
+def memory_ids(owner: Owner, messages: Iterable[Message]) -> tuple[str, ...]:
+    """Name all memories that there may be of messages."""
+    names = (name_of(message, each) for message in messages for each in message.audience or ("",))
+    return tuple(memory_id(owner, name) for name in names)
+
+
+def overheard(memory: Memory, owner: Owner, message: Message) -> Memory:
+    """Make a group's memory of a message one character's own: what others said has their name before it."""
+    memory = replace(memory, id=memory_id(owner, name_of(message, memory.character_id)))
+    if message.role == "user" or message.character_id == memory.character_id:
+        return memory
+    return replace(memory, role="user", speaker=message.character_id, text=f"{message.character_id}: {memory.text}")
+
+
 def memories_of(owner: Owner, conversation: Conversation, messages: Sequence[Message]) -> dict[str, Memory]:
-    """Return what is remembered of a conversation, by id: its memorable messages, of all branches."""
+    """Return what is remembered of a conversation, by id: its memorable messages, of all branches.
+
+    Of a group each character remembers what it heard.
+    """
     active = {message.id for message in branch(messages, conversation.head_id)}
     person = conversation.persona.name if conversation.persona else None
-    told = (
-        memory_of(owner, message.character_id or conversation.character_id, conversation.id, message, person=person)
+    told = [
+        (message, memory_of(owner, each, conversation.id, message, person=person))
         for message in messages
         if message.memorable
-    )
+        for each in (message.kept_by if message.audience else conversation.hearers(message))
+    ]
+    memories = [overheard(memory, owner, message) if message.audience else memory for message, memory in told]
     return {
         memory.id: memory if memory.message_id in active else replace(memory, branch="left")
-        for memory in told
+        for memory in memories
         if memory.text
     }

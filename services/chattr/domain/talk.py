@@ -21,12 +21,12 @@ class Talk:
     """What is remembered of one conversation, by message. Turns of different characters are not around each other."""
 
     def __init__(self, memories: Iterable[Memory]) -> None:
-        self._by_message: dict[str, Memory] = {}
+        self._by_message: dict[tuple[str, str], Memory] = {}
         self._answers: dict[str, list[Memory]] = {}
         for memory in memories:
             if memory.kind != "turn":
                 continue
-            self._by_message[memory.message_id] = memory
+            self._by_message[memory.message_id, memory.character_id] = memory
             if memory.previous_id is not None:
                 self._answers.setdefault(memory.previous_id, []).append(memory)
 
@@ -41,8 +41,9 @@ class Talk:
     def _before(self, memory: Memory) -> Iterator[Memory]:
         current: Memory | None = memory
         for _ in BEFORE:
-            current = self._by_message.get(current.previous_id) if current and current.previous_id else None
-            if current is None or not together(current, memory):
+            previous = current.previous_id if current else None
+            current = self._by_message.get((previous, memory.character_id)) if previous else None
+            if current is None:
                 return
             yield current
 

@@ -25,10 +25,10 @@ class Tree:
         """Return what was said up to a message and including it, oldest first."""
         return branch(self.messages, leaf_id)
 
-    def beside(self, path: Sequence[Message]) -> list[str]:
+    def beside(self, path: Sequence[Message]) -> list[Message]:
         """Return the messages that are not on a path."""
         on_it = {message.id for message in path}
-        return [message_id for message_id in self._by_id if message_id not in on_it]
+        return [message for message in self.messages if message.id not in on_it]
 
     def siblings(self, message: Message) -> Sequence[str]:
         """Return the messages that answer the same one, itself among them, oldest first."""

@@ -87,10 +87,12 @@ class Conversations(Protocol):
         """Return all messages of all branches, in the order in which they were added."""
         ...
 
-    async def update(self, owner: Owner, conversation: Conversation, *names: str) -> None:
-        """Write the fields of these names, and no others. Raises `NotFound` when the conversation is gone.
+    async def update(
+        self, owner: Owner, conversation: Conversation, *names: str, at_revision: int | None = None
+    ) -> bool:
+        """Write the fields of these names, and no others; False, and nothing is done, where it is at another revision.
 
-        A `head_id` that is written has to be a message of it; else it raises `NotFound` too.
+        Raises `NotFound` when the conversation is gone, or a `head_id` that is written is no message of it.
         """
         ...
 

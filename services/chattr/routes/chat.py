@@ -37,7 +37,7 @@ async def chat_message(body: ChatMessageRequest, owner: OwnerDep, reply: ReplyDe
     """Say something to a character. The reply goes on when the listener leaves; resume it by its events."""
     session_id = body.session_id or new_id("conv")
     ask = Ask(body.character, body.message, session_id, sampling=body.sampling, cache=cache)
-    return await answered(await reply.start(owner, ask, detached=True), stream=body.stream)
+    return await answered(reply.rounds(owner, ask), stream=body.stream)
 
 
 @router.get("/replies/{reply_id}/events")

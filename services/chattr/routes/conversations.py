@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from chatacter.chassis.auth import scope
 from chatacter.contracts.base import Strict
 from chattr.dependencies import ConversingDep, OwnerDep, TranscriptsDep
-from chattr.domain.conversation import Conversation
+from chattr.domain.conversation import MOST_MEMBERS, MOST_REPLIES, Conversation, Order
 from chattr.domain.person import Persona
 from chattr.domain.tree import Tree
 from chattr.routes.download import HARMLESS
@@ -39,18 +39,37 @@ FILE_BODY: Final[dict[str, Any]] = {
     }
 }
 
+Replies = Annotated[int, Field(ge=1, le=MOST_REPLIES)]
 Title = Annotated[str, Field(max_length=200)]
 
 
 class NewConversation(Strict):
     """A conversation to begin."""
 
-    character: str
+    character: str | None = Field(default=None, description="With whom")
+    characters: Annotated[list[str], Field(min_length=1, max_length=MOST_MEMBERS)] | None = Field(
+        default=None, description="With whom, where there are several: a group"
+    )
     title: Title | None = None
     persona: Persona | None = Field(default=None, description="Who the person is in it")
     greeting: bool | Annotated[int, Field(ge=0, le=100)] = Field(
         default=True, description="Whether the character speaks first, or with which of its greetings, from 0"
     )
+
+    order: Order = Field(default="mention", description="Who of a group answers")
+    replies: Replies = Field(default=1, description="How many of a group may answer one after the other")
+
+    @model_validator(mode="after")
+    def is_with_somebody(self) -> "NewConversation":
+        """One says with whom, in one way."""
+        if (self.character is None) == (self.characters is None):
+            raise ValueError("set character or characters")
+        return self
+
+    @property
+    def cast(self) -> list[str]:
+        """With whom it is."""
+        return self.characters or [self.character or ""]
 
     @property
     def opening(self) -> int | None:
@@ -66,12 +85,15 @@ class ConversationChange(Strict):
     title: Title | None = None
     persona: Persona | None = None
     head_id: str | None = Field(default=None, description="Another branch: the newest leaf under this message")
+    order: Order | None = Field(default=None, description="Who of a group answers")
+    replies: Replies | None = Field(default=None, description="How many of a group may answer one after the other")
 
     @model_validator(mode="after")
-    def names_a_message(self) -> "ConversationChange":
-        """A branch ends somewhere."""
-        if "head_id" in self.model_fields_set and self.head_id is None:
-            raise ValueError("head_id names a message")
+    def says_what(self) -> "ConversationChange":
+        """A branch ends somewhere; a group has an order."""
+        for name in ("head_id", "order", "replies"):
+            if name in self.model_fields_set and getattr(self, name) is None:
+                raise ValueError(f"{name} cannot be null")
         return self
 
     @property
@@ -96,8 +118,16 @@ class ConversationImported(ConversationWhole):
 
 @router.post("", status_code=201, responses={201: {"model": ConversationWhole}})
 async def create_conversation(body: NewConversation, owner: OwnerDep, conversing: ConversingDep) -> JSONResponse:
-    """Begin a conversation with a character. Its greetings stand at the root, side by side."""
-    begun = await conversing.begin(owner, body.character, title=body.title, persona=body.persona, greeting=body.opening)
+    """Begin a conversation with a character, or a group of several. Greetings stand at the root, side by side."""
+    begun = await conversing.begin(
+        owner,
+        body.cast,
+        title=body.title,
+        persona=body.persona,
+        greeting=body.opening,
+        order=body.order,
+        replies=body.replies,
+    )
     return made(*begun)
 
 
@@ -160,8 +190,24 @@ async def get_conversation(conversation_id: str, owner: OwnerDep, conversing: Co
 async def change_conversation(
     conversation_id: str, body: ConversationChange, owner: OwnerDep, conversing: ConversingDep
 ) -> JSONResponse:
-    """Rename a conversation, say who the person is in it, or switch to another branch."""
+    """Rename a conversation, say who the person is in it, switch to another branch, order a group's turns."""
     return JSONResponse(conversation_object(await conversing.change(owner, conversation_id, body.changes)))
+
+
+@router.put("/{conversation_id}/members/{character_id}", responses={200: {"model": ConversationRead}})
+async def join_conversation(
+    conversation_id: str, character_id: str, owner: OwnerDep, conversing: ConversingDep
+) -> JSONResponse:
+    """Let a character join. It knows what is said from now on; the conversation is a group from now on."""
+    return JSONResponse(conversation_object(await conversing.join(owner, conversation_id, character_id)))
+
+
+@router.delete("/{conversation_id}/members/{character_id}", responses={200: {"model": ConversationRead}})
+async def leave_conversation(
+    conversation_id: str, character_id: str, owner: OwnerDep, conversing: ConversingDep
+) -> JSONResponse:
+    """Let a character go. It keeps what it heard, and misses what follows."""
+    return JSONResponse(conversation_object(await conversing.leave(owner, conversation_id, character_id)))
 
 
 @router.post("/{conversation_id}/fork", status_code=201, responses={201: {"model": ConversationWhole}})

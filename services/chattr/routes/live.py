@@ -22,10 +22,10 @@ from chatacter.contracts.base import Strict
 from chattr.dependencies import ConversingDep, OwnerDep, ReplyDep, SessionLogDep
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.sessions import LAST_SEQ, Event, SessionLog
-from chattr.routes.rate_limit import require_allowance
 from chattr.routes.reply_answers import Rewritten, Spoken
 from chattr.routes.tree_objects import message_object
 from chattr.usecases.conversing import Conversing
+from chattr.usecases.draft import Running
 from chattr.usecases.reply import Reply
 from chattr.usecases.scene import Again, Ask, Onward, Under
 
@@ -198,16 +198,9 @@ class Session:
             self._speaking -= 1
 
     async def _reply_to(self, ask: Ask) -> None:
-        await require_allowance(self._socket)
-        running = await self._reply.start(self._owner, ask, detached=True)
-
-        async def events() -> AsyncGenerator[Event]:
-            async with aclosing(running.heard()) as heard:
-                async for item in heard:
-                    if item.event is not None:
-                        yield item.event
-
-        await self._send(running.reply_id, events())
+        async with aclosing(self._reply.rounds(self._owner, ask)) as rounds:
+            async for running in rounds:
+                await self._send(running.reply_id, events_of(running))
 
     async def _send(self, reply_id: str, events: AsyncGenerator[Event]) -> None:
         async with aclosing(events):
@@ -219,3 +212,11 @@ class Session:
 
     async def _frame(self, body: dict[str, Any]) -> None:
         await self._socket.send_text(orjson.dumps(body).decode())
+
+
+async def events_of(running: Running) -> AsyncGenerator[Event]:
+    """Yield a reply's events as its log has them."""
+    async with aclosing(running.heard()) as heard:
+        async for item in heard:
+            if item.event is not None:
+                yield item.event

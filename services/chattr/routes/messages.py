@@ -50,7 +50,7 @@ class Edited(ReplyOptions):
 async def say(conversation_id: str, body: Said, owner: OwnerDep, reply: ReplyDep, cache: CacheUseDep) -> Response:
     """Say something, at the head or anywhere else, and get the reply to it."""
     ask = Ask(body.character, body.message, conversation_id, sampling=body.sampling, place=body.place, cache=cache)
-    return await answered(await reply.start(owner, ask, detached=True), stream=body.stream)
+    return await answered(reply.rounds(owner, ask), stream=body.stream)
 
 
 @router.post("/{message_id}/regenerate", responses=REPLY)
@@ -59,7 +59,7 @@ async def regenerate(
 ) -> Response:
     """Get another reply, beside this one; or a reply to this message, where it is the person's."""
     ask = Ask(None, "", conversation_id, sampling=body.sampling, place=Again(message_id))
-    return await answered(await reply.start(owner, ask, detached=True), stream=body.stream)
+    return await answered(reply.rounds(owner, ask), stream=body.stream)
 
 
 @router.post("/{message_id}/continue", responses=REPLY)
@@ -68,7 +68,7 @@ async def go_on(
 ) -> Response:
     """Let a reply go on where it stopped. The longer one stands beside it; the events hold what is new."""
     ask = Ask(None, "", conversation_id, sampling=body.sampling, place=Onward(message_id))
-    return await answered(await reply.start(owner, ask, detached=True), stream=body.stream)
+    return await answered(reply.rounds(owner, ask), stream=body.stream)
 
 
 @router.post("/{message_id}/edit", responses={201: {"model": MessageRead}, **REPLY})
@@ -78,7 +78,7 @@ async def edit(
     """Say something else in a message's place, whoever said it; the old one stays beside it. 201, or the reply."""
     if body.reply:
         ask = await conversing.said_instead(owner, conversation_id, message_id, body.content, body.sampling)
-        return await answered(await reply.start(owner, ask, detached=True), stream=body.stream)
+        return await answered(reply.rounds(owner, ask), stream=body.stream)
     edited = await conversing.edit(owner, conversation_id, message_id, body.content)
     return JSONResponse(message_object(*edited), status_code=201)
 

@@ -1,7 +1,7 @@
 """How a reply is answered with at the plain doors: one JSON object, or its events as they come."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Annotated, Any, Final
 
 import orjson
@@ -9,11 +9,12 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
+from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.base import Strict
-from chattr.ports.sessions import Event
+from chattr.ports.sessions import FAILED, Event
 from chattr.routes.cache_headers import cache_headers
-from chattr.usecases.draft import Running, Whole
+from chattr.usecases.draft import Running, Whole, failure
 
 LONGEST_MESSAGE: Final = 32_768
 # What a character said may be longer than what anybody says to it.
@@ -63,6 +64,8 @@ class ReplyRead(Strict):
     """Whether it stands in the conversation."""
     told: list[str]
     """What did not go as it should, in sentences."""
+    more: list["ReplyRead"]
+    """In a group, the replies that followed this one."""
 
 
 REPLY: Final[dict[int | str, dict[str, Any]]] = {
@@ -70,20 +73,38 @@ REPLY: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-async def answered(running: Running, *, stream: bool) -> Response:
-    """Answer with a reply."""
-    if stream:
-        return await opened(streamed(running), SSE, lambda: cache_headers(running.cache))
-    answer = answer_of(running, await running.whole())
-    return JSONResponse(answer, headers=cache_headers(running.cache))
+async def answered(rounds: AsyncGenerator[Running], *, stream: bool) -> Response:
+    """Answer with a reply, and in a group with those that follow it."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(aclosing(rounds))
+        first = await anext(rounds)
+        if stream:
+            stack.pop_all()
+            return await opened(streamed(first, rounds), SSE, lambda: cache_headers(first.cache))
+        answer = {**answer_of(first, await first.whole()), "more": []}
+        async for running in rounds:
+            try:
+                answer["more"].append({**answer_of(running, await running.whole()), "more": []})
+            except ChatacterError as error:
+                answer["told"] = [*answer["told"], error.message]
+        return JSONResponse(answer, headers=cache_headers(first.cache))
 
 
-async def streamed(running: Running) -> AsyncGenerator[bytes]:
-    """Write a reply's events, numbered as its log numbers them."""
-    async with aclosing(running.heard()) as heard:
-        async for item in heard:
-            if item.event is not None:
-                yield line(item.event)
+async def streamed(first: Running, rounds: AsyncGenerator[Running]) -> AsyncGenerator[bytes]:
+    """Write the events of replies, each numbered as its log numbers them."""
+    running: Running | None = first
+    async with aclosing(rounds):
+        while running is not None:
+            try:
+                async with aclosing(running.heard()) as heard:
+                    async for item in heard:
+                        if item.event is not None:
+                            yield line(item.event)
+            except ChatacterError as error:
+                if running is first:  # it is answered as an error
+                    raise
+                yield line(Event(1, FAILED, {"reply_id": running.reply_id, **failure(error)}))
+            running = await anext(rounds, None)
 
 
 def answer_of(running: Running, reply: Whole) -> dict[str, Any]:

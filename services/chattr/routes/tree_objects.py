@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from chatacter.contracts.base import Strict
-from chattr.domain.conversation import Conversation, Message, Role, Status
+from chattr.domain.conversation import Conversation, Message, Order, Role, Status
 from chattr.domain.person import Persona
 from chattr.domain.tree import Tree
 
@@ -18,7 +18,9 @@ class MessageRead(Strict):
     role: Role
     content: str
     character: str | None
-    """Who said it, or whom it was said to."""
+    """Who said it, or whom it was said to; null where it was said to a group."""
+    audience: list[str]
+    """The characters of a group who heard it; empty outside groups."""
     created_at: float
     status: Status
     siblings: list[str]
@@ -41,6 +43,12 @@ class ConversationRead(Strict):
     """The end of the active branch."""
     live_reply_id: str | None
     """The reply that is being written."""
+    members: list[str]
+    """The characters of a group; empty where it is with one."""
+    order: Order
+    """Who of a group answers."""
+    replies: int
+    """How many of a group may answer one after the other."""
 
 
 class ConversationWhole(ConversationRead):
@@ -78,6 +86,9 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
         "created_at": conversation.created_at,
         "head_id": conversation.head_id,
         "live_reply_id": conversation.live_reply_id,
+        "members": list(conversation.members),
+        "order": conversation.order,
+        "replies": conversation.replies,
     }
 
 
@@ -90,6 +101,7 @@ def message_object(message: Message, tree: Tree) -> dict[str, Any]:
         "role": message.role,
         "content": message.content,
         "character": message.character_id,
+        "audience": list(message.audience),
         "created_at": message.created_at,
         "status": message.status,
         "siblings": siblings,

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-from chatacter.chassis.errors import Busy, InvalidInput, NotFound
+from chatacter.chassis.errors import Busy, Conflict, InvalidInput, NotFound
 from chattr.domain.character import Character
-from chattr.domain.conversation import Conversation, Message
+from chattr.domain.conversation import MOST_MEMBERS, Conversation, Message, Order
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.macros import Chance, Names, expanded
-from chattr.domain.memory import Selection, memory_id
+from chattr.domain.memory import Selection, memory_ids
 from chattr.domain.person import NOBODY, Persona
 from chattr.domain.tree import Tree
 from chattr.ports.records import Conversations
@@ -21,9 +21,11 @@ from chattr.usecases.scene import Ask, Under, no_message
 
 # A subtree is cut from the conversation as it was read; so often is it read again when somebody speaks in between.
 TRIES: Final = 16
-RESTLESS: Final = "This conversation changes all the time; nothing was deleted. Try again when its replies have ended."
+RESTLESS: Final = "This conversation changes all the time; nothing was done. Try again when its replies have ended."
+FULL: Final = f"A group has at most {MOST_MEMBERS} characters."
+LAST_ONE: Final = "The last character stays; delete the conversation instead."
 NOTHING_TO_ANSWER: Final = "Only the person's messages get a reply. Leave `reply` out, or regenerate this message."
-NO_GREETING: Final = "{name} has {count} greetings; `greeting` numbers them from 0."
+NO_GREETING: Final = "There are {count} greetings here; `greeting` numbers them from 0."
 
 
 class Whole(NamedTuple):
@@ -54,32 +56,30 @@ class Conversing:
     async def begin(
         self,
         owner: Owner,
-        character_id: str,
+        characters: Sequence[str],
         *,
         title: str | None = None,
         persona: Persona | None = None,
         greeting: int | None = 0,
+        order: Order = "mention",
+        replies: int = 1,
     ) -> Whole:
-        """Begin one. The character's greetings stand at its root, side by side; `greeting` says which is heard.
+        """Begin one, with several characters as a group. Greetings stand at the root, side by side; `greeting` says
+        which is heard.
 
         None: the person speaks first. Raises `InvalidInput` for a greeting that is not there.
         """
-        character = await self._cast.get(owner, character_id)
-        made = Conversation(new_id("conv"), character.id, self._clock(), title, persona=persona)
-        messages = self._greetings(character, made) if greeting is not None else []
+        cast = [await self._cast.get(owner, each) for each in dict.fromkeys(characters)]
+        members = tuple(character.id for character in cast) if len(cast) > 1 else ()
+        made = Conversation(new_id("conv"), cast[0].id, self._clock(), title, persona=persona)
+        made = replace(made, members=members, order=order, replies=replies)
+        messages = greetings(cast, made) if greeting is not None else []
         if greeting and greeting >= len(messages):
-            raise InvalidInput(NO_GREETING.format(name=character.name, count=len(messages)), param="greeting")
+            raise InvalidInput(NO_GREETING.format(count=len(messages)), param="greeting")
         if messages:
             made = replace(made, head_id=messages[greeting or 0].id)
         await self._conversations.create(owner, made, messages)
         return Whole(made, Tree(messages))
-
-    def _greetings(self, character: Character, conversation: Conversation) -> list[Message]:
-        chance = Chance(conversation.id, conversation.id)
-        names = Names(character.nickname or character.name, (conversation.persona or NOBODY).called, chance)
-        texts = [expanded(text, names, f"greeting {number}") for number, text in enumerate(character.greetings)]
-        greeting = Message("", None, "assistant", "", conversation.created_at, character.id, memorable=False)
-        return [replace(greeting, id=new_id("msg"), content=text) for text in texts if text.strip()]
 
     async def get(self, owner: Owner, conversation_id: str) -> Conversation:
         """Return what is known of a conversation."""
@@ -109,6 +109,46 @@ class Conversing:
             await self._conversations.update(owner, replace(found, **changes), *changes)
         return await self.get(owner, conversation_id)
 
+    async def join(self, owner: Owner, conversation_id: str, character_id: str) -> Conversation:
+        """Let a character join; it knows what is said from now on. Raises `Conflict` where there are too many."""
+        character = await self._cast.get(owner, character_id)
+
+        def joined(members: tuple[str, ...]) -> tuple[str, ...]:
+            if character.id in members:
+                return members
+            if len(members) >= MOST_MEMBERS:
+                raise Conflict(FULL, param="character")
+            return (*members, character.id)
+
+        return await self._regroup(owner, conversation_id, joined)
+
+    async def leave(self, owner: Owner, conversation_id: str, character_id: str) -> Conversation:
+        """Let a character go; it keeps what it heard. Raises `NotFound` for one who is not there, `Conflict`."""
+
+        def left(members: tuple[str, ...]) -> tuple[str, ...]:
+            if character_id not in members:
+                raise NotFound(f"{character_id!r} is not in this conversation.", param="character")
+            if len(members) == 1:
+                raise Conflict(LAST_ONE, param="character")
+            return tuple(each for each in members if each != character_id)
+
+        return await self._regroup(owner, conversation_id, left)
+
+    async def _regroup(
+        self, owner: Owner, conversation_id: str, work: Callable[[tuple[str, ...]], tuple[str, ...]]
+    ) -> Conversation:
+        """Change who is there; worked out anew where somebody else changed something meanwhile."""
+        for _ in range(TRIES):
+            found = await self.get(owner, conversation_id)
+            before = found.members or (found.character_id,)
+            after = work(before)
+            if after == before:
+                return found
+            changed = replace(found, members=after)
+            if await self._conversations.update(owner, changed, "members", at_revision=found.revision):
+                return await self.get(owner, conversation_id)
+        raise Busy(RESTLESS, retry_after=1)
+
     async def edit(self, owner: Owner, conversation_id: str, message_id: str, content: str) -> tuple[Message, Tree]:
         """Say something else in a message's place: it stands beside it, and is the head from now on.
 
@@ -122,6 +162,7 @@ class Conversing:
             content=content,
             created_at=self._clock(),
             status="complete",
+            reminders=(),
             memorable=await self._memorable(owner, whole.conversation, old),
         )
         await self._conversations.append(owner, conversation_id, [new])
@@ -151,7 +192,8 @@ class Conversing:
         else:
             raise Busy(RESTLESS, retry_after=1)
         if self._remember is not None:
-            await self._remember.forget(owner, Selection(ids=tuple(memory_id(owner, each) for each in removed)))
+            gone = [message for message in whole.tree.messages if message.id in set(removed)]
+            await self._remember.forget(owner, Selection(ids=memory_ids(owner, gone)))
         return await self.get(owner, conversation_id)
 
     async def fork(
@@ -168,6 +210,9 @@ class Conversing:
         made = replace(
             Conversation(new_id("conv"), old.character_id, self._clock(), old.title if title is None else title),
             persona=old.persona,
+            members=old.members,
+            order=old.order,
+            replies=old.replies,
             head_id=copied[-1].id if copied else None,
         )
         await self._conversations.create(owner, made, copied)
@@ -184,6 +229,8 @@ class Conversing:
 
     async def _memorable(self, owner: Owner, conversation: Conversation, edited: Message) -> bool:
         """Whether what is said in a message's place is remembered: what a character opens with is not."""
+        if edited.audience:
+            return edited.memorable
         if edited.role == "assistant" and edited.parent_id is None:
             return False
         try:
@@ -191,6 +238,21 @@ class Conversing:
         except NotFound:
             return edited.memorable
         return character.memory.long_term
+
+
+def greetings(cast: Sequence[Character], conversation: Conversation) -> list[Message]:
+    """Write what characters may open with, the first one's first; in a group what is meant for groups, if anything."""
+    opening = Message("", None, "assistant", "", conversation.created_at, memorable=False)
+    opening = replace(opening, audience=conversation.members)
+    said = [(one, text) for one in cast for text in one.group_greetings] if conversation.members else []
+    made = []
+    for number, (character, text) in enumerate(said or [(cast[0], text) for text in cast[0].greetings]):
+        chance = Chance(conversation.id, conversation.id)
+        names = Names(character.nickname or character.name, (conversation.persona or NOBODY).called, chance)
+        content = expanded(text, names, f"greeting {number}")
+        if content.strip():
+            made.append(replace(opening, id=new_id("msg"), content=content, character_id=character.id))
+    return made
 
 
 def existing(tree: Tree, message_id: str) -> Message:

@@ -45,8 +45,9 @@ class Running:
     `cache` says, from the first event that is heard, whether it was kept; None where nothing is.
     """
 
-    def __init__(self, reply_id: str, *, detached: bool) -> None:
+    def __init__(self, reply_id: str, message_id: str, *, detached: bool) -> None:
         self.reply_id = reply_id
+        self.message_id = message_id
         self.scope = anyio.CancelScope()
         self.cache: CacheStatus | None = None
         self._detached = detached

@@ -18,7 +18,7 @@ from chatacter.chassis.errors import ChatacterError, UpstreamFailed
 from chattr.domain.conversation import Conversation
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import standing
-from chattr.domain.memory import Branch, Changed, Memory, Selection, memories_of, memory_id
+from chattr.domain.memory import Branch, Changed, Memory, Selection, memories_of, memory_id, memory_ids
 from chattr.domain.talk import Talk, in_their_talk
 from chattr.domain.terms import Stem, weighted_terms
 from chattr.ports.embedder import Embedder, Vectors
@@ -160,7 +160,8 @@ class Indexer:
         expected = await self._wanted(owner, expected)
         difference.expected = expected
         if change.message_ids is not None and not conversation.branched:
-            ids = {memory_id(owner, message_id): None for message_id in change.message_ids}
+            added = [message for message in messages if message.id in change.message_ids]
+            ids = dict.fromkeys((*(memory_id(owner, each) for each in change.message_ids), *memory_ids(owner, added)))
             talk = Talk(expected.values())
             difference.upsert = [
                 memory for memory in expected.values() if ids.keys() & {one.id for one, _ in talk.around(memory)}

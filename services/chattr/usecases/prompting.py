@@ -11,6 +11,7 @@ from chatacter.chassis.errors import Unavailable
 from chattr.domain.conversation import branch
 from chattr.domain.lorebook.activation import Lore
 from chattr.domain.lorebook.rules import Shelf, looks_back
+from chattr.domain.memory import name_of
 from chattr.domain.person import NOBODY
 from chattr.domain.prompt import Budget, Prompt, Setting, Voice, assemble, text_of
 from chattr.domain.recall import MAX_RECALLED
@@ -69,7 +70,7 @@ class Prompting:
             assemble,
             scene.character,
             scene.turns(),
-            scene.text,
+            scene.asked,
             raw=scene.ask.raw,
             since=scene.done(),
             recalled=recalled,
@@ -112,9 +113,9 @@ class Prompting:
         if self._remember is None or not policy.long_term or policy.recall == 0:
             return Recollection((), None)
         held = "\n".join(text_of(message) for message in bare.messages)
-        exclude = [message.id for message in scene.path if message.content.strip() in held]
+        known = [message for message in scene.path if message.content.strip() in held]
+        exclude = [name_of(message, scene.character.id) for message in (*known, *scene.elsewhere)]
         deadline = Deadline.after(RECALL_SECONDS)
-        exclude += scene.elsewhere
         return await self._remember.recall(
             scene.owner, scene.character.id, scene.text, exclude, deadline, limit=policy.recall or MAX_RECALLED
         )

@@ -6,7 +6,7 @@ elsewhere. Inside it a delta is a parsed chunk of the provider, never a model ob
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ from opentelemetry.trace import Tracer
 
 from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, Unavailable
 from chatacter.chassis.problems import INTERNAL
-from chattr.domain.conversation import Status
+from chattr.domain.character import Character
+from chattr.domain.conversation import Status, branch
 from chattr.domain.identity import Owner
 from chattr.domain.prompt import Budget, Prompt
 from chattr.ports.language import ChatRequest, LanguageModel
@@ -31,7 +32,9 @@ from chattr.usecases.generating import Generating
 from chattr.usecases.live import Live, LogWriter
 from chattr.usecases.prompting import Prompting
 from chattr.usecases.remember import Remember
-from chattr.usecases.scene import Ask, Scene, Scenes
+from chattr.usecases.scene import Ask, Next, Scene
+from chattr.usecases.scenes import Scenes
+from chattr.usecases.turns import Turns
 
 WITH_USAGE: Final = {"include_usage": True}
 # Two names of one limit; a provider refuses both together.
@@ -73,7 +76,9 @@ class Reply:
     ) -> None:
         self._cast = around.cast
         self._prompting = Prompting(around.cast, around.conversations, around.remember, around.lorebooks, budget)
-        self._scenes = Scenes(around.cast, around.conversations, around.short_term, clock=clock)
+        self._turns = Turns(around.cast, around.language)
+        self._conversations = around.conversations
+        self._scenes = Scenes(around.cast, around.conversations, around.short_term, turns=self._turns, clock=clock)
         self._log = around.log
         self._live = live
         self._timeout = timeout
@@ -88,9 +93,32 @@ class Reply:
         `detached`: the reply goes on when its listener leaves.
         """
         scene = await self._scenes.set(owner, ask)
-        running = Running(scene.reply_id, detached=detached)
+        running = Running(scene.reply_id, scene.message_id, detached=detached)
         running.begin(self._live.start(self._write(scene, running)))
         return running
+
+    async def rounds(self, owner: Owner, ask: Ask) -> AsyncGenerator[Running]:
+        """Begin a reply and, in a group, those that follow it by themselves: each once the one before has ended.
+
+        They go on when their listener leaves; none begins that nobody waits for.
+        """
+        running = await self.start(owner, ask, detached=True)
+        yield running
+        while (speaker := await self._following(owner, ask.conversation_id, running.message_id)) is not None:
+            place = Next(running.message_id)
+            more = Ask(speaker.id, "", ask.conversation_id, sampling=ask.sampling, place=place, cache=ask.cache)
+            running = await self.start(owner, more, detached=True)
+            yield running
+
+    async def _following(self, owner: Owner, conversation_id: str | None, message_id: str) -> Character | None:
+        """Choose who speaks after a reply, if it is whole and others are there."""
+        conversation = await self._conversations.get(owner, conversation_id) if conversation_id else None
+        if conversation is None or not conversation.members:
+            return None
+        path = branch(await self._conversations.messages(owner, conversation.id), message_id)
+        if not path or path[-1].status != "complete":
+            return None
+        return await self._turns.following(await self._turns.company(owner, conversation, path), path)
 
     async def preview(self, owner: Owner, ask: Ask) -> tuple[Scene, Prompt]:
         """Return what a reply would be asked for. Nothing is stored, no model is asked. Raises as `start` does."""

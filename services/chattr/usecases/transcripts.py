@@ -84,6 +84,13 @@ class Transcripts:
         copies = renamed(messages)
         head = next((new.id for old, new in zip(messages, copies, strict=True) if old.id == transcript.head_id), None)
         made = Conversation(new_id("conv"), character.id, transcript.created_at, transcript.title, head)
+        here = {each.id for each in known}
+        made = replace(
+            made,
+            members=tuple(each for each in transcript.members if each in here),
+            order=transcript.order,
+            replies=transcript.replies,
+        )
         made = replace(made, persona=transcript.persona, branched=len(Tree(copies).path(head)) < len(copies))
         await self._conversations.create(owner, made, copies)
         return Imported(Whole(made, Tree(copies)), transcript.warnings)

@@ -87,16 +87,21 @@ class FakeConversations:
         kept = self._kept.get((owner, conversation_id))
         return list(kept.messages.values()) if kept else []
 
-    async def update(self, owner: Owner, conversation: Conversation, *names: str) -> None:
-        """Write the fields of these names."""
+    async def update(
+        self, owner: Owner, conversation: Conversation, *names: str, at_revision: int | None = None
+    ) -> bool:
+        """Write the fields of these names; False where it is at another revision."""
         kept = self._found(owner, conversation.id)
         if "head_id" in names and conversation.head_id is not None and conversation.head_id not in kept.messages:
             raise NotFound("The message that this belongs to is no longer there.", param="message_id")
+        if at_revision is not None and at_revision != kept.meta.revision:
+            return False
         if "head_id" in names:
             self._note(owner, conversation.id)
         branched = kept.meta.branched or "head_id" in names
         changes = {name: getattr(conversation, name) for name in names}
         kept.change(**changes, branched=branched, revision=kept.meta.revision + 1)
+        return True
 
     async def prune(self, owner: Owner, conversation: Conversation, removed: Sequence[str]) -> bool:
         """Remove messages and write the head; False where the conversation changed since."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chatacter.chassis.errors import InvalidInput, TooLarge
-from chattr.domain.conversation import Message
+from chattr.domain.conversation import Message, Order
 from chattr.domain.person import Persona
 
 MOST_MESSAGES: Final = 10_000
@@ -34,6 +34,9 @@ class Transcript:
     """Who said each message of a character, by name, where the file knows only names."""
     name: str | None = None
     """What the character is called in the file."""
+    members: tuple[str, ...] = ()
+    order: Order = "mention"
+    replies: int = 1
     warnings: list[str] = field(default_factory=list)
 
 

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from chatacter.chassis.errors import InvalidInput
-from chattr.domain.conversation import SCHEMA_VERSION, Conversation, Message, Role, Status
+from chattr.domain.conversation import (
+    MOST_MEMBERS,
+    MOST_REPLIES,
+    SCHEMA_VERSION,
+    Conversation,
+    Message,
+    Order,
+    Role,
+    Status,
+)
 from chattr.domain.person import Persona
 from chattr.domain.transcript.model import LATEST, Transcript, parents_first, require_fitting
 from chattr.domain.tree import Tree
@@ -16,6 +25,7 @@ NOT_OURS: Final = "This is no exported conversation: {where} {what}."
 NEWER: Final = "A newer version wrote this file; what is new in it was left out."
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
+Members = Annotated[tuple[Id, ...], Field(max_length=MOST_MEMBERS)]
 Moment = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 
 
@@ -30,6 +40,8 @@ class SavedMessage(BaseModel):
     character_id: Id | None = None
     status: Status = "complete"
     memorable: bool = True
+    audience: Members = ()
+    kept_by: Members = ()
 
 
 class SavedConversation(BaseModel):
@@ -40,6 +52,9 @@ class SavedConversation(BaseModel):
     title: Annotated[str, Field(max_length=200)] | None = None
     head_id: Id | None = None
     persona: Persona | None = None
+    members: Members = ()
+    order: Order = "mention"
+    replies: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 1
 
 
 class Saved(BaseModel):
@@ -83,5 +98,8 @@ def read(data: bytes) -> Transcript:
         title=told.title,
         persona=told.persona,
         character_id=told.character_id,
+        members=told.members,
+        order=told.order,
+        replies=told.replies,
         warnings=[NEWER] if saved.schema_version > SCHEMA_VERSION else [],
     )
