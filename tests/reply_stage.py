@@ -25,6 +25,7 @@ from chattr.usecases.reply import Reply, Surroundings
 ANN = Owner("acme", "ann")
 ADA = Character(id="ada", name="Ada", personality="Curious.")
 MIRA = Character(id="mira", name="Mira", personality="Cheerful.")
+LEO = Character(id="leo", name="Leonardo da Vinci", nickname="Leo", personality="Observant.")
 
 
 @dataclass
@@ -39,11 +40,14 @@ class Talker:
     name: str = "talker"
     asked: list[ChatRequest] = field(default_factory=list)
     closed: int = 0
+    script: list[str] = field(default_factory=list)
+    """Whole answers, one a request; `words` where there is none."""
 
     async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
         self.asked.append(request)
+        words = (self.script.pop(0),) if self.script else self.words
         try:
-            for number, word in enumerate(self.words):
+            for number, word in enumerate(words):
                 if self.error is not None and number == self.fails_after:
                     raise self.error
                 if self.step is not None:
@@ -68,10 +72,14 @@ class Stage:
     log: FakeSessionLog = field(default_factory=FakeSessionLog)
     live: Live = field(default_factory=Live)
     timeout: float = 5.0
+    people: dict[str, Character] = field(default_factory=lambda: {"ada": ADA, "mira": MIRA, "leo": LEO})
+
+    def cast(self) -> Cast:
+        return Cast(self.people, {}, FakeCharacters(), default="ada")
 
     def reply(self, replies: ReplyCache | None = None) -> Reply:
         around = Surroundings(
-            cast=Cast({"ada": ADA, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
+            cast=self.cast(),
             language=self.talker,
             remember=None,
             conversations=self.conversations,

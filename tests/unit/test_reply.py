@@ -179,7 +179,7 @@ async def test_a_model_that_never_answers_is_told_in_time(stage: Stage) -> None:
 
 async def test_what_cannot_be_asked_is_refused_before_anything_begins(stage: Stage) -> None:
     reply = stage.reply()
-    with pytest.raises(NotFound, match="ada, mira"):
+    with pytest.raises(NotFound, match="ada, leo, mira"):
         await reply.start(ANN, Ask("nobody", "Hello"), detached=True)
     with pytest.raises(InvalidInput):
         await reply.start(ANN, Ask("ada", "Hello", conversation_id="no spaces allowed"), detached=True)
