@@ -191,7 +191,7 @@ def test_the_keyboard_is_enough(
         expect(page.get_by_role("button", name="Captain Mira")).to_have_attribute("aria-pressed", "true")
         shown(page, "Captain Mira of the Marigold")
         expect(page.get_by_role("button", name="Captain Mira")).to_be_focused()
-        for _ in range(10):
+        for _ in range(16):
             page.keyboard.press("Tab")
             if page.evaluate("document.activeElement.tagName") == "TEXTAREA":
                 break

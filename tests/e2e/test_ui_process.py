@@ -146,8 +146,15 @@ def test_a_turn_survives_the_end_of_its_process_and_the_visit_goes_on_in_the_nex
         assert old.process.wait(20) == 0, "an open tab holds nobody up"
         assert "Traceback" not in old.written()
         page.screenshot(path=tmp_path / "ended.png")
-        llm_server.play("I am still here.")
         expect(page.get_by_role("button", name="Send")).to_be_visible()
+        llm_server.play("In other ", "words.")
+        page.get_by_role("button", name="Another reply").click()
+        shown(page, "In other words.")
+        reply = page.locator("#talk .said > li").last
+        expect(reply).to_contain_text("2/2")
+        reply.get_by_role("button", name="Earlier version").click()
+        shown(page, "word39")
+        llm_server.play("I am still here.")
         say(page, "And now?")
         shown(page, "I am still here.")
         expect(page.locator("#talk")).to_contain_text("word39")
