@@ -13,6 +13,7 @@ from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.character import Character, MemoryPolicy
+from chattr.domain.conversation import Conversation, Message, Role
 from chattr.domain.memory import Selection, memory_id
 from chattr.ports.language import ChatRequest, Chunk
 from chattr.usecases.characters import Cast
@@ -23,6 +24,7 @@ from tests.memory_world import ANN, World, fake_world
 pytestmark = pytest.mark.integration
 
 ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
+MIRA = Character(id="mira", name="Mira", system_prompt="You are Mira.")
 
 
 @dataclass
@@ -68,7 +70,7 @@ class School:
 
     def __post_init__(self) -> None:
         self.learner = Learner(
-            cast=Cast({"ada": self.character}, {}, FakeCharacters(), default="ada"),
+            cast=Cast({"ada": self.character, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
             conversations=self.world.conversations,
             knowledge=self.world.knowledge,
             lessons=self.lessons,
@@ -205,3 +207,29 @@ async def test_a_fact_reaches_the_prompt_as_what_is_known(school: School) -> Non
         ANN, "ada", "what is the dog called", (), Deadline.after(5.0)
     )
     assert any(item.startswith("you know since") and "biscuit" in item for item in recollection.items)
+
+
+async def test_in_a_group_each_learns_from_what_it_heard_and_from_nobody_else_s_words(school: School) -> None:
+    heard: list[tuple[str, str, str | None, tuple[str, ...]]] = [
+        ("m1", "the dog is called biscuit", None, ("ada", "mira")),
+        ("m2", "my hat is red", "mira", ("ada", "mira")),
+        ("m3", "the cat is called soot", None, ("mira",)),
+    ]
+    conversations, parent = school.world.conversations, None
+    await conversations.create(ANN, Conversation("g", "ada", 1.0, members=("ada", "mira")))
+    for number, (name, text, speaker, audience) in enumerate(heard):
+        role: Role = "assistant" if speaker else "user"
+        said = Message(name, parent, role, text, float(number), speaker, audience=audience, kept_by=audience)
+        await conversations.append(ANN, "g", [said])
+        parent = name
+    await school.rest()
+    found = await school.world.memory.newest(ANN, Selection(kind="fact"), limit=100)
+    assert {(fact.character_id, fact.text) for fact in found} == {
+        ("ada", "the dog is called biscuit"),
+        ("mira", "the dog is called biscuit"),
+        ("mira", "the cat is called soot"),
+    }
+    shown = [request.messages for request in school.pupil.asked]
+    assert len(shown) == 2
+    assert all("red" not in m[1]["content"] or "Mira: my hat is red" in m[1]["content"] for m in shown)
+    assert sum("soot" in messages[1]["content"] for messages in shown) == 1

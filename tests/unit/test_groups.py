@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unavailable
+from chattr.domain.archive import ArchivedConversation, ArchivedMessage
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Order
 from chattr.domain.identity import Owner
@@ -15,6 +16,7 @@ from chattr.domain.tree import Tree
 from chattr.domain.turns import mentioned
 from chattr.usecases.conversing import Conversing, Whole
 from chattr.usecases.scene import Again, Ask, AtHead
+from chattr.usecases.transcripts import Transcripts
 from tests.reply_stage import ANN, LEO, Stage, Talker, all_of
 
 pytestmark = pytest.mark.unit
@@ -220,3 +222,28 @@ async def test_a_group_whose_characters_are_gone_says_so(stage: Stage) -> None:
     await stage.conversations.create(ANN, Conversation("h", "x", 1.0, members=("x", "mira")))
     assert await said(stage, "h", "Hello?", "Hi.") == ["mira"]
     assert Tree(await stage.conversations.messages(ANN, "h")).messages[0].audience == ("mira",)
+
+
+async def test_what_is_taken_along_says_who_was_there(stage: Stage) -> None:
+    talk = await group(stage, "round_robin", replies=2)
+    await said(stage, talk, "All?", "Yes.", "Yes.")
+    conversation, tree = await conversing(stage).whole(ANN, talk)
+    archived = ArchivedConversation.of(
+        conversation, [ArchivedMessage.of(message, memorable=message.memorable) for message in tree.messages]
+    )
+    back = ArchivedConversation.model_validate_json(archived.model_dump_json())
+    renamed = {"ada": "ada-2"}
+    there = ("ada-2", "mira", "leo")
+    made = back.conversation(renamed)
+    assert (made.members, made.order, made.replies) == (there, "round_robin", 2)
+    assert {(m.message(renamed).audience, m.message(renamed).kept_by) for m in back.messages} == {(there, there)}
+
+
+async def test_a_file_of_a_group_brings_the_group_back(stage: Stage) -> None:
+    talk = await group(stage, "round_robin", replies=2)
+    await said(stage, talk, "All?", "Yes.", "Yes.")
+    desk = Transcripts(conversing(stage), stage.conversations, stage.cast())
+    back = (await desk.take(ANN, (await desk.give(ANN, talk, "json")).data)).whole
+    old = (await conversing(stage).whole(ANN, talk)).conversation
+    assert (back.conversation.members, back.conversation.replies) == (old.members, 2)
+    assert {message.audience for message in back.tree.messages} == {tuple(THREE)}

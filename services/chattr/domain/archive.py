@@ -13,7 +13,16 @@ from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
 from chattr.domain.character import CharacterId
-from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Role, Status
+from chattr.domain.conversation import (
+    CONVERSATION_ID,
+    MOST_MEMBERS,
+    MOST_REPLIES,
+    Conversation,
+    Message,
+    Order,
+    Role,
+    Status,
+)
 from chattr.domain.knowledge import About, Amendment, Correction, Fact, Source
 from chattr.domain.memory import MAX_CHARACTERS
 from chattr.domain.person import Persona
@@ -29,6 +38,7 @@ ONCE: Final = "each message has an id of its own, also in different conversation
 ONE_OF: Final = "a correction is of a message or of a fact"
 
 Id = Annotated[str, Field(pattern=rf"^{CONVERSATION_ID.pattern}$")]
+Members = Annotated[tuple[CharacterId, ...], Field(max_length=MOST_MEMBERS)]
 Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Remembered = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 
@@ -50,6 +60,10 @@ class ArchivedMessage(Strict):
     status: Status = "complete"
     memorable: bool = True
     """Whether it is remembered; not what was forgotten."""
+    audience: Members = ()
+    """Which characters of a group heard it."""
+    kept_by: Members = ()
+    """Which of them remember it."""
 
     @classmethod
     def of(cls, message: Message, *, memorable: bool) -> Self:
@@ -63,6 +77,8 @@ class ArchivedMessage(Strict):
             character=message.character_id,
             status=message.status,
             memorable=memorable,
+            audience=message.audience,
+            kept_by=message.kept_by,
         )
 
     def message(self, renamed: dict[str, str]) -> Message:
@@ -76,6 +92,8 @@ class ArchivedMessage(Strict):
             character_id=renamed.get(self.character, self.character) if self.character else None,
             status=self.status,
             memorable=self.memorable,
+            audience=tuple(renamed.get(each, each) for each in self.audience),
+            kept_by=tuple(renamed.get(each, each) for each in self.kept_by),
         )
 
 
@@ -88,6 +106,10 @@ class ArchivedConversation(Strict):
     title: Annotated[str, Field(max_length=200)] | None = None
     persona: Persona | None = None
     head_id: Id | None = None
+    members: Members = ()
+    """The characters of a group."""
+    order: Order = "mention"
+    replies: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 1
     messages: Annotated[tuple[ArchivedMessage, ...], Field(max_length=MOST_MESSAGES)]
 
     @model_validator(mode="after")
@@ -112,6 +134,9 @@ class ArchivedConversation(Strict):
             title=conversation.title,
             persona=conversation.persona,
             head_id=conversation.head_id,
+            members=conversation.members,
+            order=conversation.order,
+            replies=conversation.replies,
             messages=tuple(messages),
         )
 
@@ -126,6 +151,9 @@ class ArchivedConversation(Strict):
             title=self.title,
             head_id=self.head_id,
             persona=self.persona,
+            members=tuple(renamed.get(each, each) for each in self.members),
+            order=self.order,
+            replies=self.replies,
             branched=not (straight and self.head_id == tips[-1]),
         )
 

@@ -185,7 +185,8 @@ def without(owner: Owner, facts: Sequence[Fact], what: Selection) -> list[Fact]:
                 message_id=source.message_id,
                 created_at=source.said_at,
             )
-            return None if what.covers(turn) else source
+            of_a_group = replace(turn, id=memory_id(owner, f"{source.message_id}/{fact.character_id}"))
+            return None if what.covers(turn) or what.covers(of_a_group) else source
 
         sources = tuple(source for source in map(stands, fact.sources) if source is not None)
         if sources:

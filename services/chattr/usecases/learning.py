@@ -16,7 +16,7 @@ from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.extraction import RESPONSE_FORMAT, Lesson, learned
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Fact, standing
-from chattr.domain.memory import Changed, memory_of
+from chattr.domain.memory import Changed, memory_of, name_of, overheard
 from chattr.domain.terms import Stem, words
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.language import ChatRequest, LanguageModel, text_of
@@ -109,15 +109,16 @@ class Learner:
         if conversation is None or conversation.live_reply_id is not None:
             return
         messages = await self._conversations.messages(owner, conversation_id)
-        path = branch(messages, conversation.head_id)
-        for first, new in await self._new(owner, conversation, path):
-            character = await self._character(owner, new[0].character_id or conversation.character_id)
-            if character is not None and any(message.role == "user" for message in new):
-                try:
-                    await self._draw(owner, conversation, character, path[max(0, first - BEFORE) : first], new)
-                except (InvalidInput, TooLarge, UpstreamFailed) as error:  # it would refuse this every time
-                    logger.warning("the model drew no facts", extra={"error.type": type(error).__name__})
-            await self._knowledge.note_learned(owner, conversation_id, [message.id for message in new])
+        for listener, path in heard(branch(messages, conversation.head_id)).items():
+            for first, new in await self._new(owner, conversation, path, listener):
+                character = await self._character(owner, listener or new[0].character_id or conversation.character_id)
+                if character is not None and any(message.role == "user" for message in new):
+                    try:
+                        await self._draw(owner, conversation, character, path[max(0, first - BEFORE) : first], new)
+                    except (InvalidInput, TooLarge, UpstreamFailed) as error:  # it would refuse this every time
+                        logger.warning("the model drew no facts", extra={"error.type": type(error).__name__})
+                names = [name_of(message, listener) for message in new]
+                await self._knowledge.note_learned(owner, conversation_id, names)
 
     async def _character(self, owner: Owner, character_id: str) -> Character | None:
         """Return a character that may remember; None where it may not, or is gone."""
@@ -128,19 +129,27 @@ class Learner:
         return character if character.memory.long_term else None
 
     async def _new(
-        self, owner: Owner, conversation: Conversation, path: Sequence[Message]
+        self, owner: Owner, conversation: Conversation, path: Sequence[Message], listener: str
     ) -> list[tuple[int, list[Message]]]:
         """Return what was not learned from, in pieces, each of one character, with where it begins on the path."""
         seen = await self._knowledge.learned(owner, conversation.id)
         forgotten = await self._outbox.forgotten(owner)
         pieces: list[tuple[int, list[Message]]] = []
         for index, message in enumerate(path):
-            character_id = message.character_id or conversation.character_id
+            character_id = listener or message.character_id or conversation.character_id
             memory = memory_of(owner, character_id, conversation.id, message)
-            if message.id in seen or not message.memorable or not memory.text or covered(memory, forgotten):
+            if listener:
+                memory = overheard(memory, owner, message)
+            if (
+                name_of(message, listener) in seen
+                or not message.memorable
+                or not memory.text
+                or covered(memory, forgotten)
+            ):
                 continue
             last = pieces[-1][1] if pieces else []
-            if last and len(last) < NEW and (last[0].character_id or conversation.character_id) == character_id:
+            alike = listener or (last and (last[0].character_id or conversation.character_id) == character_id)
+            if last and len(last) < NEW and alike:
                 last.append(message)
             else:
                 pieces.append((index, [message]))
@@ -168,3 +177,16 @@ class Learner:
         """Return the known facts that share most with what is said, newer ones first among equals."""
         said = {word for message in new for word in words(message.content, self._stem)}
         return sorted(facts, key=lambda fact: -len(said & set(words(fact.text, self._stem))))[:KNOWN]
+
+
+def heard(path: Sequence[Message]) -> dict[str, list[Message]]:
+    """Return what each character of a group can learn from: the person's words and its own, of what it remembers.
+
+    Under no name stands what was said outside groups.
+    """
+    listeners = {each: 1 for message in path for each in message.kept_by}
+    outside = [message for message in path if not message.audience]
+    return {"": outside} | {
+        each: [m for m in path if each in m.kept_by and (m.role == "user" or m.character_id == each)]
+        for each in listeners
+    }
