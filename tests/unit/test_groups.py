@@ -186,6 +186,17 @@ async def test_a_reply_is_said_again_by_who_said_it(stage: Stage) -> None:
         await stage.reply().start(ANN, Ask(None, "", talk, place=Again(reply.id)), detached=True)
 
 
+async def test_a_preview_shows_what_one_of_them_would_be_asked(stage: Stage) -> None:
+    talk = await group(stage)
+    await said(stage, talk, "Ada?", "Yes.")
+    _, shown = await stage.reply().preview(ANN, Ask("mira", "And Mira?", talk))
+    await said(stage, talk, "And Mira?", "I am.", character="mira")
+    assert shown.messages == list(stage.talker.asked[-1].messages)
+    await conversing(stage).leave(ANN, talk, "mira")
+    with pytest.raises(Conflict):
+        await stage.reply().preview(ANN, Ask("mira", "And Mira?", talk))
+
+
 async def test_a_group_is_greeted_as_a_group(stage: Stage) -> None:
     greeting = {"group_greetings": ("All welcome, {{user}}!",)}
     stage.people["leo"] = Character(**{**LEO.model_dump(), **greeting})

@@ -121,7 +121,10 @@ class Scenes:
         if known is not None:
             scene.history = await self._path(scene, known, known.head_id)
         if known is not None and known.members:
-            scene.company = await self._turns.company(owner, known, scene.path)
+            scene.company = company = await self._turns.company(owner, known, scene.path)
+            company.require(character.id)
+            scene.question = Message("", known.head_id, "user", ask.text, self._clock(), **asked_of(scene))
+            scene.text = company.seen_by(character, [scene.question])[0].text
         return scene
 
     async def _known(self, owner: Owner, ask: Ask) -> Conversation | None:
