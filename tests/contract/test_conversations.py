@@ -9,11 +9,15 @@ import pytest
 
 from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.fakes.conversations import FakeConversations
+from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected, key
 from chattr.adapters.redis_conversations import RedisConversations
+from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import Owner
+from chattr.domain.memory import Changed
 from chattr.domain.person import Persona
+from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
 
 pytestmark = pytest.mark.contract
@@ -303,3 +307,55 @@ async def test_what_the_first_version_wrote_is_read(redis_url: str) -> None:
         now = await found(conversations)
         assert (now.head_id, now.branched) == ("m2", False)
         assert await conversations.prune(ANN, replace(now, head_id="m1"), ["m2"])
+
+
+@pytest.fixture(params=["fake", "redis"])
+async def noted(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Conversations, Outbox]]:
+    """Conversations, and the outbox that hears of them."""
+    if request.param == "fake":
+        outbox = FakeOutbox(block_ms=5)
+        yield FakeConversations(outbox), outbox
+        return
+    async with connected(request.getfixturevalue("redis_url")) as redis:
+        yield RedisConversations(redis), RedisOutbox(redis, block_ms=5)
+
+
+async def test_every_change_of_what_is_remembered_is_put_down_with_it(noted: tuple[Conversations, Outbox]) -> None:
+    conversations, outbox = noted
+
+    async def told() -> list[object]:
+        entries = await outbox.take(10)
+        if entries:
+            await outbox.done(entries)
+        assert all(entry.owner == ANN for entry in entries)
+        return [entry.work for entry in entries]
+
+    await conversations.create(ANN, Conversation("empty", "ada", 1.0))
+    assert await told() == []
+    await conversations.create(ANN, Conversation("c", "ada", 1.0), [said(1, None)])
+    assert await told() == [Changed("c")]
+    await conversations.append(ANN, "c", [said(2, 1), said(3, 2)])
+    assert await told() == [Changed("c", ("m2", "m3"))]
+    await conversations.answer(ANN, "c", said(4, 3), begun_at="m3")
+    assert await told() == [Changed("c", ("m4",))]
+    meta = await conversations.get(ANN, "c")
+    assert meta is not None
+    await conversations.update(ANN, replace(meta, title="a name"), "title")
+    assert await told() == []
+    await conversations.update(ANN, replace(meta, head_id="m2"), "head_id")
+    assert await told() == [Changed("c")]
+    now = await conversations.get(ANN, "c")
+    assert now is not None
+    assert await conversations.prune(ANN, now, ["m3", "m4"])
+    assert await told() == [Changed("c")]
+    await conversations.delete(ANN, "c")
+    assert await told() == [Changed("c")]
+
+
+async def test_without_long_term_memory_nothing_is_put_down(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        conversations = RedisConversations(redis, noted=False)
+        await conversations.create(ANN, Conversation("c", "ada", 1.0), [said(1, None)])
+        await conversations.append(ANN, "c", [said(2, 1)])
+        await conversations.delete(ANN, "c")
+        assert await RedisOutbox(redis, block_ms=5).waiting() == 0
