@@ -76,7 +76,7 @@ def import_(
 
 async def taken(api: Api, character: str) -> bytes:
     """Return the archive of a character."""
-    card, memories = await api.card(character), await api.memories(character)
+    (card, _), memories = await api.card(character, "charx"), await api.memories(character)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(ARCHIVE, json.dumps({**MARK, "character": character}))

@@ -8,17 +8,7 @@ from chatacter.client.connection import Connection
 
 
 class Memories(Connection):
-    """Cards, and the archives of conversations and memories."""
-
-    async def card(self, character: str) -> bytes:
-        """Return a character as a CHARX file, its portrait in it."""
-        data, _ = await self._file(f"/api/v1/characters/{character}/export?format=charx")
-        return data
-
-    async def take_card(self, data: bytes, character: str) -> dict[str, Any]:
-        """Make a character of a card, with this id."""
-        path = f"/api/v1/characters/import?{httpx.QueryParams({'id': character})}"
-        return dict(await self._json("POST", path, data))
+    """Archives of conversations and memories."""
 
     async def memories(self, character: str) -> dict[str, Any]:
         """Return the archive of all that was said with a character, and of what is known beside it."""
