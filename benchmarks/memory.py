@@ -136,7 +136,7 @@ class Product:
                 messages.append(Message(turn.id, parent, role, turn.text, turn.at, self._character))
             first, last = messages[0], messages[-1]
             session = Conversation(f"session-{number}", self._character, first.created_at, head_id=last.id)
-            await self._conversations.create(owner, replace(session, persona=Persona(person)), messages)
+            await self._conversations.create(owner, replace(session, persona=Persona(name=person)), messages)
         while entries := await self._outbox.take(BATCH):
             await self._indexer.carry(entries)
         self._now = talk.turns[-1].at + DAY

@@ -18,15 +18,15 @@ MAX_RECALLED: Final = 5
 # A recalled turn in the prompt: a small model reads about 60 tokens a second, so what is long is cut.
 MAX_WRITTEN: Final = 280
 
-NEAR: Final = 0.25
-NEAR_WITH_TALK: Final = 0.7
-SHARED_WORDS: Final = 0.115
-ABOUT_THE_SPEAKER: Final = 0.27
-NAMES_A_TIME: Final = 0.05
-NAMES_THE_TIME: Final = 0.19
-AT_THE_TIME: Final = 0.47
+NEAR: Final = 0.188
+NEAR_WITH_TALK: Final = 0.736
+SHARED_WORDS: Final = 0.122
+ABOUT_THE_SPEAKER: Final = 0.277
+NAMES_A_TIME: Final = 0.061
+NAMES_THE_TIME: Final = 0.167
+AT_THE_TIME: Final = 0.448
 LENGTH: Final = 0.05
-ASKS: Final = -0.078
+ASKS: Final = -0.087
 # Below this, and without shared words, a memory has little more in common with the question than the language.
 UNRELATED: Final = 0.15
 # What bears on a question less than this share of what bears on it most is noise beside it.
