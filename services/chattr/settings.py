@@ -38,6 +38,22 @@ class ModelSettings(Section):
     """CPU threads of the embedded model."""
 
 
+class EmbeddingsSettings(Section):
+    """What places memories by their meaning: any OpenAI-compatible endpoint, or the packaged model without a URL."""
+
+    url: str | None = None
+    """Base URL of an OpenAI-compatible API with `/embeddings`, e.g. `https://api.openai.com/v1`. Unset: the packaged
+    all-MiniLM-L6-v2. After a change memories are indexed anew in the background; words find them meanwhile."""
+    name: str | None = None
+    """The endpoint's embedding model, e.g. `text-embedding-3-small`."""
+    api_key: SecretStr | None = None
+    """The endpoint's API key. Local servers need none; that of the language model is never sent here."""
+    dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    """Length of a vector, where the model lets one choose. Unset: the model's own."""
+    timeout: Annotated[float, Field(gt=0)] = 10.0
+    """Seconds that one request may take. A reply waits two seconds for recall, and then does without meaning."""
+
+
 class VectorDatabaseSettings(Section):
     """Where memories are searched: a Qdrant server, or its engine in this process when no URL is set."""
 
@@ -152,6 +168,8 @@ class ChattrSettings(ServiceSettings):
     """Redis for video jobs. Must persist and not evict."""
     cache: RedisSettings = Field(default_factory=RedisSettings)
     """Redis for idempotency keys, cached replies and counts of requests; may evict."""
+    embeddings: EmbeddingsSettings = Field(default_factory=EmbeddingsSettings)
+    """What places memories by their meaning."""
     vector_database: VectorDatabaseSettings = Field(default_factory=VectorDatabaseSettings)
     """Long-term memory."""
     memory: MemorySettings = Field(default_factory=MemorySettings)
@@ -192,6 +210,16 @@ class ChattrSettings(ServiceSettings):
         """A provider serves many models; the embedded default means nothing to it."""
         if self.model.url and not self.model.name:
             raise ValueError("MODEL__URL is set without MODEL__NAME; set it to the model that this provider should run")
+        return self
+
+    @model_validator(mode="after")
+    def embeddings_need_an_endpoint_and_a_model(self) -> "ChattrSettings":
+        """An endpoint serves many models; the rest of the section means nothing to the packaged one."""
+        given = self.embeddings
+        if given.url and not given.name:
+            raise ValueError("EMBEDDINGS__URL is set without EMBEDDINGS__NAME; set it to the endpoint's model")
+        if not given.url and (given.name or given.api_key or given.dimensions):
+            raise ValueError("EMBEDDINGS__* is set without EMBEDDINGS__URL; set it to the endpoint's address")
         return self
 
     @model_validator(mode="after")

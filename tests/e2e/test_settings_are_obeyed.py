@@ -128,6 +128,7 @@ def test_chattr(recorder: Recorder, redis_url: str, llm_server: FakeLLMServer) -
     chat = {"model": "ada", "messages": [{"role": "user", "content": "Good evening."}], "max_tokens": 4}
     redis = {"RECORDS__URL": redis_url}
     provider = {"MODEL__URL": llm_server.url, "MODEL__NAME": "fake"}
+    provider |= {"EMBEDDINGS__URL": llm_server.url, "EMBEDDINGS__NAME": "fake"}
     away = {"VECTOR_DATABASE__URL": f"http://127.0.0.1:{free_port()}", "VECTOR_DATABASE__TIMEOUT": "0.5"}
     other = redis_url.removesuffix("/0") + "/1"
     each_its_own = {f"{section}__URL": other for section in ("SHORT_TERM_MEMORY", "JOBS", "CACHE")}

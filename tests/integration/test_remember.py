@@ -29,6 +29,7 @@ from chattr.ports.records import Conversations
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import BY_WORDS_ALONE, MEMORY_AWAY, Remember
+from chattr.usecases.renewal import Renewal
 from tests.telling import tell
 from tests.waiting import eventually
 
@@ -270,3 +271,58 @@ class Rejecting(FakeMemory):
         if any(point.memory.text == "poison" for point in points):
             raise UpstreamFailed("rejected")
         await self._memory.upsert(owner, points)
+
+
+async def test_a_change_of_embedder_indexes_anew_in_the_background_while_words_find(house: House) -> None:
+    await house.tell(ANN, "my dog is called biscuit", "the harbour was grey")
+    await house.tell(BOB, "my cat is called mina")
+    await house.indexed()
+    house.embedder = OtherEmbedder()
+    recollection = await house.remember().recall(ANN, "ada", "my dog", (), Deadline.after(5.0))
+    assert recollection.memories[0].memory.text == "my dog is called biscuit"
+    assert recollection.memories[0].meaning == 0.0
+    renewal = Renewal(house.indexer(), rest=60.0, pause=0.001)
+    working = asyncio.create_task(renewal.run())
+
+    async def renewed() -> bool:
+        return not await house.memory.stale(OtherEmbedder.name, limit=1) and await renewal.told() is None
+
+    await eventually(renewed, seconds=10)
+    working.cancel()
+    again = await house.remember().recall(ANN, "ada", "my dog", (), Deadline.after(5.0))
+    assert again.memories[0].meaning > 0.1
+    assert [one.text for one in await house.memory.newest(BOB, Selection(), limit=9)] == ["my cat is called mina"]
+
+
+async def test_indexing_anew_is_told_while_it_is_under_way_and_waits_for_what_is_away(house: House) -> None:
+    await house.tell(ANN, "my dog is called biscuit")
+    await house.indexed()
+    house.embedder = OtherEmbedder()
+    house.embedder.away = True
+    renewal = Renewal(house.indexer(), rest=0.01, pause=0.01)
+    working = asyncio.create_task(renewal.run())
+    await asyncio.sleep(0)
+    house.embedder.away = False
+
+    async def told() -> bool:
+        return not await house.memory.stale(OtherEmbedder.name, limit=1)
+
+    await eventually(told, seconds=10)
+    working.cancel()
+
+
+async def test_forgetting_one_turn_takes_its_words_from_its_neighbours_too(house: House) -> None:
+    await house.tell(ANN, "hello there", "my dog is called biscuit", "what a day")
+    await house.indexed()
+    house.now += 10
+    await house.remember().forget(ANN, Selection(ids=(memory_id(ANN, "my dog is called biscuit"),)))
+    await house.indexed()
+    left = await house.remember().search(ANN, "biscuit", Selection())
+    assert {one.memory.text for one in left} == {"hello there", "what a day"}
+    assert [one.words for one in left] == [0.0, 0.0]
+
+
+class OtherEmbedder(FakeEmbedder):
+    """Another one, as far as anybody can tell."""
+
+    name = "other-bag"

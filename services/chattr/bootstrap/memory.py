@@ -7,9 +7,12 @@ from chatacter.chassis import plugins
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import Telemetry
 from chatacter.models.store import ModelStore
+from chattr.adapters.minilm_embedder import NAME as MINILM
 from chattr.adapters.minilm_embedder import MiniLmEmbedder
+from chattr.adapters.openai_embedder import OpenAIEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.beside import run_beside
+from chattr.ports.embedder import Embedder
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.language import LanguageModel
 from chattr.ports.memory import MemoryIndex
@@ -21,6 +24,7 @@ from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.learning import Learner, Teacher
 from chattr.usecases.remember import Remember
+from chattr.usecases.renewal import Renewal
 
 
 class MemoryStores(Protocol):
@@ -57,10 +61,7 @@ async def open_memory(
     """Open long-term memory and begin to carry to it what waits; None where it is switched off."""
     if not settings.enable_long_term_memory:
         return None
-    store = ModelStore(settings.models_dir)
-    weights = store.file("all-minilm-l6-v2", "model.safetensors")
-    tokenizer = store.file("all-minilm-l6-v2", "tokenizer.json")
-    embedder = await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
+    embedder = await open_embedder(stack, settings)
     index = await open_index(stack, settings, health)
     stem = english_stemmer()
     knowing = Knowing(stores.knowledge)
@@ -73,7 +74,10 @@ async def open_memory(
         stem=stem,
         lessons=stores.lessons if settings.draws_facts else None,
     )
+    renewal = Renewal(indexer)
+    health.tell("memory", renewal.told)
     run_beside(stack, indexer.run())
+    run_beside(stack, renewal.run())
     return Remember(
         memory=index, embedder=embedder, outbox=stores.outbox, knowing=knowing, stem=stem, tracer=telemetry.tracer
     )
@@ -95,6 +99,23 @@ def begin_learning(
         stem=english_stemmer(),
     )
     run_beside(stack, learner.run())
+
+
+async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings) -> Embedder:
+    """Connect to the endpoint of embeddings, or load the packaged model."""
+    wanted = settings.embeddings
+    if wanted.url and wanted.name:
+        endpoint = OpenAIEmbedder(
+            name=wanted.name,
+            url=wanted.url,
+            api_key=wanted.api_key,
+            dimensions=wanted.dimensions,
+            timeout=wanted.timeout,
+        )
+        return await stack.enter_async_context(endpoint)
+    store = ModelStore(settings.models_dir)
+    weights, tokenizer = store.file(MINILM, "model.safetensors"), store.file(MINILM, "tokenizer.json")
+    return await stack.enter_async_context(MiniLmEmbedder(weights, tokenizer))
 
 
 async def open_index(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> MemoryIndex:
