@@ -6,7 +6,7 @@ DEV := .venv/.dev-installed
 TOOLS := .venv/.tools-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check render bench clean
+.PHONY: help run test torture check render bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: $(RUNTIME) ## Install what is missing and start everything on this machine;
 test: $(DEV) $(TOOLS) ## Run every test, with real small models
 	@$(BIN)/chatacter models install --profile tests
 	$(BIN)/python -m pytest
+
+torture: $(DEV) ## Ask memory 100,000 times among 1,000 tenants for what is another's
+	ISOLATION_QUERIES=100000 $(BIN)/python -m pytest tests/contract/test_memory_isolation.py -k thousand
 
 check: $(DEV) $(TOOLS) ## Check style, types, import rules and generated files
 	$(BIN)/ruff check

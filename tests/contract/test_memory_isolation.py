@@ -3,9 +3,12 @@
 Proved once by mutation: without the conditions on tenant or person in `chattr.ports.memory.conditions` this fails.
 """
 
+import os
 import random
+import uuid
 import warnings
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from qdrant_client import AsyncQdrantClient
 from chattr.adapters.edge_memory import EdgeMemory
 from chattr.adapters.fakes.embedder import DIMENSIONS, FakeEmbedder
 from chattr.adapters.fakes.memory import FakeMemory
-from chattr.adapters.qdrant_memory import QdrantMemory
+from chattr.adapters.qdrant_memory import QdrantMemory, connected
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection, memory_of
@@ -49,7 +52,8 @@ async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 class World:
     """Everybody's memories, from one seed. Message ids repeat from owner to owner, as imported ones may."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, dimensions: int = DIMENSIONS) -> None:
+        self.dimensions = dimensions
         self.random = random.Random(seed)
         self.noise = np.random.default_rng(seed)
         self.memories: dict[Owner, list[Memory]] = {}
@@ -66,7 +70,7 @@ class World:
         return list(unique.values())
 
     def vector(self) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-        vector = self.noise.normal(size=DIMENSIONS).astype(np.float32)
+        vector = self.noise.normal(size=self.dimensions).astype(np.float32)
         return vector / np.linalg.norm(vector)
 
     def terms(self) -> dict[int, float]:
@@ -111,3 +115,60 @@ async def test_random_forgetting_takes_only_the_askers_own(memory: tuple[MemoryI
     for owner in OWNERS:
         left = {one.id for one in await index.newest(owner, Selection(), limit=500)}
         assert left == {one.id for one in world.memories[owner]}
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many tenants an engine gets, each with two people, and how many queries."""
+
+    tenants: int
+    queries: int
+
+
+# `make torture` asks 100,000 queries of the engine in process, and of a server where one is named. The client's own
+# local mode reads every payload for every query, and gets as many as it can answer in some seconds.
+CROWDS = {
+    "edge": Crowd(1_000, int(os.environ.get("ISOLATION_QUERIES", "6000"))),
+    "server": Crowd(1_000, int(os.environ.get("ISOLATION_QUERIES", "6000"))),
+    "client": Crowd(40, 80),
+}
+
+
+@pytest.fixture(params=list(CROWDS))
+async def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[MemoryIndex, Crowd]]:
+    crowd = CROWDS[request.param]
+    match request.param:
+        case "edge":
+            async with EdgeMemory(tmp_path) as edge:
+                yield edge, crowd
+        case "client":
+            warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+            client = AsyncQdrantClient(":memory:")
+            yield QdrantMemory(client, "memories"), crowd
+            await client.close()
+        case "server":
+            url = os.environ.get("QDRANT_TEST_URL")
+            if url is None:
+                pytest.skip("QDRANT_TEST_URL names no Qdrant server")
+            name = f"test_{uuid.uuid4().hex}"
+            async with connected(url, api_key=None, request_timeout=30.0) as client:
+                yield QdrantMemory(client, name), crowd
+                await client.delete_collection(name)
+
+
+@pytest.mark.timeout(1800)
+async def test_among_a_thousand_tenants_each_query_sees_its_own_person_only(crowded: tuple[MemoryIndex, Crowd]) -> None:
+    """The vectors and terms of all are alike, so that without a filter nearly every answer would be another's."""
+    index, crowd = crowded
+    world = World(seed=22, dimensions=8)
+    owners = [Owner(f"tenant-{number}", person) for number in range(crowd.tenants) for person in ("ann", "bob")]
+    for owner in owners:
+        await index.upsert(owner, world.points(owner))
+    whose = {one.id: owner for owner, memories in world.memories.items() for one in memories}
+    hits = 0
+    for _ in range(crowd.queries):
+        owner = world.random.choice(owners)
+        found = await index.search(owner, Query(world.vector(), world.terms(), FakeEmbedder.name, limit=20))
+        assert {whose[one.memory.id] for one in found} == {owner}
+        hits += len(found)
+    assert hits > crowd.queries
