@@ -229,3 +229,15 @@ class SlowEmbedder(FakeEmbedder):
         self.asked.set()
         await self.go.wait()
         return await super().embed(texts)
+
+
+async def test_a_turn_is_understood_with_what_was_said_after_it_too(
+    new_world: Callable[[], Awaitable[World]],
+) -> None:
+    world = await new_world()
+    for text in ("my dog is called biscuit", "what a nice name", "he fears storms", "as do I", "good night"):
+        await world.say("a", text)
+        await world.index()
+    remembered = await world.remembered()
+    assert remembered == await world.rebuilt()
+    assert len({one.talk for one in remembered.values()}) == len(remembered)
