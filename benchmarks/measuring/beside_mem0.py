@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from measuring.talks import Talk
 
-SIDE: Final = Path(__file__).parents[1] / "mem0_side.py"
+SIDE: Final = Path(__file__).with_name("mem0_side.py")
 Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
 
 

@@ -44,7 +44,8 @@ def opened(folder: str) -> Any:
     from mem0 import Memory  # noqa: PLC0415  # reads its settings where it is imported
 
     store = {"path": f"{folder}/qdrant", "embedding_model_dims": DIMENSIONS, "on_disk": False}
-    memory = Memory.from_config({"vector_store": {"provider": "qdrant", "config": store}})
+    kept = {"vector_store": {"provider": "qdrant", "config": store}, "history_db_path": f"{folder}/history.db"}
+    memory = Memory.from_config(kept)
     memory.embedding_model = Asking()
     return memory
 
