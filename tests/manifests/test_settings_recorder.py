@@ -60,8 +60,17 @@ FIXED = {
 # What a process shares a class with and never asks for; `tests/e2e/test_rendered_settings.py` shows the rest is read.
 UNREAD = {
     "dispatcher": {
-        *("CHARACTER_CONFIG_PATH", "DEFAULT_CHARACTER", "ENABLE_LONG_TERM_MEMORY", "ENABLE_UI", "PRELOAD_MODELS"),
-        *("MODEL__ALTERNATIVES", "MODEL__CONTEXT_TOKENS", "MODEL__MAX_TOKENS", "MODEL__NAME", "MODEL__TEMPERATURE"),
+        *("API_RATE_LIMIT", "CHARACTER_CONFIG_PATH", "DEFAULT_CHARACTER", "ENABLE_LONG_TERM_MEMORY", "ENABLE_UI"),
+        *(
+            "PRELOAD_MODELS",
+            "MEMORY__EXTRACTION",
+            "MODEL__CONTINUATION",
+            "MODEL__ALTERNATIVES",
+            "MODEL__CONTEXT_TOKENS",
+            "MODEL__MAX_TOKENS",
+            "MODEL__NAME",
+            "MODEL__TEMPERATURE",
+        ),
         *("MODEL__THREADS", "MODEL__TIMEOUT", "MODEL__URL", "MODEL__API_KEY", "RUN_DISPATCHER", "VOCALIZR__VOICE"),
         *("EMBEDDINGS__URL", "EMBEDDINGS__NAME", "EMBEDDINGS__API_KEY", "EMBEDDINGS__DIMENSIONS"),
         *("EMBEDDINGS__TIMEOUT", "VECTOR_DATABASE__URL", "VECTOR_DATABASE__API_KEY"),
