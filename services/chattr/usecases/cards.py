@@ -177,8 +177,8 @@ def with_face(card: Card, face: Picture) -> Card:
     document = as_v3(card.document)
     former = named.main_icon(document)
     others = [each for each in named.assets_of(document) if each is not former]
-    former_uri = former["uri"] if former else None
-    shared = {each["uri"] for each in others}
+    former_uri = named.address(former["uri"]) if former else None
+    shared = {named.address(each["uri"]) for each in others}
     kept = {uri: data for uri, data in card.files.items() if uri != former_uri or uri in shared}
     ext = SUFFIXES.get(face.media_type, "unknown")
     uri = named.unused(f"{named.EMBEDDED}assets/icon/images/main.{ext}", kept)

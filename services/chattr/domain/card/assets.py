@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -63,14 +63,29 @@ def content_of(card: Card, uri: str) -> bytes | None:
     """Return what an address within the card leads to; None for what lies elsewhere."""
     if uri == DEFAULT:
         return card.picture
-    if uri.startswith(MISSPELT):
-        uri = EMBEDDED + uri.removeprefix(MISSPELT)
     if (start := DATA_URL.match(uri)) is not None:
         try:
             return base64.b64decode(uri[start.end() :], validate=True)
         except binascii.Error:
             return None
-    return card.files.get(uri)
+    return card.files.get(address(uri))
+
+
+def address(uri: str) -> str:
+    """Return an address as files have it: some programs spell `embeded` as English does."""
+    return EMBEDDED + uri.removeprefix(MISSPELT) if uri.startswith(MISSPELT) else uri
+
+
+def moved(asset: dict[str, Any], moves: Mapping[str, str]) -> dict[str, Any]:
+    """Return an asset with the address that its file has now; one that stays is left as it is spelt."""
+    before = address(asset["uri"])
+    after = moves.get(before, before)
+    return asset if after == before else {**asset, "uri": after}
+
+
+def missing(card: Card) -> set[str]:
+    """Return addresses that assets name and no file has: no other file may come to lie there."""
+    return {address(each["uri"]) for each in assets_of(card.document)} - set(card.files)
 
 
 def media_type(data: bytes) -> str | None:
@@ -85,14 +100,14 @@ def media_type(data: bytes) -> str | None:
 def for_archive(card: Card) -> Card:
     """Return a V3 card with every file where a CHARX has it, the picture included."""
     moves = {uri: uri for uri in card.files if uri.startswith(EMBEDDED)}
-    listed = {each["uri"]: each for each in reversed(assets_of(card.document))}
-    taken = set(moves)
+    listed = {address(each["uri"]): each for each in reversed(assets_of(card.document))}
+    taken = set(moves) | missing(card)
     for uri in card.files:
         if uri not in moves:
             moves[uri] = unused(EMBEDDED + archive_path(uri, listed.get(uri)), taken)
             taken.add(moves[uri])
     files = {moves[uri]: content for uri, content in card.files.items()}
-    assets = [{**each, "uri": moves.get(each["uri"], each["uri"])} for each in assets_of(card.document)]
+    assets = [moved(each, moves) for each in assets_of(card.document)]
     if card.picture is not None:
         place = unused(f"{EMBEDDED}assets/icon/images/main.png", taken)
         files[place] = card.picture
@@ -128,14 +143,16 @@ def for_picture(card: Card) -> Card:
     if card.picture is None:
         card = with_icon_as_picture(card)
     moves: dict[str, str] = {}
+    taken = missing(card)
     for uri in card.files:
         key = uri.removeprefix(IN_PICTURE).removeprefix(EMBEDDED)
         fits = key.isascii() and key.isprintable() and 0 < len(key) <= LONGEST_PICTURE_KEY and key == key.strip()
-        moves[uri] = unused(IN_PICTURE + (key if fits else f"file-{len(moves)}"), set(moves.values()))
+        moves[uri] = unused(IN_PICTURE + (key if fits else f"file-{len(moves)}"), taken)
+        taken.add(moves[uri])
     files = {moves[uri]: content for uri, content in card.files.items()}
     if data_of(card.document).get("assets") is None:
         return replace(card, files=files)
-    assets = [{**each, "uri": moves.get(each["uri"], each["uri"])} for each in assets_of(card.document)]
+    assets = [moved(each, moves) for each in assets_of(card.document)]
     return replace(card, document=with_assets(card.document, assets), files=files)
 
 
@@ -144,14 +161,14 @@ def with_icon_as_picture(card: Card) -> Card:
     assets = assets_of(card.document)
     carrier = next((each for each in assets if each["type"] == PICTURE_TYPE), None)
     chosen = carrier or main_icon(card.document)
-    content = card.files.get(chosen["uri"]) if chosen else None
+    content = card.files.get(address(chosen["uri"])) if chosen else None
     if chosen is None or content is None or media_type(content) != "image/png":
         return card
     rest = [each for each in assets if each is not chosen]
     if carrier is None:
         rest = [{**each, "uri": DEFAULT} if each is chosen else each for each in assets]
-    named = {each["uri"] for each in rest}
-    files = {uri: data for uri, data in card.files.items() if uri != chosen["uri"] or uri in named}
+    named = {address(each["uri"]) for each in rest}
+    files = {uri: data for uri, data in card.files.items() if uri != address(chosen["uri"]) or uri in named}
     return replace(card, document=with_assets(card.document, rest), picture=content, files=files)
 
 

@@ -158,9 +158,10 @@ def write_charx(card: Card) -> bytes:
 
 def write_png(card: Card, *, v3: bool) -> bytes:
     """Write a picture: V3 in `ccv3` and a copy for older programs in `chara`, or V2 in `chara` alone."""
-    moved = card
-    if v3 or card.files:
-        moved = assets.for_picture(replace(card, document=as_v3(card.document)))
+    whole = as_v3(card.document)
+    moved = assets.for_picture(replace(card, document=whole)) if v3 or card.files else card
+    if not v3 and moved.document == whole:  # No address changed, so V2 may stay as it was written.
+        moved = replace(moved, document=card.document)
     texts = [card_chunk(V2_CHUNK, as_v2(moved.document, beside_v3=v3))]
     if v3:
         texts.append(card_chunk(V3_CHUNK, moved.document))

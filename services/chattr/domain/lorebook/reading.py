@@ -3,7 +3,7 @@
 What does not have the kind that its field says is left out, and that is told; what is not known is kept.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -189,15 +189,50 @@ def laid_over(written: Mapping[str, Any] | None, book: Lorebook, plain: Callable
     """
     before = written or {}
     originals = [each for each in before.get("entries") or [] if isinstance(each, dict)]
-    unchanged: dict[str, list[dict[str, Any]]] = {}
-    for original in reversed(originals):
-        unchanged.setdefault(entry_of(plain(original), "", Warnings()).model_dump_json(), []).append(original)
-    entries = [
-        same.pop() if (same := unchanged.get(entry.model_dump_json())) else entry.written() for entry in book.entries
-    ]
     old, _ = book_of(plain({name: value for name, value in before.items() if name != "entries"}))
-    names = {*old.written(), *book.written()} - {"entries"}
-    was, now = old.written(), book.written()
-    fields = {name: value for name, value in before.items() if name not in names or was.get(name) == now.get(name)}
-    fields |= {name: now[name] for name in names if name in now and was.get(name) != now[name]}
-    return {"extensions": {}, **fields, "entries": entries}
+    was, now = (each.model_copy(update={"entries": ()}).written() for each in (old, book))
+    entries = list(entries_over(originals, book.entries, plain))
+    mandatory: dict[str, Any] = {} if written else {"extensions": {}}
+    return {**mandatory, **overlaid(before, was, now), "entries": entries}
+
+
+def entries_over(
+    originals: Sequence[dict[str, Any]], entries: Sequence[Entry], plain: Callable[[Any], Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield entries as the card wrote them; one that changed in its place has there what changed in it."""
+    read = [entry_of(plain(each), "", Warnings()) for each in originals]
+    left: dict[str, list[int]] = {}
+    for place in reversed(range(len(read))):
+        left.setdefault(read[place].model_dump_json(), []).append(place)
+    same = [places.pop() if (places := left.get(each.model_dump_json())) else None for each in entries]
+    free = {place for places in left.values() for place in places}
+    for place, (entry, found) in enumerate(zip(entries, same, strict=True)):
+        if found is not None:
+            yield originals[found]
+        elif place in free:
+            yield overlaid(originals[place], read[place].written(), entry.written())
+        else:
+            yield entry.written()
+
+
+def overlaid(written: Mapping[str, Any], was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was written, with what differs between `was`, as which it was read, and `now`; the rest as spelt."""
+    kept = {name: value for name, value in written.items() if name in now or name not in was}
+    for name, value in now.items():
+        former, original = was.get(name), kept.get(name)
+        if name in was and alike(former, value):
+            continue
+        if isinstance(former, dict) and isinstance(value, dict) and isinstance(original, dict):
+            kept[name] = overlaid(original, former, value)
+        else:
+            kept[name] = value
+    return kept
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two values of JSON are the same; 1 and 1.0 are, as many programs write either, true is another."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
