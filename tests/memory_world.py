@@ -17,12 +17,12 @@ from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact, Source, fact_id, mended, without
-from chattr.domain.memory import Changed, Memory, Selection, memory_id
+from chattr.domain.memory import Changed, Forgotten, Memory, Selection, memory_id
 from chattr.domain.tree import Tree
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
-from chattr.usecases.indexing import Indexer, covered
+from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
 
@@ -189,7 +189,7 @@ class World:
         facts = (await self.knowledge.facts(ANN)).all
         left = [fact.id for fact in facts if any(len(without(ANN, [fact], what)) == 0 for what in forgotten)]
         amended = await self.knowledge.amendments(ANN)
-        return left + [each for each, one in amended.items() if covered(one.memory, forgotten)]
+        return left + [each for each, one in amended.items() if Forgotten(forgotten).covers(one.memory)]
 
     async def recalled(self, text: str, owner: Owner = ANN) -> set[str]:
         found = await self.remember().recall(owner, "ada", text, (), Deadline.after(5.0), limit=20)

@@ -127,14 +127,19 @@ async def test_nothing_warm_is_evicted_and_a_schema_is_asked_for(school: School)
     assert request.sampling["response_format"]["type"] == "json_schema"
 
 
-@pytest.mark.parametrize("refusal", [UpstreamFailed("refused"), InvalidInput("refused")])
-async def test_a_provider_without_schemas_is_asked_without_from_then_on(refusal: ChatacterError) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "schemas"),
+    [(InvalidInput("refused"), [True, False, False]), (UpstreamFailed("failed"), [True, False, True, False])],
+)
+async def test_a_provider_without_schemas_is_asked_without_from_then_on(
+    refusal: ChatacterError, schemas: list[bool]
+) -> None:
     school = School(pupil=Pupil(takes_schemas=False, refusal=refusal))
     await school.world.say("a", "the dog is called biscuit")
     await school.rest()
     await school.world.say("a", "the cat is called mina")
     await school.rest()
-    assert ["response_format" in request.sampling for request in school.pupil.asked] == [True, False, False]
+    assert ["response_format" in request.sampling for request in school.pupil.asked] == schemas
     assert await school.facts() == {"the dog is called biscuit", "the cat is called mina"}
 
 
@@ -175,10 +180,12 @@ async def test_what_was_forgotten_is_not_learned_again(school: School) -> None:
 async def test_a_reply_that_is_being_written_is_not_disturbed(school: School) -> None:
     await school.world.say("a", "the dog is called biscuit")
     await school.world.conversations.set_live(ANN, "a", "r1")
-    await school.rest()
+    while await school.world.outbox.waiting():
+        await school.indexer.carry(await school.world.outbox.take(10))
+    await school.learner.carry(await school.lessons.take(10))
     assert school.pupil.asked == []
+    assert await school.lessons.waiting(), "nobody has to say something for it to be learned later"
     await school.world.conversations.end_live(ANN, "a", "r1")
-    await school.world.say("a", "how are you")
     await school.rest()
     assert await school.facts() == {"the dog is called biscuit"}
 

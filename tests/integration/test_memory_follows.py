@@ -19,6 +19,7 @@ from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.memory import Selection, memory_id
+from chattr.domain.person import Persona
 from chattr.domain.tree import Tree
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
@@ -44,6 +45,21 @@ async def new_world(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[]
             return World(RedisConversations(redis), RedisOutbox(redis, lease_ms=1, block_ms=2), RedisKnowledge(redis))
 
         yield stored
+
+
+async def test_who_a_person_is_said_to_be_is_who_spoke(new_world: Callable[[], Awaitable[World]]) -> None:
+    world = await new_world()
+    await world.say("a", "my dog is called biscuit")
+    await world.index()
+    found = await world.conversations.get(ANN, "a")
+    assert found is not None
+    await world.conversations.update(ANN, replace(found, persona=Persona(name="Annabel")), "persona")
+    await world.index()
+    assert [one.speaker for one in (await world.remembered()).values()] == ["Annabel"]
+    assert await world.remembered() == await world.rebuilt()
+    found = await world.conversations.get(ANN, "a")
+    assert found is not None
+    assert not found.branched
 
 
 async def life(world: World) -> None:

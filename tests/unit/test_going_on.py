@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import UpstreamFailed
+from chatacter.chassis.errors import InvalidInput, UpstreamFailed
 from chattr.adapters.fakes.language import chunk
 from chattr.adapters.going_on import OPEN_END, PLEASE, Continuation, GoingOn
 from chattr.ports.language import ChatRequest, Chunk, finish_reason_of, text_of
@@ -32,7 +32,7 @@ class Provider:
     async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
         self.asked.append(request)
         if self.strict and OPEN_END.keys() & request.sampling.keys():
-            raise UpstreamFailed("It answered 400.")
+            raise InvalidInput("It answered 400.")
         for word in self.words:
             yield chunk(self.name, word)
             if self.breaks:
@@ -74,7 +74,7 @@ async def test_what_an_operator_set_is_done() -> None:
     asking = Provider()
     await told(asking, "ask")
     assert [request.messages[-1]["content"] for request in asking.asked] == [PLEASE]
-    with pytest.raises(UpstreamFailed):
+    with pytest.raises(InvalidInput):
         await told(Provider(strict=True), "prefix")
 
 

@@ -6,15 +6,19 @@ from dataclasses import replace
 import pytest
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unavailable
-from chattr.domain.archive import ArchivedConversation, ArchivedMessage
+from chattr.adapters.fakes.knowledge import FakeKnowledge
+from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.domain.archive import ArchivedAmendment, ArchivedConversation, ArchivedMessage
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Order
 from chattr.domain.identity import Owner
-from chattr.domain.memory import memories_of
+from chattr.domain.memory import Selection, memories_of, memory_of, overheard
 from chattr.domain.person import Persona
 from chattr.domain.tree import Tree
 from chattr.domain.turns import mentioned
 from chattr.usecases.conversing import Conversing, Whole
+from chattr.usecases.knowing import Knowing
+from chattr.usecases.moving import Moving
 from chattr.usecases.scene import Again, Ask, AtHead
 from chattr.usecases.transcripts import Transcripts
 from tests.reply_stage import ANN, LEO, Stage, Talker, all_of
@@ -226,6 +230,18 @@ async def test_who_comes_and_goes_at_once_is_all_there(stage: Stage) -> None:
             await attempt
 
 
+async def test_a_reply_that_cannot_begin_leaves_nobody_writing(stage: Stage) -> None:
+    talk = await group(stage, "client")
+    await said(stage, talk, "Mira?", "Yes.", character="mira")
+    reply = (await stage.conversations.messages(ANN, talk))[-1]
+    await conversing(stage).leave(ANN, talk, "mira")
+    with pytest.raises(Conflict):
+        await stage.reply().start(ANN, Ask(None, "", talk, place=Again(reply.id)), detached=True)
+    found = await stage.conversations.get(ANN, talk)
+    assert found is not None
+    assert found.live_reply_id is None
+
+
 async def test_a_group_whose_characters_are_gone_says_so(stage: Stage) -> None:
     await stage.conversations.create(ANN, Conversation("g", "x", 1.0, members=("x", "y")))
     with pytest.raises(NotFound, match="None of the characters"):
@@ -240,7 +256,7 @@ async def test_what_is_taken_along_says_who_was_there(stage: Stage) -> None:
     await said(stage, talk, "All?", "Yes.", "Yes.")
     conversation, tree = await conversing(stage).whole(ANN, talk)
     archived = ArchivedConversation.of(
-        conversation, [ArchivedMessage.of(message, memorable=message.memorable) for message in tree.messages]
+        conversation, [ArchivedMessage.of(m, memorable=m.memorable, kept_by=m.kept_by) for m in tree.messages]
     )
     back = ArchivedConversation.model_validate_json(archived.model_dump_json())
     renamed = {"ada": "ada-2"}
@@ -248,6 +264,39 @@ async def test_what_is_taken_along_says_who_was_there(stage: Stage) -> None:
     made = back.conversation(renamed)
     assert (made.members, made.order, made.replies) == (there, "round_robin", 2)
     assert {(m.message(renamed).audience, m.message(renamed).kept_by) for m in back.messages} == {(there, there)}
+
+
+async def test_what_one_of_a_group_forgot_or_another_remembers_is_not_taken_along(stage: Stage) -> None:
+    talk = await group(stage, "round_robin", replies=2)
+    await said(stage, talk, "All?", "Yes.", "Yes.")
+    knowledge, outbox = FakeKnowledge(), FakeOutbox()
+    moving = Moving(stage.conversations, knowledge, outbox)
+    asked = (await stage.conversations.messages(ANN, talk))[0]
+    forgotten = overheard(memory_of(ANN, "mira", talk, asked), ANN, asked)
+    await outbox.forget(ANN, Selection(ids=(forgotten.id,), until=asked.created_at))
+
+    whole = (await moving.take(ANN, None)).conversations[0]
+    assert {m.id: m.kept_by for m in whole.messages}[asked.id] == ("ada", "leo")
+    assert all(m.kept_by == tuple(THREE) for m in whole.messages if m.id != asked.id)
+    of_mira = await moving.take(ANN, "mira")
+    assert of_mira.character == "mira"
+    assert [m.kept_by for m in of_mira.conversations[0].messages] == [(), ("mira",), ("mira",)]
+    assert not of_mira.conversations[0].messages[0].memorable
+
+
+async def test_what_somebody_corrected_for_one_of_a_group_arrives_at_that_one(stage: Stage) -> None:
+    talk = await group(stage, "round_robin", replies=2)
+    await said(stage, talk, "All?", "Yes.", "Yes.")
+    moving = Moving(stage.conversations, FakeKnowledge(), FakeOutbox())
+    asked = (await stage.conversations.messages(ANN, talk))[0]
+    corrected = ArchivedAmendment(message_id=asked.id, character="mira", text="All of us?", pinned=True)
+    archive = (await moving.take(ANN, None)).model_copy(update={"amendments": (corrected,)})
+
+    there = FakeKnowledge()
+    arrived = await Moving(stage.conversations, there, FakeOutbox()).put(ANN, archive, {})
+    assert arrived.amendments == 1
+    amended = await Knowing(there).amendments(ANN)
+    assert list(amended) == [overheard(memory_of(ANN, "mira", talk, asked), ANN, asked).id]
 
 
 async def test_a_file_of_a_group_brings_the_group_back(stage: Stage) -> None:

@@ -36,6 +36,7 @@ class GoingOn:
 
     async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
         """Answer in chunks; see the port."""
+        refused = False
         if request.goes_on and self._how != "ask" and request.model not in self._refuses:
             begun = False
             try:
@@ -46,14 +47,15 @@ class GoingOn:
                 return
             except TooLarge:
                 raise
-            except (InvalidInput, UpstreamFailed):
+            except (InvalidInput, UpstreamFailed) as error:
                 if begun or self._how == "prefix":
                     raise
+                refused = isinstance(error, InvalidInput)
         asked = by_asking(request) if request.goes_on else request
         joint = Joint(str(request.messages[-1]["content"]) if request.goes_on else "")
         async with aclosing(self._provider.stream(asked, deadline)) as chunks:
             async for chunk in chunks:
-                if request.goes_on:
+                if refused:
                     self._refuses.add(request.model)
                 for joined in joint.feed(chunk) if request.goes_on else (chunk,):
                     yield joined

@@ -76,10 +76,10 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return -2 end
 if ARGV[2] ~= '' and (redis.call('HGET', KEYS[1], 'revision') or '0') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-if ARGV[1] ~= '' then
-  redis.call('HSET', KEYS[1], 'branched', 'true')
-  note()
-end
+local remembered = ARGV[1] ~= ''
+if remembered then redis.call('HSET', KEYS[1], 'branched', 'true') end
+for i = 3, #ARGV, 2 do remembered = remembered or ARGV[i] == 'persona' end
+if remembered then note() end
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
 return 1
 """
@@ -89,7 +89,7 @@ PRUNE: Final = (
     + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if (redis.call('HGET', KEYS[1], 'revision') or '0') ~= ARGV[1] then return 0 end
-for i = 3, #ARGV do
+for i = #ARGV, 3, -1 do
   redis.call('HDEL', KEYS[2], ARGV[i])
   redis.call('LREM', KEYS[3], -1, ARGV[i])
 end

@@ -26,6 +26,6 @@ async def open_cast(
     cast = Cast(built_in, read, own, default=settings.default_character, models=settings.model.alternatives)
     if files is not None:
         health.tell("character_files", files.check)
-        run_beside(stack, files.run(cast.take_files))
+        run_beside(stack, lambda: files.run(cast.take_files))
     voices, videos = settings.enable_voice_generation, settings.enable_video_generation
     return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice, speech=voices, video=videos)

@@ -76,8 +76,8 @@ async def open_memory(
     )
     renewal = Renewal(indexer)
     health.tell("memory", renewal.told)
-    run_beside(stack, indexer.run())
-    run_beside(stack, renewal.run())
+    run_beside(stack, indexer.run)
+    run_beside(stack, renewal.run)
     return Remember(
         memory=index, embedder=embedder, outbox=stores.outbox, knowing=knowing, stem=stem, tracer=telemetry.tracer
     )
@@ -98,7 +98,7 @@ def begin_learning(
         teacher=Teacher(language),
         stem=english_stemmer(),
     )
-    run_beside(stack, learner.run())
+    run_beside(stack, learner.run)
 
 
 async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings) -> Embedder:

@@ -66,8 +66,8 @@ class ArchivedMessage(Strict):
     """Which of them remember it."""
 
     @classmethod
-    def of(cls, message: Message, *, memorable: bool) -> Self:
-        """Take a message along."""
+    def of(cls, message: Message, *, memorable: bool, kept_by: tuple[str, ...]) -> Self:
+        """Take a message along; `kept_by` are those of a group who remember it wherever it is put down."""
         return cls(
             id=message.id,
             parent_id=message.parent_id,
@@ -78,7 +78,7 @@ class ArchivedMessage(Strict):
             status=message.status,
             memorable=memorable,
             audience=message.audience,
-            kept_by=message.kept_by,
+            kept_by=kept_by,
         )
 
     def message(self, renamed: dict[str, str]) -> Message:
@@ -218,6 +218,8 @@ class ArchivedAmendment(Strict):
     """What somebody did to the memory of a message, or to a fact."""
 
     message_id: Id | None = None
+    character: CharacterId | None = None
+    """Whose memory of the message it is, of those in a group."""
     fact_id: Id | None = None
     text: Remembered | None = None
     pinned: bool = False
@@ -235,7 +237,8 @@ class ArchivedAmendment(Strict):
         """Take it along."""
         memory = amendment.memory
         history = tuple(ArchivedCorrection(text=one.text, until=one.until) for one in amendment.history)
-        named = {"fact_id": memory.id} if memory.kind == "fact" else {"message_id": memory.message_id}
+        of_message = {"message_id": memory.message_id, "character": memory.character_id}
+        named = {"fact_id": memory.id} if memory.kind == "fact" else of_message
         return cls(**named, text=amendment.text, pinned=amendment.pinned, history=history)
 
     def applied(self, amendment: Amendment) -> Amendment:
@@ -250,6 +253,8 @@ class MemoryArchive(Strict):
     object: Literal["memory.archive"] = "memory.archive"
     version: Literal[1] = 1
     exported_at: Moment
+    character: CharacterId | None = None
+    """Whose memories these are; null: those of all characters."""
     conversations: Annotated[tuple[ArchivedConversation, ...], Field(max_length=MOST_CONVERSATIONS)]
     facts: Annotated[tuple[ArchivedFact, ...], Field(max_length=MOST_FACTS)] = ()
     amendments: Annotated[tuple[ArchivedAmendment, ...], Field(max_length=MOST_FACTS)] = ()

@@ -145,6 +145,25 @@ class Selection:
         return cls(**{**known, "ids": None if known["ids"] is None else tuple(known["ids"])})
 
 
+class Forgotten:
+    """All that a person had forgotten, to be asked of many memories: single ones are found by their ids."""
+
+    def __init__(self, selections: Iterable[Selection]) -> None:
+        self._by_id: dict[str, list[Selection]] = {}
+        self._wide: list[Selection] = []
+        for one in selections:
+            if one.ids is None:
+                self._wide.append(one)
+                continue
+            rest = replace(one, ids=None)
+            for each in one.ids:
+                self._by_id.setdefault(each, []).append(rest)
+
+    def covers(self, memory: Memory) -> bool:
+        """Whether a memory was forgotten."""
+        return any(what.covers(memory) for what in (*self._by_id.get(memory.id, ()), *self._wide))
+
+
 def memory_id(owner: Owner, message_id: str) -> str:
     """Name the memory of a message: always the same one, and never another person's, whatever ids they use."""
     return str(uuid5(NAMESPACE, f"{owner.tenant}/{owner.person}/{message_id}"))

@@ -14,8 +14,11 @@ class Tree:
         self.messages = messages
         self._by_id = {message.id: message for message in messages}
         self._answers: dict[str | None, list[str]] = {}
+        self._places: dict[str, int] = {}
         for message in messages:
-            self._answers.setdefault(message.parent_id, []).append(message.id)
+            answers = self._answers.setdefault(message.parent_id, [])
+            self._places[message.id] = len(answers)
+            answers.append(message.id)
 
     def get(self, message_id: str) -> Message | None:
         """Return a message, or None."""
@@ -33,6 +36,10 @@ class Tree:
     def siblings(self, message: Message) -> Sequence[str]:
         """Return the messages that answer the same one, itself among them, oldest first."""
         return self._answers[message.parent_id]
+
+    def place(self, message: Message) -> int:
+        """Return which of its siblings a message is, from 0."""
+        return self._places[message.id]
 
     def under(self, message_id: str) -> list[str]:
         """Return a message and all that followed on it, parents first."""

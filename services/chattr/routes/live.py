@@ -22,6 +22,7 @@ from chatacter.contracts.base import Strict
 from chattr.dependencies import ConversingDep, OwnerDep, ReplyDep, SessionLogDep
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.sessions import LAST_SEQ, Event, SessionLog
+from chattr.routes.rate_limit import require_allowance
 from chattr.routes.reply_answers import Rewritten, Spoken
 from chattr.routes.tree_objects import message_object
 from chattr.usecases.conversing import Conversing
@@ -198,6 +199,7 @@ class Session:
             self._speaking -= 1
 
     async def _reply_to(self, ask: Ask) -> None:
+        await require_allowance(self._socket)
         async with aclosing(self._reply.rounds(self._owner, ask)) as rounds:
             async for running in rounds:
                 await self._send(running.reply_id, events_of(running))

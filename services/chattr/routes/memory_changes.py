@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import Unsupported
+from chatacter.chassis.errors import InvalidInput, Unsupported
 from chatacter.contracts.base import Strict
 from chattr.dependencies import AmendingDep, CastDep, MovingDep, OwnerDep
 from chattr.domain.archive import MemoryArchive
@@ -19,6 +19,7 @@ from chattr.usecases.amending import Amending, Known
 router = APIRouter(prefix="/api/v1/memories", tags=["Memories"], dependencies=[Depends(scope("memories"))])
 
 SAYS_NOTHING: Final = "a memory says something"
+OF_SEVERAL: Final = "This archive holds the memories of several characters; leave `character` out."
 
 
 def telling(text: str) -> str:
@@ -101,7 +102,10 @@ async def import_memories(
     renamed: dict[str, str] = {}
     if character is not None:
         here = (await cast.get(owner, character)).id
-        named = [*(one.character for one in body.conversations), *(one.character for one in body.facts)]
+        named = {each.character for each in body.conversations} | {each.character for each in body.facts}
+        named = {body.character} if body.character else named
+        if len(named) > 1:
+            raise InvalidInput(OF_SEVERAL, param="character")
         renamed = dict.fromkeys(named, here)
     arrived = await moving.put(owner, body, renamed)
     refused = [RefusedRead(id=one.id, why=one.why) for one in arrived.refused]

@@ -82,11 +82,11 @@ async def answered(rounds: AsyncGenerator[Running], *, stream: bool) -> Response
             stack.pop_all()
             return await opened(streamed(first, rounds), SSE, lambda: cache_headers(first.cache))
         answer = {**answer_of(first, await first.whole()), "more": []}
-        async for running in rounds:
-            try:
+        try:
+            async for running in rounds:
                 answer["more"].append({**answer_of(running, await running.whole()), "more": []})
-            except ChatacterError as error:
-                answer["told"] = [*answer["told"], error.message]
+        except ChatacterError as error:  # what was answered stands
+            answer["told"] = [*answer["told"], error.message]
         return JSONResponse(answer, headers=cache_headers(first.cache))
 
 
@@ -104,7 +104,11 @@ async def streamed(first: Running, rounds: AsyncGenerator[Running]) -> AsyncGene
                 if running is first:  # it is answered as an error
                     raise
                 yield line(Event(1, FAILED, {"reply_id": running.reply_id, **failure(error)}))
-            running = await anext(rounds, None)
+            try:
+                running = await anext(rounds, None)
+            except ChatacterError as error:
+                yield line(Event(1, FAILED, {"reply_id": None, **failure(error)}))
+                return
 
 
 def answer_of(running: Running, reply: Whole) -> dict[str, Any]:

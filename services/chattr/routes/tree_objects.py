@@ -1,12 +1,15 @@
 """How conversations and their messages are shown. The shapes are documentation: what is sent is written as it is."""
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from chatacter.contracts.base import Strict
 from chattr.domain.conversation import Conversation, Message, Order, Role, Status
 from chattr.domain.person import Persona
 from chattr.domain.tree import Tree
+
+# Listed with each message, so a list of all would grow with their square.
+MOST_SIBLINGS: Final = 64
 
 
 class MessageRead(Strict):
@@ -24,9 +27,9 @@ class MessageRead(Strict):
     created_at: float
     status: Status
     siblings: list[str]
-    """All messages that answer the same one, itself among them, oldest first."""
+    """The messages that answer the same one, itself among them, oldest first; of very many the nearest."""
     index: int
-    """Which of them it is, from 0."""
+    """Which of these it is, from 0."""
 
 
 class ConversationRead(Strict):
@@ -95,6 +98,8 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
 def message_object(message: Message, tree: Tree) -> dict[str, Any]:
     """Describe a message."""
     siblings = tree.siblings(message)
+    place = tree.place(message)
+    first = max(0, min(place - MOST_SIBLINGS // 2, len(siblings) - MOST_SIBLINGS))
     return {
         "id": message.id,
         "parent_id": message.parent_id,
@@ -104,8 +109,8 @@ def message_object(message: Message, tree: Tree) -> dict[str, Any]:
         "audience": list(message.audience),
         "created_at": message.created_at,
         "status": message.status,
-        "siblings": siblings,
-        "index": siblings.index(message.id),
+        "siblings": siblings[first : first + MOST_SIBLINGS],
+        "index": place - first,
     }
 
 

@@ -18,7 +18,7 @@ from chatacter.chassis.errors import ChatacterError, UpstreamFailed
 from chattr.domain.conversation import Conversation
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import standing
-from chattr.domain.memory import Branch, Changed, Memory, Selection, memories_of, memory_id, memory_ids
+from chattr.domain.memory import Branch, Changed, Forgotten, Memory, Selection, memories_of, memory_id, memory_ids
 from chattr.domain.talk import Talk, in_their_talk
 from chattr.domain.terms import Stem, weighted_terms
 from chattr.ports.embedder import Embedder, Vectors
@@ -177,12 +177,12 @@ class Indexer:
 
     async def _wanted(self, owner: Owner, expected: Mapping[str, Memory]) -> dict[str, Memory]:
         """Leave out what was forgotten, and read what remains as somebody corrected it."""
-        forgotten = await self._outbox.forgotten(owner)
+        forgotten = Forgotten(await self._outbox.forgotten(owner))
         amended = await self._knowing.amendments(owner)
         wanted = {
             each: amended[each].applied(memory) if each in amended else memory
             for each, memory in expected.items()
-            if not covered(memory, forgotten)
+            if not forgotten.covers(memory)
         }
         return in_their_talk(wanted)
 
@@ -239,8 +239,8 @@ class Indexer:
                 raise rejected from None
 
     async def _forget_again(self, owner: Owner, indexed: Sequence[Memory]) -> bool:
-        forgotten = await self._outbox.forgotten(owner)
-        ids = tuple(memory.id for memory in indexed if covered(memory, forgotten))
+        forgotten = Forgotten(await self._outbox.forgotten(owner))
+        ids = tuple(memory.id for memory in indexed if forgotten.covers(memory))
         if ids:
             await self._memory.forget(owner, Selection(ids=ids))
         return bool(ids)
@@ -299,8 +299,3 @@ async def conversations_beside(memory: MemoryIndex, owner: Owner, forgotten: Sel
 def state_of(conversation: Conversation | None, known: int) -> State:
     """Say which state of a conversation, and of what is known of the person, this is."""
     return (known,) if conversation is None else (known, conversation.created_at, conversation.revision)
-
-
-def covered(memory: Memory, forgotten: Iterable[Selection]) -> bool:
-    """Whether a memory was forgotten."""
-    return any(what.covers(memory) for what in forgotten)

@@ -1,6 +1,6 @@
 """Characters learn about a person while nobody waits: facts are drawn from what was said, each message once.
 
-A conversation in which a reply is being written is left alone: its end puts the conversation down again.
+A conversation in which a reply is being written is left alone, and comes back.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.extraction import RESPONSE_FORMAT, Lesson, learned
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Fact, standing
-from chattr.domain.memory import Changed, memory_of, name_of, overheard
+from chattr.domain.memory import Changed, Forgotten, memory_of, name_of, overheard
 from chattr.domain.terms import Stem, words
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.language import ChatRequest, LanguageModel, text_of
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
 from chattr.usecases.characters import Cast
-from chattr.usecases.indexing import FIRST_PAUSE, LONGEST_PAUSE, covered
+from chattr.usecases.indexing import FIRST_PAUSE, LONGEST_PAUSE
 from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,10 @@ class Teacher:
         if self._schema:
             try:
                 return await self._answer(lesson, {**sampling, "response_format": RESPONSE_FORMAT})
-            except (InvalidInput, UpstreamFailed):
+            except InvalidInput:
                 self._schema = False
+            except UpstreamFailed:
+                logger.warning("a model failed with the schema; it is asked without, this once")
         return await self._answer(lesson, sampling)
 
     async def _answer(self, lesson: Lesson, sampling: dict[str, Any]) -> str:
@@ -97,17 +99,25 @@ class Learner:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     async def carry(self, entries: Sequence[Entry]) -> None:
-        """Learn from the conversations of entries. Raises what the ports and the language model raise."""
-        for one in entries:
-            if isinstance(one.work, Changed):
-                await self._learn(one.owner, one.work.conversation_id)
-        if entries:
-            await self._lessons.done(entries)
+        """Learn from the conversations of entries. Raises what the ports and the language model raise.
 
-    async def _learn(self, owner: Owner, conversation_id: str) -> None:
+        One in which a reply is being written comes back when its lease is over.
+        """
+        finished = [
+            one
+            for one in entries
+            if not isinstance(one.work, Changed) or await self._learn(one.owner, one.work.conversation_id)
+        ]
+        if finished:
+            await self._lessons.done(finished)
+
+    async def _learn(self, owner: Owner, conversation_id: str) -> bool:
+        """Learn what is new in a conversation; False where it is not the time for it."""
         conversation = await self._conversations.get(owner, conversation_id)
-        if conversation is None or conversation.live_reply_id is not None:
-            return
+        if conversation is None:
+            return True
+        if conversation.live_reply_id is not None:
+            return False
         messages = await self._conversations.messages(owner, conversation_id)
         for listener, path in heard(branch(messages, conversation.head_id)).items():
             for first, new in await self._new(owner, conversation, path, listener):
@@ -119,6 +129,7 @@ class Learner:
                         logger.warning("the model drew no facts", extra={"error.type": type(error).__name__})
                 names = [name_of(message, listener) for message in new]
                 await self._knowledge.note_learned(owner, conversation_id, names)
+        return True
 
     async def _character(self, owner: Owner, character_id: str) -> Character | None:
         """Return a character that may remember; None where it may not, or is gone."""
@@ -133,7 +144,7 @@ class Learner:
     ) -> list[tuple[int, list[Message]]]:
         """Return what was not learned from, in pieces, each of one character, with where it begins on the path."""
         seen = await self._knowledge.learned(owner, conversation.id)
-        forgotten = await self._outbox.forgotten(owner)
+        forgotten = Forgotten(await self._outbox.forgotten(owner))
         pieces: list[tuple[int, list[Message]]] = []
         for index, message in enumerate(path):
             character_id = listener or message.character_id or conversation.character_id
@@ -144,7 +155,7 @@ class Learner:
                 name_of(message, listener) in seen
                 or not message.memorable
                 or not memory.text
-                or covered(memory, forgotten)
+                or forgotten.covers(memory)
             ):
                 continue
             last = pieces[-1][1] if pieces else []

@@ -7,14 +7,13 @@ from typing import Final
 from uuid import uuid5
 
 from chattr.domain.archive import ArchivedAmendment, ArchivedConversation, ArchivedFact, ArchivedMessage, MemoryArchive
-from chattr.domain.conversation import Conversation
+from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact, mended
-from chattr.domain.memory import NAMESPACE, memory_of
+from chattr.domain.memory import NAMESPACE, Forgotten, memories_of, memory_of, name_of, overheard
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
-from chattr.usecases.indexing import covered
 from chattr.usecases.knowing import Knowing
 
 PAGE: Final = 100
@@ -60,27 +59,31 @@ class Moving:
         self._clock = clock
 
     async def take(self, owner: Owner, character_id: str | None) -> MemoryArchive:
-        """Return all that a person has with one character, or with all. What was forgotten is not remembered again."""
-        forgotten = await self._outbox.forgotten(owner)
+        """Return all that a person has with one character, or with all. What was forgotten is not remembered again,
+        nor what others of a group remember, where one character is asked for.
+        """
+        forgotten = Forgotten(await self._outbox.forgotten(owner))
         kept = []
         async for one in self._every(owner):
-            if character_id is not None and one.character_id != character_id:
-                continue
-            messages = await self._conversations.messages(owner, one.id)
-            memories = {each.id: memory_of(owner, one.character_id, one.id, each) for each in messages}
-            archived = [
-                ArchivedMessage.of(each, memorable=each.memorable and not covered(memories[each.id], forgotten))
-                for each in messages
-            ]
-            kept.append(ArchivedConversation.of(one, archived))
+            if character_id in {None, one.character_id, *one.members}:
+                archived = [
+                    taken_along(owner, one, each, forgotten, character_id)
+                    for each in await self._conversations.messages(owner, one.id)
+                ]
+                kept.append(ArchivedConversation.of(one, archived))
         places = {conversation.id for conversation in kept}
         facts = [fact for fact in await self._knowing.facts(owner) if within(fact, places)]
-        amended = (await self._knowing.amendments(owner)).values()
+        amended = [
+            one for one in (await self._knowing.amendments(owner)).values() if one.memory.conversation_id in places
+        ]
         return MemoryArchive(
             exported_at=self._clock(),
+            character=character_id,
             conversations=tuple(kept),
-            facts=tuple(ArchivedFact.of(fact) for fact in facts),
-            amendments=tuple(ArchivedAmendment.of(one) for one in amended if one.memory.conversation_id in places),
+            facts=tuple(ArchivedFact.of(one) for one in facts if character_id in {None, one.character_id}),
+            amendments=tuple(
+                ArchivedAmendment.of(one) for one in amended if character_id in {None, one.memory.character_id}
+            ),
         )
 
     async def put(self, owner: Owner, archive: MemoryArchive, renamed: Mapping[str, str]) -> Arrived:
@@ -92,7 +95,8 @@ class Moving:
         ids = await self._ids(owner, archive.facts)
         for one in archive.conversations:
             messages = [message.message(names) for message in one.messages]
-            await self._knowledge.note_learned(owner, one.id, [message.id for message in messages])
+            names_of = [name_of(message, each) for message in messages for each in message.kept_by or ("",)]
+            await self._knowledge.note_learned(owner, one.id, names_of)
             if await self._conversations.create(owner, one.conversation(names), messages):
                 arrived.conversations += 1
                 arrived.messages += len(messages)
@@ -100,7 +104,7 @@ class Moving:
                 arrived.refused.append(Refused(one.id, THERE))
         there = await self._there(owner, archive)
         await self._put_facts(owner, archive.facts, ids, names, there, arrived)
-        await self._put_amendments(owner, archive.amendments, ids, there, arrived)
+        await self._put_amendments(owner, archive.amendments, ids, names, there, arrived)
         return arrived
 
     async def _ids(self, owner: Owner, facts: Sequence[ArchivedFact]) -> dict[str, str]:
@@ -139,6 +143,7 @@ class Moving:
         owner: Owner,
         archived: Sequence[ArchivedAmendment],
         ids: Mapping[str, str],
+        names: Mapping[str, str],
         there: Mapping[str, Amendment],
         arrived: Arrived,
     ) -> None:
@@ -146,7 +151,9 @@ class Moving:
         known = await self._knowing.amendments(owner)
         for one in archived:
             fact = facts.get(ids.get(one.fact_id or "", ""))
-            untouched = Amendment(fact.memory()) if fact else there.get(one.message_id or "")
+            untouched = (
+                Amendment(fact.memory()) if fact else there.get(heard_as(one, names), there.get(one.message_id or ""))
+            )
             if untouched is None:
                 arrived.refused.append(Refused(one.fact_id or one.message_id or "", NOTHING))
             elif untouched.memory.id not in known:
@@ -154,11 +161,20 @@ class Moving:
                 arrived.amendments += 1
 
     async def _there(self, owner: Owner, archive: MemoryArchive) -> dict[str, Amendment]:
-        """Return what stands in the archive's conversations now, each message as a memory that nobody touched."""
+        """Return what stands in the archive's conversations now, each message as a memory that nobody touched.
+
+        Of a group's messages also what each heard, by `name_of`.
+        """
         found: dict[str, Amendment] = {}
         for one in archive.conversations:
-            for message in await self._conversations.messages(owner, one.id):
+            conversation = await self._conversations.get(owner, one.id)
+            messages = await self._conversations.messages(owner, one.id)
+            for message in messages:
                 found[message.id] = Amendment(memory_of(owner, message.character_id or one.character, one.id, message))
+            by_id = {message.id: message for message in messages if message.audience}
+            for memory in memories_of(owner, conversation, messages).values() if conversation else ():
+                if memory.message_id in by_id:
+                    found[name_of(by_id[memory.message_id], memory.character_id)] = Amendment(memory)
         return found
 
     async def _every(self, owner: Owner) -> AsyncIterator[Conversation]:
@@ -168,6 +184,26 @@ class Moving:
             for one in page:
                 yield one
             before = page[-1].id
+
+
+def taken_along(
+    owner: Owner, conversation: Conversation, message: Message, forgotten: Forgotten, character_id: str | None
+) -> ArchivedMessage:
+    """Take a message along, remembered by those who remember it: all, or one character."""
+    keeping = []
+    for each in message.kept_by if message.audience else conversation.hearers(message):
+        memory = memory_of(owner, each, conversation.id, message)
+        memory = overheard(memory, owner, message) if message.audience else memory
+        if character_id in {None, each} and not forgotten.covers(memory):
+            keeping.append(each)
+    memorable = message.memorable and bool(keeping)
+    return ArchivedMessage.of(message, memorable=memorable, kept_by=tuple(keeping) if message.audience else ())
+
+
+def heard_as(amendment: ArchivedAmendment, names: Mapping[str, str]) -> str:
+    """Name the memory of a group's message that an amendment is of."""
+    character = amendment.character or ""
+    return f"{amendment.message_id}/{names.get(character, character)}"
 
 
 def within(fact: Fact, places: set[str]) -> bool:

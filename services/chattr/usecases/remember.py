@@ -17,14 +17,14 @@ from chatacter.chassis.errors import ChatacterError, Unavailable
 from chattr.domain.conversation import Reminder
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment
-from chattr.domain.memory import Changed, Memory, Recalled, Selection, memory_id
+from chattr.domain.memory import Changed, Forgotten, Memory, Recalled, Selection, memory_id
 from chattr.domain.question import understood
 from chattr.domain.recall import MAX_RECALLED, chosen, line, ranked
 from chattr.domain.terms import Stem, query_terms
 from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Query
 from chattr.ports.outbox import Outbox
-from chattr.usecases.indexing import conversations_beside, covered
+from chattr.usecases.indexing import conversations_beside
 from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
@@ -158,7 +158,8 @@ class Remember:
             active=active,
         )
         found, amended = await asyncio.gather(self._memory.search(owner, query), self._knowing.amendments(owner))
-        kept = (one for one in found if not covered(one.memory, forgotten))
+        gone = Forgotten(forgotten)
+        kept = (one for one in found if not gone.covers(one.memory))
         best = [replace(one, memory=as_amended(one.memory, amended)) for one in ranked(kept, question, self._stem)]
         return best, dense is not None
 
@@ -179,7 +180,8 @@ class Remember:
             self._knowing.amendments(owner),
             self._memory.newest(owner, within, limit=limit),
         )
-        return [as_amended(memory, amended) for memory in found if not covered(memory, forgotten)]
+        gone = Forgotten(forgotten)
+        return [as_amended(memory, amended) for memory in found if not gone.covers(memory)]
 
     async def forget(self, owner: Owner, what: Selection) -> bool:
         """Forget for good, with what was drawn from it: no answer holds it, nor does what still waits come back.

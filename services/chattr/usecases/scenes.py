@@ -55,8 +55,14 @@ class Scenes:
     async def set(self, owner: Owner, ask: Ask) -> Scene:
         """Find out who answers what, and store what was said. Raises `NotFound`, `InvalidInput`, `Conflict`."""
         known = await self._known(owner, ask)
-        if known is not None and known.members:
-            return await self._among(owner, ask, known)
+        group = known is not None and bool(known.members)
+        scene = await (self._among(owner, ask, known) if known and group else self._alone(owner, ask, known))
+        if scene.conversation is not None:  # last, since whatever is raised before leaves nobody writing
+            await self._conversations.set_live(owner, scene.conversation.id, scene.reply_id)
+        return scene
+
+    async def _alone(self, owner: Owner, ask: Ask, known: Conversation | None) -> Scene:
+        """Set a scene with one character."""
         scene = await self._with(owner, ask, ask.character_id or (known.character_id if known else None))
         if ask.conversation_id is None:
             return scene
@@ -108,7 +114,6 @@ class Scenes:
             chosen = await self._resume(scene, conversation, place)
         else:
             await self._say(scene, conversation, place)
-        await self._conversations.set_live(scene.owner, conversation.id, scene.reply_id)
         return chosen
 
     async def imagined(self, owner: Owner, ask: Ask) -> Scene:

@@ -96,7 +96,7 @@ class FakeConversations:
             raise NotFound("The message that this belongs to is no longer there.", param="message_id")
         if at_revision is not None and at_revision != kept.meta.revision:
             return False
-        if "head_id" in names:
+        if {"head_id", "persona"} & set(names):
             self._note(owner, conversation.id)
         branched = kept.meta.branched or "head_id" in names
         changes = {name: getattr(conversation, name) for name in names}
