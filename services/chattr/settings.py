@@ -51,7 +51,7 @@ class EmbeddingsSettings(Section):
     dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = None
     """Length of a vector, where the model lets one choose. Unset: the model's own."""
     timeout: Annotated[float, Field(gt=0)] = 10.0
-    """Seconds that one request may take. A reply waits two seconds for recall, and then does without meaning."""
+    """Seconds that one request may take. A question gets 1.2 of them at most, and is answered by words alone then."""
 
 
 class VectorDatabaseSettings(Section):

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.trace import NoOpTracer
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import Unavailable, UpstreamFailed
+from chatacter.chassis.errors import Misconfigured, Unavailable, UpstreamFailed
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.embedder import FakeEmbedder
 from chattr.adapters.fakes.knowledge import FakeKnowledge
@@ -22,6 +22,7 @@ from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Selection, memory_id
+from chattr.ports.embedder import Vectors
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.memory import Candidate, MemoryIndex, Point, Query
 from chattr.ports.outbox import Outbox
@@ -143,6 +144,18 @@ async def test_without_the_embedder_words_find_what_was_told_and_it_is_told(hous
     assert recollection.told == BY_WORDS_ALONE
 
 
+@pytest.mark.parametrize("trouble", [None, Misconfigured("no such model"), UpstreamFailed("broken")])
+async def test_an_embedder_that_is_slow_or_refuses_leaves_time_for_words(
+    house: House, trouble: Exception | None
+) -> None:
+    await house.tell(ANN, "my dog is called biscuit")
+    await house.indexed()
+    house.embedder = TroubledEmbedder(trouble)
+    recollection = await house.remember().recall(ANN, "ada", "my dog", (), Deadline.after(2.0))
+    assert [one.memory.text for one in recollection.memories] == ["my dog is called biscuit"]
+    assert recollection.told == BY_WORDS_ALONE
+
+
 async def test_a_slow_memory_is_told_within_the_deadline(house: House) -> None:
     recollection = await house.remember(SlowMemory()).recall(ANN, "ada", "dog", (), Deadline.after(0.02))
     assert (recollection.memories, recollection.told) == ((), MEMORY_AWAY)
@@ -247,6 +260,20 @@ class StopsAfterWriting(FakeMemory):
     async def upsert(self, owner: Owner, points: Sequence[Point]) -> None:
         await self._memory.upsert(owner, points)
         raise PowerCut
+
+
+class TroubledEmbedder(FakeEmbedder):
+    """Fails, or never answers."""
+
+    def __init__(self, trouble: Exception | None) -> None:
+        super().__init__()
+        self._trouble = trouble
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        if self._trouble is not None:
+            raise self._trouble
+        await asyncio.Event().wait()
+        return await super().embed(texts)
 
 
 class SlowMemory(FakeMemory):

@@ -13,7 +13,7 @@ from typing import Final
 from opentelemetry.trace import Tracer
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, Unavailable
+from chatacter.chassis.errors import ChatacterError
 from chattr.domain.conversation import Reminder
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 MEMORY_AWAY: Final = "Long-term memory is away; this reply does without it."
 BY_WORDS_ALONE: Final = "The embedder is away; memories were looked for by their words alone."
 FORGET_SECONDS: Final = 5.0
+# For the meaning of a question, out of the time that a reply gives to recall: words are left the rest.
+EMBED_SECONDS: Final = 1.2
 # Candidates by each way of searching: of the turns that answer a question, 96 of 100 are among them (ADR 0018).
 CANDIDATES: Final = 100
 # Pinned memories of one character: they take their place in every prompt.
@@ -164,11 +166,12 @@ class Remember:
         return best, dense is not None
 
     async def _embedded(self, text: str) -> Vectors | None:
-        """Embed a text; None while the embedder is away."""
+        """Embed a text; None while the embedder is away, slow, or refuses."""
         try:
-            vectors = await self._embedder.embed([text])
-        except Unavailable:
-            logger.warning("the embedder is away")
+            async with asyncio.timeout(EMBED_SECONDS):
+                vectors = await self._embedder.embed([text])
+        except (ChatacterError, TimeoutError) as error:
+            logger.warning("a question was not embedded", extra={"error.type": type(error).__name__})
             return None
         first: Vectors = vectors[0]
         return first
