@@ -253,8 +253,8 @@ class MemoryArchive(Strict):
     object: Literal["memory.archive"] = "memory.archive"
     version: Literal[1] = 1
     exported_at: Moment
-    character: CharacterId | None = None
-    """Whose memories these are; null: those of all characters."""
+    character: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Whose memories were asked for, whoever that is; null: those of all characters."""
     conversations: Annotated[tuple[ArchivedConversation, ...], Field(max_length=MOST_CONVERSATIONS)]
     facts: Annotated[tuple[ArchivedFact, ...], Field(max_length=MOST_FACTS)] = ()
     amendments: Annotated[tuple[ArchivedAmendment, ...], Field(max_length=MOST_FACTS)] = ()
