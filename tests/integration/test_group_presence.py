@@ -13,7 +13,7 @@ import pytest
 
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
-from tests.replicas import settings
+from tests.scripted_chattr import settings
 from tests.service_process import running
 from tests.waiting import until
 
@@ -29,7 +29,9 @@ def client(
     home = tmp_path / "home"
     home.mkdir()
     (home / "models").symlink_to(models_home, target_is_directory=True)
-    given = settings(redis_server, llm_server, ENABLE_LONG_TERM_MEMORY="true", CHATACTER_HOME=str(home))
+    # Lessons go to the same provider whenever there is time, and would stand among the prompts that are looked at.
+    more = {"ENABLE_LONG_TERM_MEMORY": "true", "MEMORY__EXTRACTION": "off", "CHATACTER_HOME": str(home)}
+    given = settings(redis_server, llm_server, **more)
     with (
         running("chattr", tmp_path, given) as chattr,
         httpx.Client(base_url=chattr.url, timeout=60) as made,

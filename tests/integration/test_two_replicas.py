@@ -14,8 +14,9 @@ from websockets.sync.client import connect
 
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
-from tests.replicas import pair, settings
+from tests.replicas import pair
 from tests.round_robin import balanced
+from tests.scripted_chattr import settings
 from tests.service_process import ServiceProcess, running
 
 pytestmark = pytest.mark.integration

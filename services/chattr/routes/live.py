@@ -32,7 +32,6 @@ from chattr.usecases.scene import Again, Ask, Onward, Under
 
 router = APIRouter(prefix="/api/v1", tags=["Live"], dependencies=[Depends(scope("chat"))])
 
-SUBPROTOCOL: Final = "chatacter.v1"
 MOST_AT_ONCE: Final = 8
 TOO_MANY: Final = f"A socket carries {MOST_AT_ONCE} replies at a time. Wait for one to end, or cancel one."
 UNREADABLE: Final = (

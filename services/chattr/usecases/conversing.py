@@ -17,7 +17,7 @@ from chattr.ports.records import Conversations
 from chattr.ports.sessions import ShortTerm
 from chattr.usecases.characters import Cast
 from chattr.usecases.remember import Remember
-from chattr.usecases.scene import Ask, Under, no_message
+from chattr.usecases.scene import Ask, Under, no_conversation, no_message
 
 # A subtree is cut from the conversation as it was read; so often is it read again when somebody speaks in between.
 TRIES: Final = 16
@@ -267,8 +267,3 @@ def renamed(messages: Sequence[Message]) -> list[Message]:
     """Copy messages, parents first, under new ids: a message's id is remembered, corrected and forgotten by itself."""
     names = {message.id: new_id("msg") for message in messages}
     return [replace(each, id=names[each.id], parent_id=names.get(each.parent_id or "")) for each in messages]
-
-
-def no_conversation(conversation_id: str) -> NotFound:
-    """Say that a conversation does not exist for this person."""
-    return NotFound(f"There is no conversation {conversation_id!r}.", param="conversation_id")

@@ -194,11 +194,6 @@ def parsed(value: str) -> datetime:
     return read_as if read_as.tzinfo else read_as.replace(tzinfo=UTC)
 
 
-def first_of(*names: str) -> str | None:
-    """Return the first name that somebody has."""
-    return next((name for name in names if name.strip() not in NOBODY_S), None)
-
-
 def persona_of(name: str) -> Persona | None:
     """Make a persona of a name, where it can be one."""
     try:
