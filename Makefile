@@ -42,8 +42,8 @@ clean: ## Remove what can be made again; never data, never models
 $(RUNTIME): requirements.lock pyproject.toml scripts/venv
 	@PYTHON=$(PYTHON) scripts/venv requirements.lock $@
 
-$(DEV): requirements-dev.lock pyproject.toml scripts/venv
-	@PYTHON=$(PYTHON) scripts/venv requirements-dev.lock $@ $(RUNTIME)
+$(DEV): requirements-dev.lock requirements-torch.txt pyproject.toml scripts/venv
+	@PYTHON=$(PYTHON) TORCH=requirements-torch.txt scripts/venv requirements-dev.lock $@ $(RUNTIME)
 
 $(TOOLS): requirements-tools.lock scripts/tools | $(DEV)
 	@scripts/tools $@

