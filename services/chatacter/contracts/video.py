@@ -42,8 +42,19 @@ class VideoProgress(Strict):
     progress: Annotated[float, Field(ge=0, le=1)]
 
 
+RenditionVariant = Literal["thumbnail", "spritesheet", "preview"]
+
+
+class Rendition(Strict):
+    """A small form of a finished film: a still, still pictures in a grid, or a short animation."""
+
+    variant: RenditionVariant
+    media_type: Annotated[str, StringConstraints(pattern=r"^(image|video)/[a-z0-9.+-]+$")]
+    data: str = Field(description="base64 of the encoded file")
+
+
 class VideoCompleted(Strict):
-    """The finished film."""
+    """The finished film. `renditions` holds at most one of each variant; a model that makes none leaves it empty."""
 
     type: Literal["video.completed"] = "video.completed"
     video: str = Field(description="base64 of the encoded file")
@@ -52,6 +63,7 @@ class VideoCompleted(Strict):
     width: int
     height: int
     fps: int
+    renditions: list[Rendition] = []
 
 
 class VideoFailed(Strict):
