@@ -63,7 +63,7 @@ class VideoCompleted(Strict):
     width: int
     height: int
     fps: int
-    renditions: list[Rendition] = []
+    renditions: list[Rendition] = Field(default=[])
 
 
 class VideoFailed(Strict):
