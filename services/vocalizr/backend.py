@@ -13,6 +13,7 @@ from chatacter.contracts.speech import Phoneme, Voice
 Samples = NDArray[np.float32]
 
 NOTHING_TO_SAY: Final = "input: there is nothing in this text that this model can pronounce."
+NO_CLONING: Final = "This model has its own voices and cannot speak in another's."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,26 @@ class SpeechCapabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """Somebody speaking: mono samples in [-1, 1], `rate` of them a second."""
+
+    samples: Samples
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
-    """A text to speak, checked against the capabilities. `language` is None for the voice's own."""
+    """A text to speak, checked against the capabilities. `language` is None for the voice's own.
+
+    `likeness` is what `conditioned` returned for a cloned voice; `voice` is then only its name.
+    """
 
     text: str
     voice: str
     speed: float
     language: str | None
     instructions: str | None
+    likeness: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,14 @@ class SpeechBackend(Protocol):
         """Speak clause by clause, the first one short. Ends early once `cancelled` is set.
 
         Raises `InvalidInput` before the first chunk for a text in which there is nothing to pronounce.
+        """
+        ...
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Return what makes this model speak as in these recordings, for `Utterance.likeness`.
+
+        Any replica of the same model can use it; it is plain numbers (safetensors or npz), never code (pickle). Raises
+        `Unsupported` where the capabilities have no cloning, `InvalidInput` for recordings that cannot be used.
         """
         ...
 

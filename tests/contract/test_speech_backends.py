@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from chatacter.chassis.errors import InvalidInput
+from chatacter.chassis.errors import InvalidInput, Unsupported
 from chatacter.models.store import ModelStore
 from chatacter.serving.work import streamed
 from tests.served import served
 from vocalizr.app import application
-from vocalizr.backend import SpeechBackend, SpeechChunk, Utterance
+from vocalizr.backend import Recording, SpeechBackend, SpeechChunk, Utterance
 from vocalizr.backends.fake import FakeSpeech
 from vocalizr.backends.kokoro.backend import KokoroSpeech
 from vocalizr.backends.remote import RemoteSpeech
@@ -42,6 +42,16 @@ class Case:
         async with aclosing(streamed(partial(self.backend.speak, utterance))) as chunks:
             return [chunk async for chunk in chunks]
 
+    async def like(self, recordings: Sequence[Recording]) -> bytes:
+        """What makes the model speak like the recordings."""
+        return await asyncio.to_thread(self.backend.conditioned, recordings)
+
+    async def cloned(self, likeness: bytes) -> np.ndarray:
+        """The sound of a short text in a cloned voice."""
+        utterance = Utterance("The same words.", "mine", 1.0, None, None, likeness)
+        async with aclosing(streamed(partial(self.backend.speak, utterance))) as chunks:
+            return np.concatenate([chunk.samples async for chunk in chunks])
+
     async def samples(self, text: str = TEXT, speed: float = 1.0) -> int:
         """How long a text is."""
         return sum(chunk.samples.size for chunk in await self.speak(text, speed))
@@ -60,12 +70,12 @@ def other_vocalizr() -> FastAPI:
     return application(VocalizrSettings(vocalizr_model="fake", enable_metrics=False), FakeSpeech())
 
 
-@pytest.fixture(params=["fake", "remote", "kokoro"])
+@pytest.fixture(params=["fake", "fake-cloning", "remote", "kokoro"])
 async def case(request: pytest.FixtureRequest, kokoro: KokoroSpeech, other_vocalizr: FastAPI) -> AsyncIterator[Case]:
     if request.param == "kokoro":
         yield Case(kokoro)
-    elif request.param == "fake":
-        yield Case(FakeSpeech())
+    elif request.param in {"fake", "fake-cloning"}:
+        yield Case(FakeSpeech(cloning=request.param == "fake-cloning"))
     else:
         async with served(other_vocalizr) as url:
             backend = await asyncio.to_thread(loaded, url)
@@ -154,6 +164,41 @@ async def test_cancelled_in_the_middle_it_ends(case: Case) -> None:
 async def test_two_at_once_are_as_one_after_the_other(case: Case) -> None:
     alone = await case.samples("The same words.")
     assert await asyncio.gather(case.samples("The same words."), case.samples("The same words.")) == [alone, alone]
+
+
+def hummed(pitch: float, seconds: float = 4.0, rate: int = 22050) -> Recording:
+    """Somebody who hums: a tone with overtones, in syllables."""
+    times = np.arange(int(seconds * rate)) / rate
+    tone = sum(np.sin(2 * np.pi * pitch * harmonic * times) / harmonic for harmonic in range(1, 6))
+    syllables = 0.5 + 0.5 * np.sin(2 * np.pi * 3 * times)
+    return Recording((0.2 * tone * syllables).astype(np.float32), rate)
+
+
+async def test_it_speaks_like_a_recording_or_says_that_it_cannot(case: Case) -> None:
+    low, high = hummed(110.0), hummed(260.0)
+    if not case.backend.capabilities.cloning:
+        with pytest.raises(Unsupported):
+            await case.like([low])
+        return
+    as_low, as_high = await case.like([low]), await case.like([high])
+    assert await case.like([low]) == as_low != as_high
+    one, other = await case.cloned(as_low), await case.cloned(as_high)
+    assert one.size != other.size or not np.allclose(one, other)
+
+
+async def test_several_recordings_of_several_rates_make_one_likeness(case: Case) -> None:
+    if not case.backend.capabilities.cloning:
+        return
+    likeness = await case.like([hummed(110.0), hummed(130.0, rate=44100)])
+    assert (await case.cloned(likeness)).size
+
+
+async def test_no_recording_or_a_silent_one_is_nobody(case: Case) -> None:
+    if not case.backend.capabilities.cloning:
+        return
+    for nobody in ([], [Recording(np.zeros(22050, dtype=np.float32), 22050)]):
+        with pytest.raises(InvalidInput):
+            await case.like(nobody)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,25 @@
-"""A backend that needs no model: every letter is a short tone. It counts what it does."""
+"""A backend that needs no model: every letter is a short tone. It counts what it does, and can hum like a recording."""
 
+import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
-from chatacter.chassis.errors import InvalidInput
+from chatacter.chassis.errors import InvalidInput, Unsupported
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Phoneme, Voice
-from vocalizr.backend import NOTHING_TO_SAY, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.clauses import clauses
 from vocalizr.settings import VocalizrSettings
 
 RATE: Final = 24000
 SECONDS_PER_LETTER: Final = 0.05
 LOUDNESS: Final = 0.2
+HIGH: Final = 440.0
+LOW: Final = 110.0
+# No voice is lower; what hums below it is the room.
+LOWEST: Final = 50.0
 
 
 def at_once(chunk: int) -> None:
@@ -24,17 +29,16 @@ def at_once(chunk: int) -> None:
 class FakeSpeech:
     """Beeps. `before` is called in the thread before each chunk with its number: a test can hold the model there."""
 
-    capabilities = SpeechCapabilities(
-        languages=frozenset({"en"}),
-        sample_rate=RATE,
-        cloning=False,
-        instructions=False,
-        timings=True,
-        speed=(0.25, 4.0),
-        max_characters=MAX_INPUT_CHARACTERS,
-    )
-
-    def __init__(self, model: str = "fake", before: Callable[[int], None] = at_once) -> None:
+    def __init__(self, model: str = "fake", before: Callable[[int], None] = at_once, *, cloning: bool = False) -> None:
+        self.capabilities = SpeechCapabilities(
+            languages=frozenset({"en"}),
+            sample_rate=RATE,
+            cloning=cloning,
+            instructions=False,
+            timings=True,
+            speed=(0.25, 4.0),
+            max_characters=MAX_INPUT_CHARACTERS,
+        )
         self._model = model
         self._before = before
         self.loaded = 0
@@ -59,6 +63,7 @@ class FakeSpeech:
         if not any(letter.isalnum() for letter in utterance.text):
             raise InvalidInput(NOTHING_TO_SAY, param="input")
         self.begun += 1
+        pitch = pitch_of(utterance)
         clock = 0.0
         try:
             for number, clause in enumerate(clauses(utterance.text)):
@@ -66,21 +71,45 @@ class FakeSpeech:
                 if cancelled.is_set():
                     return
                 self.chunks += 1
-                chunk = beeps(clause, utterance, clock)
+                chunk = beeps(clause, pitch, utterance.speed, clock)
                 clock += chunk.samples.size / RATE
                 yield chunk
         finally:
             self.ended += 1
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Return the pitch that is loudest in the recordings. Raises `Unsupported` unless it was made for cloning."""
+        if not self.capabilities.cloning:
+            raise Unsupported(NO_CLONING)
+        if not any(recording.samples.any() for recording in recordings):
+            raise InvalidInput("The recordings are silent.")
+        kept = io.BytesIO()
+        np.savez(kept, pitch=np.mean([loudest_pitch(recording) for recording in recordings]))
+        return kept.getvalue()
 
     def close(self) -> None:
         """Count."""
         self.closed += 1
 
 
-def beeps(clause: str, utterance: Utterance, clock: float) -> SpeechChunk:
+def loudest_pitch(recording: Recording) -> float:
+    """Return the frequency with the most power, in Hz."""
+    power = np.abs(np.fft.rfft(recording.samples))
+    frequencies = np.fft.rfftfreq(recording.samples.size, 1 / recording.rate)
+    return float(frequencies[np.argmax(power * (frequencies >= LOWEST))])
+
+
+def pitch_of(utterance: Utterance) -> float:
+    """Return the pitch of a voice in Hz: its own, or that of the recordings it is cloned from."""
+    if utterance.likeness is None:
+        return HIGH if utterance.voice == "high" else LOW
+    with np.load(io.BytesIO(utterance.likeness), allow_pickle=False) as kept:
+        return float(kept["pitch"])
+
+
+def beeps(clause: str, base: float, speed: float, clock: float) -> SpeechChunk:
     """Make a tone for each character of a clause, silence for what is not a letter."""
-    length = round(RATE * SECONDS_PER_LETTER / utterance.speed)
-    base = 440.0 if utterance.voice == "high" else 110.0
+    length = round(RATE * SECONDS_PER_LETTER / speed)
     times = np.arange(length) / RATE
     tones, phonemes = [], []
     for number, letter in enumerate(clause):
@@ -94,3 +123,8 @@ def beeps(clause: str, utterance: Utterance, clock: float) -> SpeechChunk:
 def create(settings: VocalizrSettings) -> FakeSpeech:
     """Make the backend that `VOCALIZR_MODEL=fake` asks for."""
     return FakeSpeech(settings.served_name)
+
+
+def create_cloning(settings: VocalizrSettings) -> FakeSpeech:
+    """Make the backend that `VOCALIZR_MODEL=fake-cloning` asks for."""
+    return FakeSpeech(settings.served_name, cloning=True)

@@ -13,11 +13,12 @@ from chatacter.chassis.errors import (
     InvalidInput,
     Misconfigured,
     Unavailable,
+    Unsupported,
     UpstreamFailed,
 )
 from chatacter.chassis.telemetry import outgoing_headers
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
-from vocalizr.backend import NOTHING_TO_SAY, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.settings import VocalizrSettings
 
 CONNECT: Final = 5.0
@@ -85,6 +86,10 @@ class RemoteSpeech:
                 yield from pieces(r, cancelled)
         except httpx.TransportError as error:
             raise Unavailable("The speech server that VOCALIZR_REMOTE_URL names does not answer.") from error
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Raise `Unsupported`: it has its own voices only."""
+        raise Unsupported(NO_CLONING)
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chatacter.chassis.errors import Cancelled, InvalidInput, Misconfigured
+from chatacter.chassis.errors import Cancelled, InvalidInput, Misconfigured, Unsupported
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
 from chatacter.models.store import ModelStore
-from vocalizr.backend import NOTHING_TO_SAY, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.backends.kokoro.english import English
 from vocalizr.backends.kokoro.joins import joined
 from vocalizr.backends.kokoro.model import MAX_SYMBOLS, SAMPLE_RATE, KokoroModel, Styles, styles_of
@@ -101,6 +101,10 @@ class KokoroSpeech:
             chunk = joined(spoken, symbols, clock, last=number == len(pieces))
             clock += chunk.samples.size / SAMPLE_RATE
             yield chunk
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Raise `Unsupported`: it has its own voices only."""
+        raise Unsupported(NO_CLONING)
 
     def close(self) -> None:
         """Free the model."""
