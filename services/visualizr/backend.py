@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from chatacter.contracts.speech import Phoneme
 from chatacter.contracts.video import VideoFormat
+from chatacter.serving.licences import Licence
 
 # Whether a backend does nothing with a part of a request, takes it where it is there, or cannot do without it.
 Use = Literal["unused", "optional", "required"]
@@ -25,6 +26,8 @@ class VideoCapabilities:
     image_types: frozenset[str]
     """Media types of an image that it takes."""
     formats: frozenset[VideoFormat]
+    licence: Licence | None = None
+    """That of the weights; None where nobody knows it."""
 
 
 @dataclass(frozen=True, slots=True)

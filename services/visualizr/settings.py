@@ -4,10 +4,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from chatacter.chassis.settings import ServiceSettings
+from chatacter.serving.settings import PredictorSettings
 
 
-class VisualizrSettings(ServiceSettings):
+class VisualizrSettings(PredictorSettings):
     """Settings of the video predictor; every other one is as in any service."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8002

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatacter.contracts.speech import Phoneme, Voice
+from chatacter.serving.licences import Licence
 
 Samples = NDArray[np.float32]
 
@@ -20,7 +21,8 @@ NO_CLONING: Final = "This model has its own voices and cannot speak in another's
 class SpeechCapabilities:
     """What a backend can do; nothing is asked of it that is not in here.
 
-    `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor.
+    `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor;
+    `licence` is that of the weights, None where nobody knows it.
     """
 
     languages: frozenset[str]
@@ -30,6 +32,7 @@ class SpeechCapabilities:
     timings: bool
     speed: tuple[float, float]
     max_characters: int
+    licence: Licence | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from chatacter.chassis.settings import CommaSeparated, ServiceSettings
+from chatacter.chassis.settings import CommaSeparated
+from chatacter.serving.settings import PredictorSettings
 
 
-class VocalizrSettings(ServiceSettings):
+class VocalizrSettings(PredictorSettings):
     """Settings of the speech predictor; every other one is as in any service."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = 8001

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import av
@@ -15,6 +16,7 @@ import pytest
 from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
 from chatacter.contracts.speech import MEDIA_TYPES
+from chatacter.serving.licences import Licence
 from tests.vocalizr_server import Held, metric, until_answered, until_metric, vocalizr
 from tests.waiting import until
 from vocalizr.backends.fake import RATE, FakeSpeech
@@ -241,3 +243,32 @@ async def test_an_unexpected_failure_tells_nothing() -> None:
         answer = await client.post("/v1/audio/speech", json=ASKED)
         assert answer.status_code == 500
         assert "secret" not in answer.text
+
+
+class Restricted(FakeSpeech):
+    """A fake whose weights may not be used by everybody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        licence = Licence("NOT-FOR-SALE", "forbids commercial use", "https://example.org/licence")
+        self.capabilities = replace(self.capabilities, licence=licence)
+
+
+async def test_weights_under_a_restricted_licence_wait_for_its_acceptance() -> None:
+    backend = Restricted()
+    async with vocalizr(backend, ready=False) as client:
+        await until_answered(client, "/readyz", "failed")
+        answer = await client.post("/v1/audio/speech", json=ASKED)
+        assert answer.status_code == 503
+        assert "ACCEPT_MODEL_LICENSES=NOT-FOR-SALE" in answer.json()["error"]["message"]
+    assert backend.loaded == 0
+
+
+async def test_an_accepted_licence_is_told_with_its_model() -> None:
+    backend = Restricted()
+    async with vocalizr(backend, accept_model_licenses=("not-for-sale",)) as client:
+        assert (await client.post("/v1/audio/speech", json=ASKED)).status_code == 200
+        for told in ((await client.get("/v1/models")).json()["data"][0], (await client.get("/v1/models/fake")).json()):
+            assert told["license"] == "NOT-FOR-SALE"
+            assert told["license_restriction"] == "forbids commercial use"
+            assert told["license_url"] == "https://example.org/licence"

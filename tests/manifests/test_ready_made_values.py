@@ -84,7 +84,10 @@ def test_each_gpu_model_may_stand_on_a_gpus_node() -> None:
 
 def test_weights_under_a_licence_come_with_its_acceptance() -> None:
     accepted = {key: {"enabled": True, "acceptLicense": True} for key in ("xtts", "svd")}
-    assert {"xtts", "svd"} <= set(models(ready_made("gpu", {"inference": {"models": accepted}})))
+    found = models(ready_made("gpu", {"inference": {"models": accepted}}))
+    assert found["xtts"].env["ACCEPT_MODEL_LICENSES"] == "CPML"
+    assert found["svd"].env["ACCEPT_MODEL_LICENSES"] == "stable-video-diffusion-community"
+    assert "ACCEPT_MODEL_LICENSES" not in found["bark"].env
     enabled = {key: {"enabled": True} for key in ("xtts", "svd")}
     with pytest.raises(helm.Refused, match="acceptLicense=true"):
         ready_made("gpu", {"inference": {"models": enabled}})

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from chatacter.chassis.errors import InvalidInput
 from chatacter.serving.kserve_import import InferOutput, InferRequest, InferResponse, Model
+from chatacter.serving.licences import Licence
 from chatacter.serving.loading import Loading
 
 MAX_ROWS: Final = 16
@@ -52,9 +53,10 @@ class Job(Generic[RequestT]):
 class Predictor(Model, Generic[RequestT]):  # type: ignore[misc]
     """A model at KServe's doors. Rows of one request are done one after the other, each through the model's gate."""
 
-    def __init__(self, name: str, loading: Loading, job: Job[RequestT]) -> None:
+    def __init__(self, name: str, loading: Loading, job: Job[RequestT], licence: Licence | None = None) -> None:
         super().__init__(name)
         self.loading = loading
+        self.licence = licence
         self._job = job
 
     async def healthy(self) -> bool:

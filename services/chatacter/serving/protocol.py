@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import orjson
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +27,7 @@ from chatacter.serving.kserve_import import (
     ModelMetadataResponse,
     ModelRepository,
 )
+from chatacter.serving.licences import Licence
 from chatacter.serving.predictor import Predictor
 
 ModelName = Annotated[str, Path(description="A model that this service serves; GET /v1/models lists them")]
@@ -69,6 +70,16 @@ class ModelEntry(BaseModel):
     object: str = "model"
     created: int = 0
     owned_by: str = "chatacter"
+    license: str | None = Field(default=None, description="Licence of the weights: its SPDX identifier or own name")
+    license_restriction: str | None = Field(default=None, description="What this licence forbids or limits")
+    license_url: str | None = None
+
+
+def told_of(licence: Licence | None) -> dict[str, str | None]:
+    """Write a licence as an entry's fields."""
+    if licence is None:
+        return {}
+    return {"license": licence.id, "license_restriction": licence.restriction, "license_url": licence.url}
 
 
 class ModelNames(BaseModel):
@@ -115,6 +126,10 @@ class Models:
         if name not in self._predictors:
             raise NotFound(f"No such model here. This service serves: {', '.join(self.names)}.", param="model")
         return self._predictors[name]
+
+    def entry(self, name: str) -> ModelEntry:
+        """Describe a model as OpenAI lists it. Raises `NotFound`."""
+        return ModelEntry.model_validate({"id": name, **told_of(self.named(name).licence)})
 
     async def ready(self, name: str) -> None:
         """Return if the model is ready; never begins loading it. Raises `NotFound`, `NotReady`."""
@@ -181,13 +196,13 @@ def kserve_router(models: Models) -> APIRouter:
     @router.get("/v1/models")
     async def names() -> ModelNames:
         """List the models, for clients of OpenAI and of KServe."""
-        return ModelNames(data=[ModelEntry(id=name) for name in models.names], models=models.names)
+        return ModelNames(data=[models.entry(name) for name in models.names], models=models.names)
 
     @router.get("/v1/models/{model_name}")
     async def state(model_name: ModelName) -> ModelState:
         """Show a model that is ready; one that is not is a 503."""
         await models.ready(model_name)
-        return ModelState(id=model_name, name=model_name, ready=True)
+        return ModelState(name=model_name, ready=True, **models.entry(model_name).model_dump())
 
     @router.post("/v1/models/{model_name}:predict", response_model=None, openapi_extra=V1_BODY)
     async def predict(model_name: ModelName, request: Request) -> Response:

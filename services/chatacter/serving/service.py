@@ -11,17 +11,32 @@ from opentelemetry.trace import Tracer
 
 from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
-from chatacter.chassis.settings import ServiceSettings
 from chatacter.chassis.telemetry import telemetry_of
 from chatacter.serving.gate import Gate
+from chatacter.serving.licences import Licence, require_accepted
 from chatacter.serving.loading import Loading
 from chatacter.serving.metrics import measured_gate
 from chatacter.serving.predictor import Job, Predictor
 from chatacter.serving.protocol import Models, kserve_probes, kserve_router
+from chatacter.serving.settings import PredictorSettings
+
+
+class Licensed(Protocol):
+    """Capabilities, as far as every backend has the same."""
+
+    @property
+    def licence(self) -> Licence | None:
+        """The licence of the weights."""
+        ...
 
 
 class Backend(Protocol):
-    """What every backend has beside its one verb. Both block."""
+    """What every backend has beside its one verb. All of it may block."""
+
+    @property
+    def capabilities(self) -> Licensed:
+        """What it can do."""
+        ...
 
     def load(self) -> None:
         """Load the weights."""
@@ -63,16 +78,24 @@ class Doors:
     job: Job[Any]
 
 
-def predictor_app(plan: Plan, settings: ServiceSettings, backend: Backend, doors: Callable[[Place], Doors]) -> FastAPI:
+def predictor_app(
+    plan: Plan, settings: PredictorSettings, backend: Backend, doors: Callable[[Place], Doors]
+) -> FastAPI:
     """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
     release = version("chatacter")
     telemetry = telemetry_of(plan.name, settings)
     gate = measured_gate(
         telemetry.meter, model=plan.model, operation=plan.operation, concurrency=plan.concurrency, queue=plan.queue
     )
-    loading = Loading(plan.model, backend.load, backend.close, preload=plan.preload)
+    licence = backend.capabilities.licence
+
+    def load() -> None:
+        require_accepted(plan.model, licence, settings.accept_model_licenses)
+        backend.load()
+
+    loading = Loading(plan.model, load, backend.close, preload=plan.preload)
     opened = doors(Place(plan.model, loading, gate, telemetry.tracer))
-    models = Models(plan.name, release, [Predictor(plan.model, loading, opened.job)])
+    models = Models(plan.name, release, [Predictor(plan.model, loading, opened.job, licence)])
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:

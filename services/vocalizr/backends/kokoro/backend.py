@@ -8,6 +8,7 @@ from typing import Final
 from chatacter.chassis.errors import Cancelled, InvalidInput, Misconfigured, Unsupported
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
 from chatacter.models.store import ModelStore
+from chatacter.serving.licences import APACHE
 from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.backends.kokoro.english import English
 from vocalizr.backends.kokoro.joins import joined
@@ -49,6 +50,7 @@ class KokoroSpeech:
         timings=True,
         speed=(0.5, 2.0),
         max_characters=MAX_INPUT_CHARACTERS,
+        licence=APACHE,
     )
 
     def __init__(self, store: ModelStore, *, threads: int, name: str = "kokoro") -> None:

@@ -54,6 +54,10 @@ volumeMounts:
   value: {{ $model.queue | quote }}
 {{- $threads := include "inference.processors" $model.resources.limits.cpu | int }}
 {{- $unless := dict "PRELOAD_MODELS" true "REQUEST_TIMEOUT" $model.timeout (printf "%s_THREADS" $model.prefix) $threads }}
+{{- $license := include "inference.license" $model | fromJson }}
+{{- if and $license $model.acceptLicense }}
+{{- $unless = set $unless "ACCEPT_MODEL_LICENSES" $license.id }}
+{{- end }}
 {{- include "chatacter.settingsEnv" (include "chatacter.laidOver" (list $unless $model.settings) | fromJson) }}
 {{- end }}
 

@@ -73,10 +73,9 @@
 {{- if and $model.storageUri (eq $context.Values.serving.mode "Deployment") -}}
 {{- fail (printf "inference.models.%s.storageUri is fetched by KServe, and inference.serving.mode=Deployment does without: use an image that carries the weights, or mount them with extraVolumes and set inference.serving.mode=Standard for storageUri." $model.key) -}}
 {{- end -}}
-{{- $licenses := dict "xtts" "Coqui's public model licence (CPML), which forbids commercial use" "svd" "Stability AI's community licence, which is free of charge below a yearly revenue" -}}
-{{- $license := get $licenses ($model.backend | default "") -}}
+{{- $license := include "inference.license" $model | fromJson -}}
 {{- if and $license (not $model.acceptLicense) -}}
-{{- fail (printf "inference.models.%s has the backend %s, whose weights are under %s: read it, and set inference.models.%s.acceptLicense=true if you accept it." $model.key $model.backend $license $model.key) -}}
+{{- fail (printf "inference.models.%s has the backend %s, whose weights are under %s: read it, and set inference.models.%s.acceptLicense=true if you accept it." $model.key $model.backend $license.text $model.key) -}}
 {{- end -}}
 {{- end }}
 

@@ -50,6 +50,17 @@ has no number for them. Takes a list: serving, model.
 {{- end -}}
 {{- end }}
 
+{{/*
+The licence of a backend's weights where it has to be accepted: its id, as ACCEPT_MODEL_LICENSES names it, and what it
+is called. Takes the model.
+*/}}
+{{- define "inference.license" -}}
+{{- $licenses := dict
+  "xtts" (dict "id" "CPML" "text" "Coqui's public model licence (CPML), which forbids commercial use")
+  "svd" (dict "id" "stable-video-diffusion-community" "text" "Stability AI's community licence, which is free of charge below a yearly revenue") -}}
+{{- toJson (get $licenses (.backend | default "") | default dict) -}}
+{{- end }}
+
 {{/* Whether the pod may use a field that Knative refuses unless a flag is on. Takes a list: context, flag. */}}
 {{- define "inference.allowed" -}}
 {{- $serving := (index . 0).Values.serving -}}
