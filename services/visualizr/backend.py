@@ -1,19 +1,47 @@
 """What films: the protocol that every video backend keeps, and what it is handed and hands back."""
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chatacter.contracts.speech import Phoneme
-from chatacter.contracts.video import VideoFormat
+from chatacter.contracts.video import Metadata, Quality, VideoFormat
 from chatacter.serving.licences import Licence
 
 # Whether a backend does nothing with a part of a request, takes it where it is there, or cannot do without it.
 Use = Literal["unused", "optional", "required"]
+
+
+# The parts of a request that only some models know what to do with.
+Control = Literal[
+    "negative_prompt", "num_frames", "num_inference_steps", "guidance_scale", "motion_strength", "strength"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a film is made with where its request does not say. None: the model has no use for it."""
+
+    width: int = 512
+    height: int = 512
+    fps: int = 25
+    frames: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a model cannot go beyond. Sides are in pixels; 0 leaves a limit to the settings or to the contract."""
+
+    multiple_of: int = 2
+    side: int = 0
+    frames: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +56,12 @@ class VideoCapabilities:
     formats: frozenset[VideoFormat]
     licence: Licence | None = None
     """That of the weights; None where nobody knows it."""
+    video: Use = "unused"
+    controls: frozenset[Control] = frozenset()
+    """The fields of a request that mean something here; any other one of `Control` is refused."""
+    limits: Limits = Limits()
+    presets: Mapping[Quality, Preset] = field(default_factory=lambda: {"standard": Preset()})
+    """By quality. `standard` stands for one that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +86,15 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """Moving pictures that a film is made from: uint8 [frames, height, width, 3], red first; and the file itself."""
+
+    frames: NDArray[np.uint8]
+    fps: float
+    file: Picture
+
+
+@dataclass(frozen=True, slots=True)
 class Shot:
     """What is to be filmed: a request whose parts are decoded, whose defaults are filled in and whose limits hold."""
 
@@ -64,18 +107,33 @@ class Shot:
     fps: int
     seed: int
     output_format: VideoFormat
+    clip: Clip | None = None
+    negative_prompt: str = ""
+    frames: int | None = None
+    steps: int | None = None
+    guidance: float | None = None
+    motion: float | None = None
+    """`motion_strength`, from 0 to 1; 0.5 is what the model does by itself."""
+    strength: float | None = None
+    quality: Quality = "standard"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of the film is done, from 0 to 1."""
+    """How much of the film is done, from 0 to 1; for a model that takes steps, which one of how many is done.
+
+    `preview` is a small picture of what the film is becoming.
+    """
 
     done: float
+    step: int | None = None
+    steps: int | None = None
+    preview: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A finished film: an encoded file."""
+    """A finished film: an encoded file. `metadata` says what it was really made with."""
 
     data: bytes
     media_type: str
@@ -83,6 +141,7 @@ class Film:
     width: int
     height: int
     fps: int
+    metadata: Metadata = field(default_factory=dict)
 
 
 class VideoBackend(Protocol):
@@ -100,7 +159,7 @@ class VideoBackend(Protocol):
     def film(self, shot: Shot, cancelled: threading.Event) -> Iterator[Progress | Film]:
         """Make one film; yield progress as it grows and the film last.
 
-        Once `cancelled` is set, or the iterator is closed, it ends within one frame and without a film.
+        Once `cancelled` is set, or the iterator is closed, it ends within one frame or step and without a film.
         Raises `InvalidInput` before the first piece when the image or the sound cannot be filmed.
         """
         ...

@@ -3,24 +3,32 @@
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from chatacter.chassis.errors import UpstreamFailed
 from chatacter.contracts.base import Strict
 from chatacter.contracts.speech import Phoneme
-from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, DataUrl, VideoFormat, VideoGenerationRequest
+from chatacter.contracts.video import DataUrl, FilmControls, Prompt, VideoFormat, VideoGenerationRequest
 from chatacter.serving.predictor import Job, Tensor
 from visualizr.backend import Film
 from visualizr.render import Renderer
 
 INPUTS: Final = (
     Tensor("prompt", "BYTES"),
+    Tensor("negative_prompt", "BYTES"),
     Tensor("image_reference", "BYTES"),
     Tensor("audio_reference", "BYTES"),
+    Tensor("video_reference", "BYTES"),
     Tensor("phonemes", "BYTES", structured=True),
     Tensor("width", "INT64"),
     Tensor("height", "INT64"),
     Tensor("fps", "INT64"),
+    Tensor("num_frames", "INT64"),
+    Tensor("num_inference_steps", "INT64"),
+    Tensor("guidance_scale", "FP32"),
+    Tensor("motion_strength", "FP32"),
+    Tensor("strength", "FP32"),
+    Tensor("quality", "BYTES"),
     Tensor("seed", "INT64"),
     Tensor("output_format", "BYTES"),
 )
@@ -31,20 +39,20 @@ OUTPUTS: Final = (
     Tensor("width", "INT64"),
     Tensor("height", "INT64"),
     Tensor("fps", "INT64"),
+    Tensor("metadata", "BYTES", structured=True),
 )
 
 
-class VideoRow(Strict):
+class VideoRow(FilmControls, Strict):
     """One film; the fields are those of `POST /v1/video/generations`."""
 
-    prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    prompt: Prompt = ""
     image_reference: DataUrl | None = None
     audio_reference: DataUrl | None = None
+    video_reference: DataUrl | None = None
     phonemes: list[Phoneme] | None = None
     width: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] | None = None
     height: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] | None = None
-    fps: Annotated[int, Field(ge=1, le=60)] | None = None
-    seed: int | None = None
     output_format: VideoFormat = "webm"
 
 
@@ -66,6 +74,7 @@ def video_job(renderer: Renderer) -> Job[VideoRow]:
             "width": film.width,
             "height": film.height,
             "fps": film.fps,
+            "metadata": film.metadata,
         }
 
     return Job(request=VideoRow, work=work, inputs=INPUTS, outputs=OUTPUTS)

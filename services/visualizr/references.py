@@ -16,6 +16,7 @@ from visualizr.backend import Picture, Sound
 SVG: Final = "image/svg+xml"
 IMAGE: Final = "image_reference"
 AUDIO: Final = "audio_reference"
+VIDEO: Final = "video_reference"
 SOUND_RATE: Final = 48_000
 
 # Media type → the only demuxer that may read it.
@@ -44,6 +45,11 @@ def data_of(url: str, param: str) -> tuple[str, bytes]:
         return head[len("data:") : -len(";base64")].lower(), base64.b64decode(body, validate=True)
     except ValueError as error:  # not base64, or not even ASCII
         raise InvalidInput(f"{param}: the base64 is broken.", param=param) from error
+
+
+def data_url(content: Picture) -> str:
+    """Write bytes as a `data:` URL."""
+    return f"data:{content.media_type};base64,{base64.b64encode(content.data).decode()}"
 
 
 def picture(url: str, kinds: frozenset[str], max_pixels: int) -> Picture:

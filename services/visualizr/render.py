@@ -5,19 +5,20 @@ import math
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Final, Literal
 
 from opentelemetry.trace import Tracer
 
-from chatacter.chassis.errors import InvalidInput, NotFound, TooLarge, Unsupported
+from chatacter.chassis.errors import InvalidInput, NotFound, TooLarge
 from chatacter.contracts.speech import Phoneme
 from chatacter.contracts.video import VideoGenerationRequest
 from chatacter.serving.gate import Gate
 from chatacter.serving.loading import Loading
 from chatacter.serving.work import streamed
-from visualizr import references
-from visualizr.backend import Film, Progress, Shot, Sound, Use, VideoBackend
+from visualizr import footage, ordered, references
+from visualizr.backend import Film, Progress, Shot, Sound, VideoBackend
 from visualizr.settings import VisualizrSettings
 
 OPERATION: Final = "generate_video"
@@ -51,29 +52,33 @@ class Renderer:
 
     def _decoded(self, request: VideoGenerationRequest) -> Shot:
         capable, limits = self._backend.capabilities, self._settings
-        used("prompt", capable.prompt, given=bool(request.prompt.strip()))
-        used(references.IMAGE, capable.image, given=request.image_reference is not None)
-        used(references.AUDIO, capable.sound, given=request.audio_reference is not None)
-        if request.output_format not in capable.formats:
-            raise Unsupported(f"output_format: this model makes {', '.join(sorted(capable.formats))}.")
-        width, height = request.width or limits.visualizr_size, request.height or limits.visualizr_size
-        if max(width, height) > limits.visualizr_max_side:
-            raise TooLarge(f"width, height: at most {limits.visualizr_max_side} pixels.", param="width")
-        image = sound = None
-        if request.image_reference is not None and capable.image != "unused":
+        ordered.check(request, capable)
+        wanted = ordered.filled(request, capable, limits)
+        image = sound = clip = None
+        if request.image_reference is not None:
             image = references.picture(request.image_reference, capable.image_types, limits.visualizr_max_image_pixels)
-        if request.audio_reference is not None and capable.sound != "unused":
+        if request.audio_reference is not None:
             sound = references.sound(request.audio_reference, limits.visualizr_max_seconds)
+        if request.video_reference is not None:
+            clip = footage.clip(request.video_reference, wanted.frames, limits.visualizr_max_image_pixels)
         return Shot(
             prompt=request.prompt,
             image=image,
             sound=sound,
+            clip=clip,
             phonemes=timed(request.phonemes or (), sound),
-            width=width,
-            height=height,
-            fps=request.fps or limits.visualizr_fps,
+            width=wanted.width,
+            height=wanted.height,
+            fps=wanted.fps,
+            frames=wanted.frames,
+            steps=wanted.steps,
+            guidance=wanted.guidance,
             seed=request.seed or 0,
             output_format=request.output_format,
+            negative_prompt=request.negative_prompt or "",
+            motion=request.motion_strength,
+            strength=request.strength,
+            quality=request.quality,
         )
 
     async def film(self, shot: Shot) -> AsyncGenerator[Piece]:
@@ -128,21 +133,13 @@ async def beating(source: AsyncGenerator[Piece], stage: Stage) -> AsyncGenerator
                 piece = coming.result()
             except StopAsyncIteration:
                 return
-            last = piece if isinstance(piece, Progress) else last
+            last = replace(piece, preview=None) if isinstance(piece, Progress) else last
             yield piece
     finally:
         if coming is not None:
             coming.cancel()
             await asyncio.wait({coming})
         await source.aclose()
-
-
-def used(param: str, use: Use, *, given: bool) -> None:
-    """Check one part of a request. Raises `InvalidInput` where it is missing, `Unsupported` where it has no use."""
-    if use == "required" and not given:
-        raise InvalidInput(f"{param}: this model needs one.", param=param)
-    if use == "unused" and given:
-        raise Unsupported(f"{param}: this model has no use for one; leave it out.", param=param)
 
 
 def timed(phonemes: Sequence[Phoneme], sound: Sound | None) -> tuple[Phoneme, ...]:

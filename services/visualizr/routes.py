@@ -14,7 +14,8 @@ from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse
 from chatacter.contracts.video import VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
 from chatacter.serving.hangup import unless_gone
-from visualizr.backend import Film
+from visualizr.backend import Film, Progress
+from visualizr.references import data_url
 from visualizr.render import Piece, Renderer
 
 FILM_RESPONSE = {
@@ -52,11 +53,21 @@ async def events(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
         try:
             async for piece in pieces:
                 begun = True
-                yield event(completed(piece) if isinstance(piece, Film) else VideoProgress(progress=piece.done))
+                yield event(completed(piece) if isinstance(piece, Film) else progressed(piece))
         except ChatacterError as error:
             if not begun:
                 raise
             yield event(VideoFailed(code=error.code, message=error.message, retryable=error.retryable))
+
+
+def progressed(progress: Progress) -> VideoProgress:
+    """Write progress as an event."""
+    return VideoProgress(
+        progress=progress.done,
+        step=progress.step,
+        steps=progress.steps,
+        preview=data_url(progress.preview) if progress.preview else None,
+    )
 
 
 def completed(film: Film) -> VideoCompleted:
@@ -68,9 +79,10 @@ def completed(film: Film) -> VideoCompleted:
         width=film.width,
         height=film.height,
         fps=film.fps,
+        metadata=film.metadata,
     )
 
 
 def event(content: VideoProgress | VideoCompleted | VideoFailed) -> bytes:
     """Write one server-sent event."""
-    return sse(content.model_dump_json().encode())
+    return sse(content.model_dump_json(exclude_none=True).encode())

@@ -28,12 +28,14 @@ class VisualizrSettings(PredictorSettings):
     """Load the model at start, so that the first request finds it ready. `false`: the first request waits for it."""
     visualizr_max_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """Longest sound that is filmed; a longer one is refused with 413."""
-    visualizr_size: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] = 512
-    """Width and height in pixels of a film whose request names neither."""
+    visualizr_size: Annotated[int | None, Field(ge=64, le=2048, multiple_of=2)] = None
+    """Width and height in pixels of a film whose request names neither; the model's own when unset: 512 for the
+    portrait, 1024 x 576 for Stable Video Diffusion, 512 for AnimateDiff."""
     visualizr_max_side: Annotated[int, Field(ge=64, le=2048)] = 1280
     """Longest side in pixels that a film may have."""
-    visualizr_fps: Annotated[int, Field(ge=1, le=60)] = 25
-    """Frames a second of a film whose request names none."""
+    visualizr_fps: Annotated[int | None, Field(ge=1, le=60)] = None
+    """Frames a second of a film whose request names none; the model's own when unset: 25 for the portrait, 7 for
+    Stable Video Diffusion, 8 for AnimateDiff."""
     visualizr_max_image_pixels: Annotated[int, Field(ge=4096)] = 24_000_000
     """Most pixels that a photo may have; a larger one is refused before it is decoded."""
     visualizr_portrait_cache: Annotated[int, Field(ge=0, le=256)] = 8
@@ -49,7 +51,7 @@ class VisualizrSettings(PredictorSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.visualizr_size > self.visualizr_max_side:
+        if self.visualizr_size and self.visualizr_size > self.visualizr_max_side:
             raise ValueError("VISUALIZR_SIZE is larger than VISUALIZR_MAX_SIDE")
         if self.visualizr_model == "remote" and not self.visualizr_remote_url:
             raise ValueError("VISUALIZR_MODEL=remote needs VISUALIZR_REMOTE_URL, e.g. http://visualizr.example:8002/v1")

@@ -14,17 +14,19 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from chatacter.chassis.errors import InvalidInput, Misconfigured
+from chatacter.chassis.errors import InvalidInput, Misconfigured, Unsupported
 from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
 from chatacter.contracts.speech import Phoneme
+from chatacter.contracts.video import VideoGenerationRequest
 from chatacter.serving.work import streamed
-from tests.film_material import PHOTO, layered, shot, tone, watched
+from tests.film_material import PHOTO, layered, shot, sound_url, svg_url, tone, watched
 from tests.served import served
 from visualizr.app import application
 from visualizr.backend import Film, Picture, Progress, Shot, VideoBackend
 from visualizr.backends.fake import FakeBackend
 from visualizr.backends.portrait.backend import PortraitBackend
 from visualizr.backends.remote import RemoteVideo
+from visualizr.ordered import check
 from visualizr.settings import VisualizrSettings
 
 pytestmark = pytest.mark.contract
@@ -172,8 +174,31 @@ async def test_capabilities_do_not_change(case: Case) -> None:
     assert "webm" in case.backend.capabilities.formats
 
 
+async def test_a_control_that_means_nothing_is_refused_with_those_that_do() -> None:
+    capable = PortraitBackend(VisualizrSettings()).capabilities
+    asked = VideoGenerationRequest(
+        model="portrait", image_reference=svg_url(), audio_reference=sound_url(0.1), num_inference_steps=4
+    )
+    with pytest.raises(Unsupported, match="motion_strength") as refused:
+        check(asked, capable)
+    assert refused.value.param == "num_inference_steps"
+
+
 class TestPortrait:
     """What the portrait alone promises."""
+
+    async def test_motion_strength_moves_the_head_more_or_not_at_all(self, portrait: PortraitBackend) -> None:
+        case = Case(portrait, DRAWING)
+        moved = []
+        for motion in (0.0, None, 1.0):
+            seen = await asyncio.to_thread(watched, await case.film(case.shot(1.2, motion=motion)))
+            above_the_mouth = seen.frames[:, :70].astype(int)
+            moved.append(np.abs(np.diff(above_the_mouth, axis=0)).mean())
+        assert moved[0] < moved[1] < moved[2]
+
+    async def test_a_film_tells_what_it_was_made_with(self, portrait: PortraitBackend) -> None:
+        film = await Case(portrait, DRAWING).film(Case(portrait, DRAWING).shot(0.2, motion=0.3))
+        assert (film.metadata["motion_strength"], film.metadata["lips_follow"]) == (0.3, "sound")
 
     async def test_a_picture_without_a_face(self, portrait: PortraitBackend) -> None:
         blank = Picture("image/png", bytes(cv2.imencode(".png", np.full((300, 300, 3), 128, np.uint8))[1]))

@@ -37,6 +37,30 @@ async def test_a_character_is_filmed_with_what_it_says(studio: Studio) -> None:
     assert studio.jobs.completed == [video.id]
 
 
+async def test_every_control_of_an_order_reaches_the_predictor(studio: Studio) -> None:
+    controls = {
+        "negative_prompt": "rain",
+        "num_frames": 3,
+        "num_inference_steps": 7,
+        "guidance_scale": 2.5,
+        "motion_strength": 0.25,
+        "strength": 0.5,
+        "quality": "draft",
+        "fps": 9,
+        "seed": 11,
+    }
+    source = f"data:video/webm;base64,{base64.b64encode(FILM).decode()}"
+    studio.start(studio.dispatcher())
+    video = await studio.order(video_reference=source, **controls)
+    await studio.reached(video.id, "completed")
+    shot = studio.filmer.requests[0]
+    assert shot.video_reference == source
+    assert {name: getattr(shot, name) for name in controls} == controls
+    assert (await studio.film.get(ANNA, video.id)).metadata == {"model": "portrait", "seed": 11}
+    await studio.film.delete(ANNA, video.id)
+    assert await studio.assets.info(ANNA.shared, f"{video.id}-source") is None
+
+
 async def test_progress_and_phases_are_told(studio: Studio) -> None:
     studio.speaker.hold_at = 1
     studio.start(studio.dispatcher())

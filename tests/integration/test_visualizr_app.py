@@ -84,6 +84,25 @@ async def test_what_a_request_leaves_out(client: httpx.AsyncClient) -> None:
     assert (found[-1]["width"], found[-1]["height"], found[-1]["fps"]) == (512, 512, 25)
 
 
+async def test_controls_reach_the_model_and_it_tells_what_it_used(client: httpx.AsyncClient) -> None:
+    controls = {
+        "negative_prompt": "rain",
+        "num_frames": 3,
+        "num_inference_steps": 7,
+        "guidance_scale": 2.5,
+        "motion_strength": 0.25,
+        "quality": "draft",
+        "seed": 11,
+    }
+    film = events(await client.post(FILMS, json=request(**controls)))
+    first = film[-1]
+    assert first["metadata"] == {**controls, "strength": None}
+    again = {"video_reference": f"data:video/webm;base64,{first['video']}", "strength": 0.5}
+    answer = await client.post(FILMS, json=request(**again))
+    assert answer.status_code == 200, answer.text
+    assert events(answer)[-1]["metadata"]["strength"] == 0.5
+
+
 @pytest.mark.parametrize(
     ("more", "status", "param"),
     [
@@ -100,6 +119,12 @@ async def test_what_a_request_leaves_out(client: httpx.AsyncClient) -> None:
         ({"phonemes": [{"symbol": "a", "start": 1, "end": 0}]}, 422, "phonemes"),
         ({"phonemes": [{"symbol": "a", "start": 0, "end": 9}]}, 422, "phonemes"),
         ({"phonemes": [{"symbol": "a", "start": -1, "end": 0}]}, 422, "phonemes"),
+        ({"strength": 0.5}, 422, "strength"),
+        ({"num_inference_steps": 0}, 422, "num_inference_steps"),
+        ({"motion_strength": 2}, 422, "motion_strength"),
+        ({"quality": "best"}, 422, "quality"),
+        ({"video_reference": "data:video/webm;base64,AAAA"}, 422, "video_reference"),
+        ({"video_reference": "data:video/ogg;base64,AAAA"}, 422, "video_reference"),
         ({"audio_reference": None, "phonemes": [{"symbol": "a", "start": 0, "end": 0.1}]}, 422, "phonemes"),
     ],
 )

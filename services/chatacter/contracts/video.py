@@ -6,7 +6,7 @@ Pictures and sounds travel as `data:` URLs: a predictor never fetches an address
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from chatacter.contracts.base import Open, Strict
 from chatacter.contracts.speech import Phoneme
@@ -19,19 +19,44 @@ DataUrl = Annotated[str, StringConstraints(pattern=r"^data:[a-z]+/[A-Za-z0-9.+-]
 
 MAX_PROMPT_CHARACTERS = 4096
 
+# How much work a film is worth. A preset fills in what a request leaves out: size, frames, steps.
+Quality = Literal["draft", "standard", "high"]
 
-class VideoGenerationRequest(Strict):
+# What a film was really made with, as plain values: `seed`, `num_inference_steps`, `cache_interval`, …
+Metadata = dict[str, str | int | float | bool | list[str] | None]
+
+Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
+
+
+class FilmControls(BaseModel):
+    """What can be said of a film beside its prompt. A model refuses what means nothing to it, and says what does."""
+
+    negative_prompt: Prompt | None = Field(default=None, description="What must not be seen")
+    num_frames: Annotated[int, Field(ge=1, le=1024)] | None = None
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
+    motion_strength: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="How much moves; 0.5 is what the model does by itself"
+    )
+    strength: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="How far a film may depart from video_reference"
+    )
+    quality: Quality = Field(default="standard", description="Fills in size, frames and steps where they are not named")
+    fps: Annotated[int, Field(ge=1, le=60)] | None = None
+    seed: int | None = None
+
+
+class VideoGenerationRequest(FilmControls, Strict):
     """What a predictor is asked to film; body of `POST /v1/video/generations`."""
 
     model: str = Field(description="A video model that Visualizr serves, e.g. portrait")
-    prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    prompt: Prompt = ""
     image_reference: DataUrl | None = Field(default=None, description="PNG, JPEG, WebP, or a layered SVG portrait")
     audio_reference: DataUrl | None = Field(default=None, description="WAV, FLAC, Ogg or MP3: what is heard")
+    video_reference: DataUrl | None = Field(default=None, description="WebM or MP4: a film to make another one from")
     phonemes: list[Phoneme] | None = Field(default=None, description="Timings of audio_reference, for exact lip-sync")
     width: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] | None = None
     height: Annotated[int, Field(ge=64, le=2048, multiple_of=2)] | None = None
-    fps: Annotated[int, Field(ge=1, le=60)] | None = None
-    seed: int | None = None
     output_format: VideoFormat = "webm"
 
 
@@ -40,6 +65,9 @@ class VideoProgress(Strict):
 
     type: Literal["video.progress"] = "video.progress"
     progress: Annotated[float, Field(ge=0, le=1)]
+    step: int | None = Field(default=None, description="Steps of denoising that are done, where the model takes steps")
+    steps: int | None = None
+    preview: DataUrl | None = Field(default=None, description="A rough picture of what the film is becoming")
 
 
 RenditionVariant = Literal["thumbnail", "spritesheet", "preview"]
@@ -64,6 +92,7 @@ class VideoCompleted(Strict):
     height: int
     fps: int
     renditions: list[Rendition] = Field(default=[])
+    metadata: Metadata = Field(default={}, description="What it was really made with")
 
 
 class VideoFailed(Strict):
@@ -86,7 +115,7 @@ class VideoError(Open):
 
 
 class Video(Open):
-    """OpenAI's video job object. Source: API reference, "The video job"; `character` and `phase` are ours."""
+    """OpenAI's video job object. Source: API reference, "The video job"; the last three fields are ours."""
 
     id: str
     object: Literal["video"] = "video"
@@ -102,4 +131,5 @@ class Video(Open):
     remixed_from_video_id: str | None = None
     error: VideoError | None = None
     character: str | None = None
+    metadata: Metadata | None = Field(default=None, description="What it was really made with, once it is finished")
     phase: str | None = Field(default=None, description="queued, waiting_for_gpu, speaking, filming, publishing")

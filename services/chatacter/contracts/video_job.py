@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from chatacter.contracts.base import Open, Strict
-from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, DataUrl, Video, VideoFormat
+from chatacter.contracts.video import DataUrl, FilmControls, Prompt, Video, VideoFormat
 
 TALKING_MODEL = "portrait"
 
@@ -20,19 +20,18 @@ class ImageReference(Open):
     file_id: str | None = None
 
 
-class VideoOrder(Open):
+class VideoOrder(FilmControls, Open):
     """What a client wants filmed. With a character, or with `portrait`, `prompt` is what the character says."""
 
-    prompt: Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)] = ""
+    prompt: Prompt = ""
     model: str = TALKING_MODEL
     character: str | None = Field(default=None, description="Who speaks; the default character when absent")
     input_reference: ImageReference | None = None
     image_reference: DataUrl | None = None
     audio_reference: DataUrl | None = Field(default=None, description="What is heard, instead of the spoken prompt")
+    video_reference: DataUrl | None = Field(default=None, description="WebM or MP4: a film to make another one from")
     size: Annotated[str, StringConstraints(pattern=r"^\d{2,4}x\d{2,4}$")] | None = None
     seconds: str | int | None = None
-    fps: Annotated[int, Field(ge=1, le=60)] | None = None
-    seed: int | None = None
     output_format: VideoFormat = "webm"
 
 

@@ -9,18 +9,19 @@ from pydantic import ValidationError
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, TooLarge, Unsupported
 from chatacter.chassis.telemetry import carry
-from chatacter.contracts.video import Video, VideoError, VideoGenerationRequest
+from chatacter.contracts.video import FilmControls, Video, VideoError, VideoGenerationRequest
 from chatacter.contracts.video_job import TALKING_MODEL, VideoOrder
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.assets import Asset, Assets
 from chattr.ports.casting import Casting, Picture
 from chattr.ports.jobs import Job, Jobs, NewJob, Order
 from chattr.ports.media import Filmer
-from chattr.usecases.filming import film_id, image_id, sound_id
+from chattr.usecases.filming import film_id, image_id, sound_id, source_id
 from chattr.usecases.serving import require_served
 
 LARGEST_REFERENCE: Final = 16 * 1024 * 1024
 IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/webp", "image/svg+xml"})
+CONTROLS: Final = tuple(FilmControls.model_fields)
 STATUS: Final[dict[str, Any]] = {
     "queued": "queued",
     "running": "in_progress",
@@ -73,6 +74,7 @@ class Film:
         await require_served(self._filmer, "video", order.model)
         picture = upload or picture_of(order)
         sound = decoded(order.audio_reference) if order.audio_reference else None
+        source = decoded(order.video_reference) if order.video_reference else None
         job_id = new_id("video")
         request = basics(order)
         if order.model == TALKING_MODEL or order.character is not None:
@@ -82,6 +84,8 @@ class Film:
                 request["image"] = await self._kept(owner, image_id(job_id), picture)
             if sound is not None:
                 request["sound"] = await self._kept(owner, sound_id(job_id), sound)
+            if source is not None:
+                request["source"] = await self._kept(owner, source_id(job_id), source)
             job = await self._jobs.enqueue(owner, NewJob(job_id, "video", order.model, request, carry()))
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -120,7 +124,7 @@ class Film:
     async def _clear(self, owner: Owner, job_id: str, *, fence: int) -> None:
         """Remove what was put away for a job, up to that lease."""
         films = (film_id(job_id, number) for number in range(1, fence + 1))
-        for asset_id in (image_id(job_id), sound_id(job_id), *films):
+        for asset_id in (image_id(job_id), sound_id(job_id), source_id(job_id), *films):
             await self._assets.delete(owner.shared, asset_id)
 
     async def _cast(
@@ -165,13 +169,12 @@ def basics(order: VideoOrder) -> dict[str, Any]:
             prompt=order.prompt,
             width=int(width) if width else None,
             height=int(height) if height else None,
-            fps=order.fps,
-            seed=order.seed,
             output_format=order.output_format,
+            **{name: getattr(order, name) for name in CONTROLS},
         )
     except ValidationError as error:
         raise InvalidInput(BAD_SIZE, param="size") from error
-    return shot.model_dump(include={"prompt", "width", "height", "fps", "seed", "output_format"})
+    return shot.model_dump(include={"prompt", "width", "height", "output_format", *CONTROLS})
 
 
 def picture_of(order: VideoOrder) -> Picture | None:
@@ -220,5 +223,6 @@ def video_of(job: Job) -> Video:
         size=f"{width}x{height}" if width and height else None,
         error=VideoError(code=error.code, message=error.message) if error else cancelled,
         character=request.get("character"),
+        metadata=result.get("metadata"),
         phase=job.phase,
     )

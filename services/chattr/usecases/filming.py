@@ -10,7 +10,13 @@ from typing import Any, Final, TypeVar
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.contracts.speech import Phoneme, SpeechDelta, SpeechRequest
-from chatacter.contracts.video import VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
+from chatacter.contracts.video import (
+    FilmControls,
+    VideoCompleted,
+    VideoFailed,
+    VideoGenerationRequest,
+    VideoProgress,
+)
 from chattr.domain.identity import Owner
 from chattr.ports.assets import Assets
 from chattr.ports.demand import Demand
@@ -97,11 +103,11 @@ class FilmWork:
             image_reference=await self._read(job.owner, request.get("image")),
             audio_reference=sound.url if sound else None,
             phonemes=sound.phonemes if sound else None,
+            video_reference=await self._read(job.owner, request.get("source")),
             width=request["width"],
             height=request["height"],
-            fps=request["fps"],
-            seed=request["seed"],
             output_format=request["output_format"],
+            **{name: request[name] for name in FilmControls.model_fields if name in request},
         )
         film = await self._filmed(shot, report, spoken=sound is not None and not request.get("sound"))
         report.at(PUBLISHING, FILMED_PROGRESS)
@@ -116,6 +122,7 @@ class FilmWork:
             "width": film.width,
             "height": film.height,
             "fps": film.fps,
+            "metadata": film.metadata,
         }
 
     async def discard(self, lease: Lease) -> None:
@@ -285,3 +292,8 @@ def image_id(job_id: str) -> str:
 def sound_id(job_id: str) -> str:
     """Name the sound that a job brings."""
     return f"{job_id}-sound"
+
+
+def source_id(job_id: str) -> str:
+    """Name the film that a job makes another one from."""
+    return f"{job_id}-source"

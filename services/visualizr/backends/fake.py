@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from chatacter.chassis.errors import InvalidInput
-from chatacter.contracts.video import VIDEO_MEDIA_TYPES
+from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata
 from visualizr.backend import Film, Progress, Shot, VideoCapabilities
 from visualizr.frames import Recorder
+from visualizr.ordered import CONTROLS
 from visualizr.settings import VisualizrSettings
 
 SECONDS_WITHOUT_SOUND = 1.0
@@ -42,6 +43,8 @@ class FakeBackend:
             sound="optional",
             image_types=frozenset({"image/svg+xml", "image/png", "image/jpeg", "image/webp"}),
             formats=frozenset(VIDEO_MEDIA_TYPES),
+            video="optional",
+            controls=frozenset(CONTROLS),
         )
 
     def load(self) -> None:
@@ -54,7 +57,7 @@ class FakeBackend:
             raise InvalidInput(self._broken, param="image_reference")
         self.begun += 1
         seconds = shot.sound.seconds if shot.sound else SECONDS_WITHOUT_SOUND
-        frames = max(1, int(np.ceil(seconds * shot.fps)))
+        frames = shot.frames or max(1, int(np.ceil(seconds * shot.fps)))
         finished = False
         try:
             yield Progress(0.0)
@@ -68,7 +71,15 @@ class FakeBackend:
                 data, length = record.finish()
             finished = True
             self.finished += 1
-            yield Film(data, VIDEO_MEDIA_TYPES[shot.output_format], length, shot.width, shot.height, shot.fps)
+            yield Film(
+                data,
+                VIDEO_MEDIA_TYPES[shot.output_format],
+                length,
+                shot.width,
+                shot.height,
+                shot.fps,
+                metadata=told(shot, frames),
+            )
         finally:
             if not finished:
                 self.stopped.set()
@@ -76,3 +87,17 @@ class FakeBackend:
     def close(self) -> None:
         """Forget that it was loaded."""
         self.loaded = False
+
+
+def told(shot: Shot, frames: int) -> Metadata:
+    """Repeat what was asked for: a card has no use for it, and whoever asks sees that it arrived."""
+    return {
+        "num_frames": frames,
+        "num_inference_steps": shot.steps,
+        "guidance_scale": shot.guidance,
+        "negative_prompt": shot.negative_prompt or None,
+        "motion_strength": shot.motion,
+        "strength": shot.strength,
+        "quality": shot.quality,
+        "seed": shot.seed,
+    }

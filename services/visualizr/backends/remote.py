@@ -29,14 +29,19 @@ from chatacter.contracts.video import (
     VideoEvent,
     VideoFailed,
     VideoGenerationRequest,
+    VideoProgress,
 )
-from visualizr.backend import Film, Picture, Progress, Shot, Sound, VideoCapabilities
+from visualizr.backend import Film, Picture, Preset, Progress, Shot, Sound, VideoCapabilities
+from visualizr.ordered import CONTROLS
+from visualizr.references import data_of, data_url
 from visualizr.settings import VisualizrSettings
 
 CONNECT: Final = 5.0
 EVENTS: Final[TypeAdapter[VideoEvent]] = TypeAdapter(VideoEvent)
 AWAY: Final = "The Visualizr that VISUALIZR_REMOTE_URL names does not answer."
 ENDED: Final = "The Visualizr behind this one ended its answer without a film."
+# What a request leaves out, it leaves to the other one's presets.
+AS_THE_OTHER_ONE: Final = Preset(width=0, height=0, fps=0)
 # What the other one's refusal says is written for its caller, without what users wrote; longer ones are not ours.
 LONGEST_MESSAGE: Final = 300
 
@@ -63,6 +68,9 @@ class RemoteVideo:
             sound="optional",
             image_types=frozenset({"image/svg+xml", "image/png", "image/jpeg", "image/webp"}),
             formats=frozenset(VIDEO_MEDIA_TYPES),
+            video="optional",
+            controls=frozenset(CONTROLS),
+            presets={"standard": AS_THE_OTHER_ONE},
         )
 
     def load(self) -> None:
@@ -116,7 +124,7 @@ def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[Pro
         if isinstance(event, VideoCompleted):
             yield film_of(event)
             return
-        yield Progress(event.progress)
+        yield progress_of(event)
     raise UpstreamFailed(ENDED)
 
 
@@ -128,17 +136,20 @@ def request_of(shot: Shot, model: str) -> VideoGenerationRequest:
         image_reference=data_url(shot.image) if shot.image else None,
         audio_reference=data_url(Picture("audio/wav", wav(shot.sound))) if shot.sound else None,
         phonemes=list(shot.phonemes) or None,
-        width=shot.width,
-        height=shot.height,
-        fps=shot.fps,
+        video_reference=data_url(shot.clip.file) if shot.clip else None,
+        width=shot.width or None,
+        height=shot.height or None,
+        fps=shot.fps or None,
+        num_frames=shot.frames,
+        num_inference_steps=shot.steps,
+        guidance_scale=shot.guidance,
+        negative_prompt=shot.negative_prompt or None,
+        motion_strength=shot.motion,
+        strength=shot.strength,
+        quality=shot.quality,
         seed=shot.seed,
         output_format=shot.output_format,
     )
-
-
-def data_url(content: Picture) -> str:
-    """Write bytes as a `data:` URL."""
-    return f"data:{content.media_type};base64,{base64.b64encode(content.data).decode()}"
 
 
 def wav(sound: Sound) -> bytes:
@@ -158,7 +169,13 @@ def film_of(event: VideoCompleted) -> Film:
         data = base64.b64decode(event.video, validate=True)
     except binascii.Error as error:
         raise UpstreamFailed(ENDED) from error
-    return Film(data, event.media_type, event.seconds, event.width, event.height, event.fps)
+    return Film(data, event.media_type, event.seconds, event.width, event.height, event.fps, event.metadata)
+
+
+def progress_of(event: VideoProgress) -> Progress:
+    """Read an event before the last. Raises `InvalidInput` when its preview is broken."""
+    preview = Picture(*data_of(event.preview, "preview")) if event.preview else None
+    return Progress(event.progress, event.step, event.steps, preview)
 
 
 def failure(event: VideoFailed) -> ChatacterError:

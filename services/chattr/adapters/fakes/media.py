@@ -127,6 +127,7 @@ class FakeFilmer(Scripted):
                 width=512,
                 height=512,
                 fps=25,
+                metadata={"model": request.model, "seed": request.seed},
             )
             self.finished += 1
         finally:

@@ -10,9 +10,9 @@ from typing import Final
 import cv2
 
 from chatacter.chassis.errors import InvalidInput
-from chatacter.contracts.video import VIDEO_MEDIA_TYPES
+from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata
 from chatacter.models.store import ModelStore
-from visualizr.backend import Film, Picture, Progress, Shot, VideoCapabilities
+from visualizr.backend import Film, Picture, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.portrait.face import PARAM, FaceFinder
 from visualizr.backends.portrait.layered import LayeredStage, rasterised
 from visualizr.backends.portrait.photo import photo_stage
@@ -28,10 +28,17 @@ CAPABILITIES: Final = VideoCapabilities(
     sound="required",
     image_types=frozenset({SVG, "image/png", "image/jpeg", "image/webp"}),
     formats=frozenset(VIDEO_MEDIA_TYPES),
+    controls=frozenset({"motion_strength"}),
+    presets={
+        "draft": Preset(width=384, height=384, fps=15),
+        "standard": Preset(width=512, height=512, fps=25),
+        "high": Preset(width=768, height=768, fps=30),
+    },
 )
 # Preparing the picture counts as so much of the work, encoding the last frames as the rest.
 PREPARED: Final = 0.05
 PROGRESS_SECONDS: Final = 0.25
+USUAL_MOTION: Final = 0.5
 
 
 def create(settings: VisualizrSettings) -> "PortraitBackend":
@@ -64,7 +71,7 @@ class PortraitBackend:
         if shot.image is None or shot.sound is None:
             raise InvalidInput(f"{PARAM}, {AUDIO}: a portrait needs both.", param=PARAM)
         stage = self._stage(shot.image, shot.width, shot.height, cancelled)
-        performance = rehearse(shot.sound, shot.phonemes, shot.fps, shot.seed)
+        performance = rehearse(shot.sound, shot.phonemes, shot.fps, shot.seed, liveliness(shot.motion))
         yield Progress(PREPARED)
         told = time.monotonic()
         with Recorder(shot.output_format, (shot.width, shot.height), shot.fps, shot.sound, self._threads) as recorder:
@@ -77,7 +84,15 @@ class PortraitBackend:
                     yield Progress(PREPARED + (1 - PREPARED) * (index + 1) / (len(performance) + 1))
             data, seconds = recorder.finish()
         media_type = VIDEO_MEDIA_TYPES[shot.output_format]
-        yield Film(data, media_type, seconds, shot.width, shot.height, shot.fps)
+        metadata: Metadata = {
+            "model": "portrait",
+            "seed": shot.seed,
+            "quality": shot.quality,
+            "motion_strength": USUAL_MOTION if shot.motion is None else shot.motion,
+            "lips_follow": "phonemes" if shot.phonemes else "sound",
+            "num_frames": len(performance),
+        }
+        yield Film(data, media_type, seconds, shot.width, shot.height, shot.fps, metadata)
 
     def close(self) -> None:
         """Let go of the networks and the kept portraits."""
@@ -104,3 +119,8 @@ class PortraitBackend:
             artwork = read_artwork(image.data)
             return LayeredStage(artwork, rasterised(artwork, width, height, cancelled))
         return photo_stage(image.data, self._faces, width, height)
+
+
+def liveliness(motion_strength: float | None) -> float:
+    """Return the factor on how far head, gaze and brows move: 1 where a request says nothing, 0 for a still head."""
+    return 1.0 if motion_strength is None else motion_strength / USUAL_MOTION

@@ -1,6 +1,6 @@
 """Being alive: blinks, breath, glances and the sway of a head, deterministic from a seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,6 +11,7 @@ CLOSING_SECONDS: Final = 0.085
 SHUT_SECONDS: Final = 0.035
 OPENING_SECONDS: Final = 0.175
 SACCADE_SECONDS: Final = 0.055
+MOVES: Final = ("head_x", "head_y", "tilt", "turn_x", "turn_y", "gaze_x", "gaze_y", "brow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class Motion:
     blink: Floats
     brow: Floats
     breath: Floats
+
+    def scaled(self, factor: float) -> "Motion":
+        """Move `factor` times as far; blinks and breath stay as they are."""
+        if factor == 1:
+            return self
+        return replace(self, **{name: getattr(self, name) * factor for name in MOVES})
 
 
 def motion(seed: int, loudness: Floats, fps: int, frames: int) -> Motion:

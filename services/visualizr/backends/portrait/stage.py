@@ -35,8 +35,11 @@ class Stage(Protocol):
         ...
 
 
-def rehearse(sound: Sound, phonemes: tuple[Phoneme, ...], fps: int, seed: int) -> Performance:
-    """Turn a sound, and the timings of its phonemes where they are known, into a performance as long as the sound."""
+def rehearse(sound: Sound, phonemes: tuple[Phoneme, ...], fps: int, seed: int, liveliness: float = 1.0) -> Performance:
+    """Turn a sound, and the timings of its phonemes where they are known, into a performance as long as the sound.
+
+    `liveliness` scales how far head, gaze and brows move; blinks, breath and lips stay as they are.
+    """
     frames = max(1, int(np.ceil(sound.seconds * fps)))
     level = listening.loudness(sound)
     if phonemes:
@@ -44,4 +47,5 @@ def rehearse(sound: Sound, phonemes: tuple[Phoneme, ...], fps: int, seed: int) -
     else:
         mouth = listening.from_sound(sound, fps, frames)
     at = (np.arange(frames) + 0.5) / fps * visemes.TRACK_HZ
-    return Performance(mouth, motion(seed, np.interp(at, np.arange(len(level)), level), fps, frames))
+    moved = motion(seed, np.interp(at, np.arange(len(level)), level), fps, frames)
+    return Performance(mouth, moved.scaled(liveliness))
