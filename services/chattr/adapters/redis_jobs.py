@@ -1,20 +1,42 @@
-"""Jobs in Redis: a hash a job, sorted sets as queue and leases, one script a step. See `redis_jobs_scripts`."""
+"""Jobs in Redis: a hash a job, sorted sets as queue and leases, one script a step. See `redis_jobs_scripts`.
+
+What a script wrote is on disk before its answer comes: by the server itself where it syncs its append-only file with
+every write (`appendfsync always`), else by waiting for it (`WAITAOF`), as `redis_durability` finds out at start.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import orjson
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
-from chatacter.chassis.errors import Conflict, Misconfigured
+from chatacter.chassis.errors import Conflict, InvalidInput, Unavailable
 from chattr.adapters import redis_jobs_scripts as scripts
-from chattr.adapters.redis_connection import key, told
+from chattr.adapters.redis_connection import told
+from chattr.adapters.redis_jobs_records import (
+    attempt_of,
+    attempts_key,
+    base_key,
+    class_of,
+    error_json,
+    index_key,
+    job_of,
+    micro,
+    paired,
+    record_key,
+    slot_key,
+    slots_key,
+    spec_of,
+    token_key,
+)
 from chattr.domain.identity import Owner
 from chattr.ports.jobs import (
+    EXPIRED,
+    KEY_SECONDS,
     QUEUED,
-    SCHEMA,
     WORKER_LOST,
-    WORKER_LOST_MESSAGE,
+    Attempt,
     Job,
     JobError,
     Lease,
@@ -22,20 +44,30 @@ from chattr.ports.jobs import (
     Modality,
     NewJob,
     Order,
+    Outlook,
 )
 
-MICRO: Final = 1_000_000
-# Queues serve every tenant. No tenant can have this name: see `auth.Identifier`.
-EVERY_TENANT: Final = Owner("*")
 LOST: Final = "This job was deleted, cancelled, or taken up by another worker."
+TAKEN: Final = "There is a job with this id already."
+OTHER: Final = "This Idempotency-Key was used for a different request. Use a new key for a new request."
+NOT_OVER: Final = "This job has not ended. Only one that failed or was cancelled can be tried again."
+DONE: Final = "This job is completed. Only one that failed or was cancelled can be tried again."
+NOT_ON_DISK: Final = "Redis has not written this to its disk in time. Send it again: nothing is done twice."
+DISK_MS: Final = 5_000
+FOLLOWED_SECONDS: Final = 60
 
 
 class RedisJobs:
-    """The store and the queues."""
+    """The store and the queues. `most_a_tenant`: how many of its jobs may run at a time; 0: any number.
 
-    def __init__(self, redis: Redis) -> None:
+    `wait_for_disk`: this server syncs its file later than it answers, and has to be asked whether it has.
+    """
+
+    def __init__(self, redis: Redis, *, most_a_tenant: int = 0, wait_for_disk: bool = False) -> None:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
+        self._most_a_tenant = most_a_tenant
+        self._wait_for_disk = wait_for_disk
         self._enqueue = redis.register_script(scripts.ENQUEUE)
         self._lease = redis.register_script(scripts.LEASE)
         self._heartbeat = redis.register_script(scripts.HEARTBEAT)
@@ -43,25 +75,42 @@ class RedisJobs:
         self._fail = redis.register_script(scripts.FAIL)
         self._hand_back = redis.register_script(scripts.HAND_BACK)
         self._cancel = redis.register_script(scripts.CANCEL)
+        self._retry = redis.register_script(scripts.RETRY)
         self._delete = redis.register_script(scripts.DELETE)
+        self._outlook = redis.register_script(scripts.OUTLOOK)
+
+    async def _kept(self, script: AsyncScript, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+        """Run a script; return its answer once what it wrote is on disk."""
+        with told():
+            if not self._wait_for_disk:
+                return await script(keys=keys, args=args)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                await script(keys=keys, args=args, client=pipe)
+                pipe.execute_command("WAITAOF", 1, 0, DISK_MS)
+                answer, synced = await pipe.execute()
+        if not synced[0]:
+            raise Unavailable(NOT_ON_DISK, retry_after=1)
+        return answer
 
     async def enqueue(self, owner: Owner, job: NewJob) -> Job:
         """Store a job and put it into its queue."""
-        slot = key(EVERY_TENANT, "jobs", "outstanding", job.modality, job.model)
-        with told():
-            stored = await self._enqueue(
-                keys=[
-                    record_key(owner, job.id),
-                    index_key(owner, job.modality),
-                    queue_key(job.modality),
-                    slot,
-                    slots_key(),
-                    bell_key(job.modality),
-                ],
-                args=[job.id, spec_of(owner, job), f"{job.modality}/{job.model}", job.max_attempts],
-            )
-        if not stored:
-            raise Conflict("There is a job with this id already.", param="id")
+        record, token = record_key(owner, job.id), job.token
+        keys = [
+            record,
+            base_key(job.modality),
+            index_key(owner, job.modality),
+            slot_key(job.modality, job.model),
+            slots_key(),
+            token_key(owner, token.key) if token else record,
+        ]
+        args: list[Any] = [job.id, spec_of(owner, job), f"{job.modality}/{job.model}", owner.tenant, class_of(job)]
+        args += [job.max_attempts, job.weight, job.model, micro(job.expires_in)]
+        args += [token.fingerprint if token else "", round(KEY_SECONDS * 1000)]
+        stored = await self._kept(self._enqueue, keys, args)
+        if stored == b"taken":
+            raise Conflict(TAKEN, param="id")
+        if stored == b"other":
+            raise InvalidInput(OTHER, param="Idempotency-Key")
         return job_of(paired(stored))
 
     async def get(self, owner: Owner, job_id: str) -> Job | None:
@@ -71,10 +120,17 @@ class RedisJobs:
         return job_of(stored) if stored else None
 
     async def list(
-        self, owner: Owner, modality: Modality, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        owner: Owner,
+        modality: Modality,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        failed: bool = False,
     ) -> Sequence[Job]:
-        """Return the tenant's by age."""
-        index, newest_first = index_key(owner, modality), order == "desc"
+        """Return the tenant's by age, or its failed ones by when they failed."""
+        index, newest_first = index_key(owner, modality) + (":failed" if failed else ""), order == "desc"
         with told():
             rank: int | None = None
             if after is not None:
@@ -82,87 +138,105 @@ class RedisJobs:
                 rank = await found
             start = 0 if rank is None else rank + 1
             ids = await self._redis.zrange(index, start, start + limit - 1, desc=newest_first)
+        return await self._read([record_key(owner, job_id.decode()) for job_id in ids])
+
+    async def _read(self, records: Sequence[str | bytes]) -> Sequence[Job]:
+        """Return the jobs that stand in records; some may be gone meanwhile."""
+        with told():
             async with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in ids:
-                    pipe.hgetall(record_key(owner, job_id.decode()))
+                for record in records:
+                    pipe.hgetall(record)
                 stored = await pipe.execute()
         return [job_of(one) for one in stored if one]
+
+    async def attempts(self, owner: Owner, job_id: str) -> Sequence[Attempt]:
+        """Return the attempts that are over."""
+        with told():
+            stored = await self._redis.lrange(attempts_key(owner, job_id), 0, -1)
+        return [attempt_of(one) for one in stored]
+
+    async def outlook(self, owner: Owner, job_id: str) -> Outlook | None:
+        """Say what is ahead of one of the tenant's."""
+        job = await self.get(owner, job_id)
+        if job is None:
+            return None
+        with told():
+            found = await self._outlook(keys=steps(owner, job))
+        if not found:
+            return None
+        now, ahead, running, durations, others = found
+        return Outlook(
+            now=int(now) / 1e6,
+            ahead=int(ahead) if ahead >= 0 else None,
+            running=int(running),
+            durations=[float(one) for one in durations],
+            others=[float(one) for one in others],
+        )
 
     async def cancel(self, owner: Owner, job_id: str) -> Job | None:
         """End a job that has not ended."""
         job = await self.get(owner, job_id)
         if job is None:
             return None
-        with told():
-            stored = await self._cancel(
-                keys=[record_key(owner, job_id), leases_key(job.modality), queue_key(job.modality)]
-            )
+        stored = await self._kept(self._cancel, steps(owner, job))
         return job_of(paired(stored)) if stored else None
+
+    async def retry(self, owner: Owner, job_id: str) -> Job | None:
+        """Put a job that failed or was cancelled into the queue again."""
+        job = await self.get(owner, job_id)
+        if job is None:
+            return None
+        stored = await self._kept(self._retry, steps(owner, job))
+        if not stored:
+            return None
+        if isinstance(stored, bytes):
+            raise Conflict(DONE if stored == b"completed" else NOT_OVER, param="job_id")
+        return job_of(paired(stored))
 
     async def delete(self, owner: Owner, job_id: str) -> Job | None:
         """Remove a job in any state."""
         job = await self.get(owner, job_id)
         if job is None:
             return None
-        with told():
-            stored = await self._delete(
-                keys=[
-                    record_key(owner, job_id),
-                    leases_key(job.modality),
-                    queue_key(job.modality),
-                    index_key(owner, job.modality),
-                ],
-                args=[job_id],
-            )
-        return job_of(paired(stored)) if stored else None
+        keys = [*steps(owner, job), index_key(owner, job.modality)]
+        was = await self._kept(self._delete, keys, [job_id, FOLLOWED_SECONDS])
+        return job_of(paired(was)) if was else None
 
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
-        """Take up the oldest job that may run."""
-        lost = orjson.dumps({"code": WORKER_LOST, "message": WORKER_LOST_MESSAGE})
-        with told():
-            stored = await self._lease(
-                keys=[queue_key(modality), leases_key(modality)], args=[micro(seconds), worker, lost]
-            )
+        """Take up the job whose turn it is."""
+        base = base_key(modality)
+        problems = [error_json(WORKER_LOST), error_json(EXPIRED)]
+        args = [micro(seconds), worker, self._most_a_tenant, *problems]
+        stored = await self._kept(self._lease, [base, base], args)
         if not stored:
             return None
         job = job_of(paired(stored))
         return Lease(job, job.fence, seconds)
 
     async def heartbeat(self, lease: Lease, *, progress: float, phase: str) -> None:
-        """Renew a lease and tell how far the work is."""
+        """Renew a lease and tell how far the work is. A power cut may take it back: nobody acts on it."""
         with told():
             kept = await self._heartbeat(
-                keys=held_keys(lease)[:2], args=[lease.fence, micro(lease.seconds), f"{progress:.4f}", phase]
+                keys=held(lease), args=[lease.fence, micro(lease.seconds), f"{progress:.4f}", phase]
             )
-        if not kept:
-            raise LeaseLost(LOST)
+        require(kept)
 
     async def complete(self, lease: Lease, result: Mapping[str, Any]) -> None:
         """Publish the result."""
-        with told():
-            kept = await self._complete(keys=held_keys(lease)[:3], args=[lease.fence, orjson.dumps(result)])
-        if not kept:
-            raise LeaseLost(LOST)
+        require(await self._kept(self._complete, held(lease), [lease.fence, orjson.dumps(result)]))
 
     async def fail(self, lease: Lease, error: JobError, *, retry_after: float | None = None) -> None:
         """End a failed attempt."""
-        reason = orjson.dumps({"code": error.code, "message": error.message})
-        with told():
-            kept = await self._fail(keys=held_keys(lease), args=[lease.fence, reason, micro(retry_after)])
-        if not kept:
-            raise LeaseLost(LOST)
+        require(await self._kept(self._fail, held(lease), [lease.fence, error_json(error), micro(retry_after)]))
 
     async def hand_back(self, lease: Lease, *, phase: str = QUEUED, delay: float | None = None) -> None:
         """Give a job back unfinished."""
-        with told():
-            kept = await self._hand_back(keys=held_keys(lease), args=[lease.fence, phase, micro(delay)])
-        if not kept:
-            raise LeaseLost(LOST)
+        require(await self._kept(self._hand_back, held(lease), [lease.fence, phase, micro(delay)]))
 
     async def wait_for_work(self, modality: Modality, seconds: float) -> None:
         """Return when the bell rings; one that another heard first is no loss, waiting is short."""
         with told():
-            await self._redis.blpop([bell_key(modality)], timeout=seconds)
+            await self._redis.blpop([f"{base_key(modality)}:bell"], timeout=seconds)
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count what is queued or running."""
@@ -178,92 +252,26 @@ class RedisJobs:
             for (modality, _, model), count in zip(kinds, counts, strict=True)
         }
 
-
-def record_key(owner: Owner, job_id: str) -> str:
-    """Name a job's record: the tenant's, so that whoever calls with its key sees it."""
-    return key(owner.shared, "job", job_id)
-
-
-def index_key(owner: Owner, modality: Modality) -> str:
-    """Name a tenant's list of jobs by age."""
-    return key(owner.shared, "jobs", modality)
+    async def ended(self, modality: Modality, *, before: float, limit: int = 100) -> Sequence[Job]:
+        """Return jobs that ended before a time."""
+        with told():
+            records = await self._redis.zrange(
+                f"{base_key(modality)}:ended", "-inf", micro(before), byscore=True, offset=0, num=limit
+            )
+        return await self._read(records)
 
 
-def queue_key(modality: Modality) -> str:
-    """Name the queue."""
-    return key(EVERY_TENANT, "jobs", modality, "queued")
+def steps(owner: Owner, job: Job) -> list[str]:
+    """Name what every script is given: the record, and the base of its modality."""
+    return [record_key(owner, job.id), base_key(job.modality)]
 
 
-def leases_key(modality: Modality) -> str:
-    """Name the set of leases by the time at which they run out."""
-    return key(EVERY_TENANT, "jobs", modality, "leased")
+def held(lease: Lease) -> list[str]:
+    """The same for a leased job."""
+    return steps(lease.job.owner, lease.job)
 
 
-def bell_key(modality: Modality) -> str:
-    """Name the list that waiting workers block on."""
-    return key(EVERY_TENANT, "jobs", modality, "bell")
-
-
-def slots_key() -> str:
-    """Name the hash of all sets of outstanding jobs."""
-    return key(EVERY_TENANT, "jobs", "outstanding")
-
-
-def held_keys(lease: Lease) -> list[str]:
-    """Name what a held job's steps touch: record, leases, queue, bell."""
-    job = lease.job
-    return [record_key(job.owner, job.id), leases_key(job.modality), queue_key(job.modality), bell_key(job.modality)]
-
-
-def micro(seconds: float | None) -> str:
-    """Write seconds as whole microseconds; nothing for None."""
-    return "" if seconds is None else str(round(seconds * MICRO))
-
-
-def spec_of(owner: Owner, job: NewJob) -> bytes:
-    """Write what never changes of a job."""
-    return orjson.dumps(
-        {
-            "schema": SCHEMA,
-            "id": job.id,
-            "tenant": owner.tenant,
-            "person": owner.person,
-            "modality": job.modality,
-            "model": job.model,
-            "request": dict(job.request),
-            "carrier": dict(job.carrier),
-            "max_attempts": job.max_attempts,
-        }
-    )
-
-
-def paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Read a script's HGETALL."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def job_of(stored: Mapping[bytes, bytes]) -> Job:
-    """Read a record. Raises `Misconfigured` for one that a newer version wrote."""
-    spec = orjson.loads(stored[b"spec"])
-    if spec["schema"] != SCHEMA:
-        raise Misconfigured("A stored job was written by another version of Chattr. Run one version at a time.")
-    error = orjson.loads(stored[b"error"]) if b"error" in stored else None
-    return Job(
-        id=spec["id"],
-        owner=Owner(spec["tenant"], spec["person"]),
-        modality=spec["modality"],
-        model=spec["model"],
-        request=spec["request"],
-        carrier=spec["carrier"],
-        max_attempts=spec["max_attempts"],
-        status=cast(Any, stored[b"status"].decode()),
-        phase=stored[b"phase"].decode(),
-        progress=float(stored[b"progress"]),
-        attempts=int(stored[b"attempts"]),
-        fence=int(stored[b"fence"]),
-        created_at=int(stored[b"created"]) / MICRO,
-        started_at=int(stored[b"started"]) / MICRO if b"started" in stored else None,
-        ended_at=int(stored[b"ended"]) / MICRO if b"ended" in stored else None,
-        result=orjson.loads(stored[b"result"]) if b"result" in stored else None,
-        error=JobError(error["code"], error["message"]) if error else None,
-    )
+def require(kept: Any) -> None:
+    """Raise `LeaseLost` where a script refused a fence."""
+    if not kept:
+        raise LeaseLost(LOST)

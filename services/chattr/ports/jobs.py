@@ -3,9 +3,12 @@
 A worker *leases* a job. The lease runs out unless heartbeats renew it; then anybody may take the job up again. Every
 lease carries a *fence*, a number that grows with each lease of the job: what is said with an old fence is refused.
 Jobs belong to a tenant; the person who asked is kept beside. Times are seconds since 1970 by the store's own clock.
+
+Whose turn it is: of the tenants with work, the one with the fewest jobs running, and among equals the one that has
+waited longest for a turn. Of its jobs the one of the highest priority, and among equals the oldest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
@@ -14,29 +17,23 @@ from chattr.domain.identity import Owner
 
 Modality = Literal["speech", "video"]
 Status = Literal["queued", "running", "completed", "failed", "cancelled"]
+Priority = Literal["high", "normal", "low"]
 Order = Literal["asc", "desc"]
 
 SCHEMA: Final = 1
+PRIORITIES: Final[tuple[Priority, ...]] = ("high", "normal", "low")
 ENDED: Final[frozenset[Status]] = frozenset({"completed", "failed", "cancelled"})
 QUEUED: Final = "queued"
-WORKER_LOST: Final = "worker_lost"
-WORKER_LOST_MESSAGE: Final = "Every worker that took this job up was lost in the middle of it."
+DELETED: Final = "deleted"
+# How many of a job's attempts, and how many durations of a model, are kept.
+ATTEMPTS_KEPT: Final = 20
+DURATIONS_KEPT: Final = 64
+# For how many seconds an idempotency key stands for its job.
+KEY_SECONDS: Final = 86_400.0
 
 
 class LeaseLost(Conflict):
     """The job was deleted, cancelled or taken up by another: stop the work and throw its result away."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """What is asked for. `request` is JSON that the worker understands; `carrier` is the asker's trace context."""
-
-    id: str
-    modality: Modality
-    model: str
-    request: Mapping[str, Any]
-    carrier: Mapping[str, str]
-    max_attempts: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +44,42 @@ class JobError:
     message: str
 
 
+WORKER_LOST: Final = JobError("worker_lost", "Every worker that took this job up was lost in the middle of it.")
+EXPIRED: Final = JobError("expired", "Nobody could begin with this job before the time that it was given ran out.")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An idempotency key: the same one from the same tenant names the same job, if the request's fingerprint agrees."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is asked for. `request` is JSON that the worker understands; `carrier` is the asker's trace context.
+
+    `weight` is how much work it is, in a unit that its model's jobs share, such as characters to speak; durations are
+    learnt by it. A job that has not begun `expires_in` seconds from now fails.
+    """
+
+    id: str
+    modality: Modality
+    model: str
+    request: Mapping[str, Any]
+    carrier: Mapping[str, str]
+    max_attempts: int = 3
+    priority: Priority = "normal"
+    weight: float = 1.0
+    expires_in: float | None = None
+    token: Token | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands. `progress` is 0…1; `result` is JSON, there once it is completed; `started_at` is when its
-    latest attempt began.
+    latest attempt began; `ready_at` is when it may run, while it waits for that.
     """
 
     id: str
@@ -60,16 +89,63 @@ class Job:
     request: Mapping[str, Any]
     carrier: Mapping[str, str]
     max_attempts: int
+    priority: Priority
+    weight: float
     status: Status
     phase: str
     progress: float
     attempts: int
     fence: int
     created_at: float
+    expires_at: float | None = None
+    ready_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     result: Mapping[str, Any] | None = None
     error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One lease of a job that is over, and how it ended: completed, failed, handed_back, cancelled, worker_lost."""
+
+    fence: int
+    worker: str
+    started_at: float
+    ended_at: float
+    outcome: str
+    error: JobError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is known of a job's future. `ahead` is how many jobs will begin before it if nothing else comes; None when
+    it does not stand in line. `running` counts those of the modality. `durations` are seconds per weight of its model's
+    last jobs, `others` seconds of the modality's last jobs.
+    """
+
+    now: float
+    ahead: int | None
+    running: int
+    durations: Sequence[float]
+    others: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """A step of a job. Ids grow; `status` may also be `deleted`, with which a log ends."""
+
+    id: str
+    status: str
+    phase: str
+    progress: float
+    attempts: int
+    error: JobError | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing follows, unless somebody has the job tried again."""
+        return self.status in ENDED or self.status == DELETED
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +158,16 @@ class Lease:
 
 
 class Jobs(Protocol):
-    """The store of jobs, and their queue: one a modality, oldest first."""
+    """The store of jobs, and their queue: one a modality.
+
+    What changes a job returns once the change is where a restart of the store finds it.
+    """
 
     async def enqueue(self, owner: Owner, job: NewJob) -> Job:
-        """Store a job and put it into its queue; the same one twice is one. Raises `Conflict` when the id is taken."""
+        """Store a job and put it into its queue; the same one twice is one, and one token names one job.
+
+        Raises `Conflict` when the id is taken, `InvalidInput` when the token was used for something else.
+        """
         ...
 
     async def get(self, owner: Owner, job_id: str) -> Job | None:
@@ -93,13 +175,35 @@ class Jobs(Protocol):
         ...
 
     async def list(
-        self, owner: Owner, modality: Modality, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        owner: Owner,
+        modality: Modality,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        failed: bool = False,
     ) -> Sequence[Job]:
-        """Return the tenant's by age; `after` is the id that the previous page ended with."""
+        """Return the tenant's by age, or those that `failed` by when they did; `after` ended the previous page."""
+        ...
+
+    async def attempts(self, owner: Owner, job_id: str) -> Sequence[Attempt]:
+        """Return the attempts that are over, oldest first; only the latest where there were many."""
+        ...
+
+    async def outlook(self, owner: Owner, job_id: str) -> Outlook | None:
+        """Say what is ahead of one of the tenant's; None when there is none."""
         ...
 
     async def cancel(self, owner: Owner, job_id: str) -> Job | None:
         """End a job that has not ended; one that has stays as it is. Returns it, or None when there is none."""
+        ...
+
+    async def retry(self, owner: Owner, job_id: str) -> Job | None:
+        """Put a job that failed or was cancelled into the queue again, with all its attempts; None when there is none.
+
+        Raises `Conflict` for one that has not ended, or is completed.
+        """
         ...
 
     async def delete(self, owner: Owner, job_id: str) -> Job | None:
@@ -107,7 +211,7 @@ class Jobs(Protocol):
         ...
 
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
-        """Take up the oldest job that may run, of any tenant; None when there is none.
+        """Take up the job whose turn it is; None when no job may run.
 
         Jobs whose lease ran out are in the queue again, or have failed when no attempt is left.
         """
@@ -141,4 +245,20 @@ class Jobs(Protocol):
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count what is queued or running, of all tenants, for each modality and model ever asked for."""
+        ...
+
+    async def ended(self, modality: Modality, *, before: float, limit: int = 100) -> Sequence[Job]:
+        """Return jobs of all tenants that ended before a time, the oldest first."""
+        ...
+
+
+class JobLog(Protocol):
+    """What happens to jobs, as it happens, for anyone on any replica."""
+
+    def follow(self, owner: Owner, job_id: str, after: str | None = None) -> AsyncGenerator[JobEvent | None]:
+        """Yield the events after the one of that id, up to a terminal one; None now and then while nothing happens.
+
+        Raises `NotFound` for an unknown job, `InvalidInput` for what cannot be an event's id. Of very many steps only
+        the latest are kept.
+        """
         ...

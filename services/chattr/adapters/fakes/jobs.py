@@ -1,25 +1,33 @@
 """Jobs in this process's memory, by the same rules as in Redis."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from chatacter.chassis.errors import Conflict
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound
 from chattr.domain.identity import Owner
 from chattr.ports.jobs import (
+    ATTEMPTS_KEPT,
+    DELETED,
+    DURATIONS_KEPT,
     ENDED,
+    EXPIRED,
+    PRIORITIES,
     QUEUED,
     WORKER_LOST,
-    WORKER_LOST_MESSAGE,
+    Attempt,
     Job,
     JobError,
+    JobEvent,
     Lease,
     LeaseLost,
     Modality,
     NewJob,
     Order,
+    Outlook,
     Status,
 )
 
@@ -28,50 +36,81 @@ LOST = "This job was deleted, cancelled, or taken up by another worker."
 
 @dataclass(slots=True)
 class Entry:
-    """A job as it was asked for and as it stands, when it may run, and when its lease runs out."""
+    """A job as it was asked for and as it stands, its place in line, and when its lease runs out."""
 
     asked: NewJob
     job: Job
-    ready_at: float
+    place: int
     leased_until: float | None = None
+    worker: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    events: list[JobEvent] = field(default_factory=list)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Where it stands among its tenant's."""
+        return PRIORITIES.index(self.job.priority), self.place
+
+    def tell(self, status: str | None = None) -> None:
+        """Note an event."""
+        job = self.job
+        event_id = f"{len(self.events) + 1}-0"
+        self.events.append(JobEvent(event_id, status or job.status, job.phase, job.progress, job.attempts, job.error))
+
+    def note(self, outcome: str, error: JobError | None = None) -> None:
+        """Note an attempt that is over."""
+        attempt = Attempt(self.job.fence, self.worker, self.job.started_at or 0, time.time(), outcome, error)
+        self.attempts = [*self.attempts, attempt][-ATTEMPTS_KEPT:]
+
+    def end(self, status: Status, **changes: Any) -> None:
+        """End the job."""
+        self.leased_until = None
+        self.job = replace(self.job, status=status, phase=status, ended_at=time.time(), ready_at=None, **changes)
+        self.tell()
+
+    def line_up(self, phase: str, ready_at: float | None = None) -> None:
+        """Put the job back into the queue."""
+        self.leased_until = None
+        self.job = replace(self.job, status="queued", phase=phase, progress=0.0, ready_at=ready_at)
+        self.tell()
 
 
 class FakeJobs:
-    """Everything in one dict, oldest first."""
+    """Everything in one dict, oldest first. `most_a_tenant`: how many may run at a time; 0: any number."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_a_tenant: int = 0) -> None:
+        self._most_a_tenant = most_a_tenant
         self._entries: dict[tuple[str, str], Entry] = {}
+        self._logs: dict[tuple[str, str], list[JobEvent]] = {}
+        self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
+        self._served: dict[str, int] = {}
+        self._took: dict[str, list[float]] = {}
         self._kinds: set[tuple[Modality, str]] = set()
+        self._count = itertools.count(1)
         self._bell = asyncio.Event()
 
     async def enqueue(self, owner: Owner, job: NewJob) -> Job:
         """Store a job."""
         place = (owner.tenant, job.id)
+        if job.token is not None:
+            known, fingerprint = self._tokens.get((owner.tenant, job.token.key), ("", ""))
+            if (there := self._entries.get((owner.tenant, known))) is not None:
+                if fingerprint != job.token.fingerprint:
+                    raise InvalidInput("This key was used for something else.", param="Idempotency-Key")
+                return there.job
+            self._tokens[owner.tenant, job.token.key] = (job.id, job.token.fingerprint)
         if place in self._entries:
             there = self._entries[place]
             if there.asked == job:
                 return there.job
             raise Conflict("There is a job with this id already.", param="id")
-        now = time.time()
-        new = Job(
-            id=job.id,
-            owner=owner,
-            modality=job.modality,
-            model=job.model,
-            request=dict(job.request),
-            carrier=dict(job.carrier),
-            max_attempts=job.max_attempts,
-            status="queued",
-            phase=QUEUED,
-            progress=0.0,
-            attempts=0,
-            fence=0,
-            created_at=now,
-        )
-        self._entries[place] = Entry(job, new, now)
+        entry = Entry(job, new_job(owner, job, time.time()), next(self._count))
+        self._entries[place] = entry
+        self._logs[place] = entry.events
         self._kinds.add((job.modality, job.model))
+        entry.tell()
         self._bell.set()
-        return new
+        return entry.job
 
     async def get(self, owner: Owner, job_id: str) -> Job | None:
         """Return one."""
@@ -79,44 +118,99 @@ class FakeJobs:
         return entry.job if entry else None
 
     async def list(
-        self, owner: Owner, modality: Modality, *, after: str | None = None, limit: int = 20, order: Order = "desc"
+        self,
+        owner: Owner,
+        modality: Modality,
+        *,
+        after: str | None = None,
+        limit: int = 20,
+        order: Order = "desc",
+        failed: bool = False,
     ) -> Sequence[Job]:
-        """Return the tenant's by age."""
+        """Return the tenant's by age, or its failed ones by when they failed."""
         jobs = [
             e.job for (tenant, _), e in self._entries.items() if tenant == owner.tenant and e.job.modality == modality
         ]
+        if failed:
+            jobs = sorted((job for job in jobs if job.status == "failed"), key=lambda job: job.ended_at or 0)
         if order == "desc":
             jobs.reverse()
         ids = [job.id for job in jobs]
         start = ids.index(after) + 1 if after in ids else 0
         return jobs[start : start + limit]
 
+    async def attempts(self, owner: Owner, job_id: str) -> Sequence[Attempt]:
+        """Return the attempts that are over."""
+        entry = self._entries.get((owner.tenant, job_id))
+        return list(entry.attempts) if entry else []
+
+    async def outlook(self, owner: Owner, job_id: str) -> Outlook | None:
+        """Say what is ahead of one."""
+        entry = self._entries.get((owner.tenant, job_id))
+        if entry is None:
+            return None
+        job = entry.job
+        running = sum(e.job.status == "running" and e.job.modality == job.modality for e in self._entries.values())
+        lanes = self._lanes(job.modality)
+        ahead: int | None = None
+        if entry in lanes.get(owner.tenant, ()):
+            mine = lanes[owner.tenant].index(entry)
+            own = self._seat(owner.tenant)
+            others = [tenant for tenant in lanes if tenant != owner.tenant]
+            ahead = mine + sum(min(len(lanes[t]), mine + (self._seat(t) < own)) for t in others)
+        durations, all_of_them = self._took.get(f"{job.modality}/{job.model}", []), self._took.get(job.modality, [])
+        return Outlook(time.time(), ahead, running, list(durations), list(all_of_them))
+
     async def cancel(self, owner: Owner, job_id: str) -> Job | None:
         """End a job that has not ended."""
         entry = self._entries.get((owner.tenant, job_id))
         if entry is None:
             return None
+        if entry.job.status == "running":
+            entry.note("cancelled")
         if entry.job.status not in ENDED:
-            end(entry, "cancelled")
+            entry.end("cancelled")
+        return entry.job
+
+    async def retry(self, owner: Owner, job_id: str) -> Job | None:
+        """Put a job that failed or was cancelled into the queue again."""
+        entry = self._entries.get((owner.tenant, job_id))
+        if entry is None:
+            return None
+        if entry.job.status not in {"failed", "cancelled"}:
+            raise Conflict("Only one that failed or was cancelled can be tried again.", param="job_id")
+        entry.place = next(self._count)
+        entry.job = replace(entry.job, attempts=0, error=None, ended_at=None, expires_at=None)
+        entry.line_up(QUEUED)
+        self._bell.set()
         return entry.job
 
     async def delete(self, owner: Owner, job_id: str) -> Job | None:
         """Remove a job."""
         entry = self._entries.pop((owner.tenant, job_id), None)
-        return entry.job if entry else None
+        if entry is None:
+            return None
+        entry.tell(DELETED)
+        return entry.job
 
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
-        """Take up the oldest job that may run."""
+        """Take up the job whose turn it is."""
         now = time.time()
-        mine = [entry for entry in self._entries.values() if entry.job.modality == modality]
-        for entry in mine:
-            if entry.leased_until is not None and entry.leased_until <= now:
-                expire(entry)
-        ready = [entry for entry in mine if entry.job.status == "queued" and entry.ready_at <= now]
-        if not ready:
-            return None
-        entry = min(ready, key=lambda one: one.ready_at)
-        entry.leased_until = now + seconds
+        self._expire(modality, now)
+        while lanes := self._lanes(modality):
+            tenant = min(lanes, key=self._seat)
+            if self._most_a_tenant and self._running(tenant) >= self._most_a_tenant:
+                return None
+            entry = lanes[tenant][0]
+            if entry.job.expires_at is not None and entry.job.expires_at <= now:
+                entry.end("failed", error=EXPIRED)
+                continue
+            return self._leased(entry, worker, now, seconds)
+        return None
+
+    def _leased(self, entry: Entry, worker: str, now: float, seconds: float) -> Lease:
+        self._served[entry.job.owner.tenant] = next(self._count)
+        entry.leased_until, entry.worker = now + seconds, worker
         entry.job = replace(
             entry.job,
             status="running",
@@ -125,40 +219,49 @@ class FakeJobs:
             attempts=entry.job.attempts + 1,
             fence=entry.job.fence + 1,
             started_at=now,
+            ready_at=None,
         )
+        entry.tell()
         return Lease(entry.job, entry.job.fence, seconds)
 
     async def heartbeat(self, lease: Lease, *, progress: float, phase: str) -> None:
         """Renew a lease."""
         entry = self._held(lease)
         entry.leased_until = time.time() + lease.seconds
-        entry.job = replace(entry.job, progress=progress, phase=phase)
+        if (entry.job.progress, entry.job.phase) != (progress, phase):
+            entry.job = replace(entry.job, progress=progress, phase=phase)
+            entry.tell()
 
     async def complete(self, lease: Lease, result: Mapping[str, Any]) -> None:
         """Publish the result."""
         if self._said(lease, "completed"):
             return
-        entry = self._held(lease)
-        entry.job = replace(entry.job, result=dict(result), progress=1.0)
-        end(entry, "completed")
+        entry, job = self._held(lease), lease.job
+        seconds = time.time() - (entry.job.started_at or 0)
+        for name, value in ((job.modality, seconds), (f"{job.modality}/{job.model}", seconds / job.weight)):
+            self._took[name] = [value, *self._took.get(name, [])][:DURATIONS_KEPT]
+        entry.note("completed")
+        entry.end("completed", result=dict(result), progress=1.0)
+        self._bell.set()
 
     async def fail(self, lease: Lease, error: JobError, *, retry_after: float | None = None) -> None:
         """End a failed attempt."""
         if self._said(lease, "failed"):
             return
         entry = self._held(lease)
+        entry.note("failed", error)
         if retry_after is None or entry.job.attempts >= entry.job.max_attempts:
-            entry.job = replace(entry.job, error=error)
-            end(entry, "failed")
+            entry.end("failed", error=error)
         else:
-            requeue(entry, QUEUED, time.time() + retry_after)
-            self._bell.set()
+            entry.line_up(QUEUED, time.time() + retry_after)
+        self._bell.set()
 
     async def hand_back(self, lease: Lease, *, phase: str = QUEUED, delay: float | None = None) -> None:
         """Give a job back unfinished."""
         entry = self._held(lease)
+        entry.note("handed_back")
         entry.job = replace(entry.job, attempts=entry.job.attempts - 1)
-        requeue(entry, phase, entry.job.created_at if delay is None else time.time() + delay)
+        entry.line_up(phase, None if delay is None else time.time() + delay)
         self._bell.set()
 
     async def wait_for_work(self, modality: Modality, seconds: float) -> None:
@@ -178,6 +281,58 @@ class FakeJobs:
                 counts[entry.job.modality, entry.job.model] += 1
         return counts
 
+    async def ended(self, modality: Modality, *, before: float, limit: int = 100) -> Sequence[Job]:
+        """Return jobs that ended before a time."""
+        jobs = [e.job for e in self._entries.values() if e.job.modality == modality and e.job.status in ENDED]
+        over = [(job.ended_at or 0, job) for job in jobs if (job.ended_at or 0) <= before]
+        return [job for _, job in sorted(over, key=lambda pair: pair[0])[:limit]]
+
+    async def follow(self, owner: Owner, job_id: str, after: str | None = None) -> AsyncGenerator[JobEvent | None]:
+        """Yield the events after one."""
+        events = self._logs.get((owner.tenant, job_id))
+        if events is None:
+            raise NotFound("There is no such job.", param="job_id")
+        if after is not None and not after.replace("-", "").isdigit():
+            raise InvalidInput("This is no event's id.", param="Last-Event-ID")
+        seen = int(after.partition("-")[0]) if after else 0
+        while True:
+            while seen < len(events):
+                seen += 1
+                yield events[seen - 1]
+            if events[-1].terminal:
+                return
+            await asyncio.sleep(0.01)
+            yield None
+
+    def _expire(self, modality: Modality, now: float) -> None:
+        """Take leases away that nobody renewed, and let go what waited for a time."""
+        for entry in self._entries.values():
+            job = entry.job
+            if job.modality != modality:
+                continue
+            if entry.leased_until is not None and entry.leased_until <= now:
+                entry.note("worker_lost", WORKER_LOST)
+                if job.attempts >= job.max_attempts:
+                    entry.end("failed", error=WORKER_LOST)
+                else:
+                    entry.line_up(QUEUED)
+            elif job.ready_at is not None and job.ready_at <= now:
+                entry.line_up(job.phase)
+
+    def _lanes(self, modality: Modality) -> Mapping[str, Sequence[Entry]]:
+        """Return each tenant's jobs that may run, the next first."""
+        ready = [e for e in self._entries.values() if e.job.status == "queued" and e.job.ready_at is None]
+        mine = sorted((e for e in ready if e.job.modality == modality), key=lambda one: one.rank)
+        return {one.job.owner.tenant: [e for e in mine if e.job.owner.tenant == one.job.owner.tenant] for one in mine}
+
+    def _running(self, tenant: str) -> int:
+        jobs = (entry.job for entry in self._entries.values())
+        return sum(job.owner.tenant == tenant and job.status == "running" for job in jobs)
+
+    def _seat(self, tenant: str) -> tuple[int, int]:
+        """Say where a tenant stands: few running first, then who has waited longest."""
+        return self._running(tenant), self._served.get(tenant, 0)
+
     def _held(self, lease: Lease) -> Entry:
         entry = self._entries.get((lease.job.owner.tenant, lease.job.id))
         if entry is None or entry.job.status != "running" or entry.job.fence != lease.fence:
@@ -189,23 +344,23 @@ class FakeJobs:
         return entry is not None and entry.job.status == status and entry.job.fence == lease.fence
 
 
-def end(entry: Entry, status: Status) -> None:
-    """End a job."""
-    entry.leased_until = None
-    entry.job = replace(entry.job, status=status, phase=status, ended_at=time.time())
-
-
-def requeue(entry: Entry, phase: str, ready_at: float) -> None:
-    """Put a job back into the queue."""
-    entry.leased_until = None
-    entry.ready_at = ready_at
-    entry.job = replace(entry.job, status="queued", phase=phase, progress=0.0)
-
-
-def expire(entry: Entry) -> None:
-    """Take a lease away that nobody renewed."""
-    if entry.job.attempts >= entry.job.max_attempts:
-        entry.job = replace(entry.job, error=JobError(WORKER_LOST, WORKER_LOST_MESSAGE))
-        end(entry, "failed")
-    else:
-        requeue(entry, QUEUED, entry.job.created_at)
+def new_job(owner: Owner, asked: NewJob, now: float) -> Job:
+    """Make the job that is asked for."""
+    return Job(
+        id=asked.id,
+        owner=owner,
+        modality=asked.modality,
+        model=asked.model,
+        request=dict(asked.request),
+        carrier=dict(asked.carrier),
+        max_attempts=asked.max_attempts,
+        priority=asked.priority,
+        weight=asked.weight,
+        status="queued",
+        phase=QUEUED,
+        progress=0.0,
+        attempts=0,
+        fence=0,
+        created_at=now,
+        expires_at=None if asked.expires_in is None else now + asked.expires_in,
+    )
