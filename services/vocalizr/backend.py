@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chatacter.contracts.speech import Phoneme, Voice
+from chatacter.serving.batching import Made
 from chatacter.serving.licences import Licence
 
 Samples = NDArray[np.float32]
@@ -18,11 +19,24 @@ NO_CLONING: Final = "This model has its own voices and cannot speak in another's
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """How much a backend speaks in one go: at most `pieces`, of at most `symbols` together.
+
+    `padded`: each piece costs as much as the longest beside it, so that pieces of like length belong together.
+    """
+
+    pieces: int
+    symbols: int
+    padded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechCapabilities:
     """What a backend can do; nothing is asked of it that is not in here.
 
     `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor;
-    `licence` is that of the weights, None where nobody knows it.
+    `licence` is that of the weights, None where nobody knows it. One with `together` is a `SpeaksTogether`: it speaks
+    several texts in one go.
     """
 
     languages: frozenset[str]
@@ -33,6 +47,7 @@ class SpeechCapabilities:
     speed: tuple[float, float]
     max_characters: int
     licence: Licence | None = None
+    together: Together | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +118,33 @@ class SpeechBackend(Protocol):
 
     def close(self) -> None:
         """Free what `load` took. May be called without it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """A part of an utterance that is spoken in one go: its number, its length, and what only its backend knows."""
+
+    number: int
+    symbols: int
+    content: Any
+
+
+class SpeaksTogether(SpeechBackend, Protocol):
+    """A backend that speaks pieces of several texts, in several voices, in one go.
+
+    What a piece sounds like must not depend on the pieces beside it, but for rounding.
+    """
+
+    def pieces(self, utterance: Utterance) -> Sequence[Piece]:
+        """Cut an utterance into pieces, the first one short.
+
+        Raises `InvalidInput` for a text in which there is nothing to pronounce.
+        """
+        ...
+
+    def speak_together(
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
+    ) -> Iterator[Made[SpeechChunk]]:
+        """Speak pieces; the times of a chunk's phonemes begin with its piece. What is cancelled may be left out."""
         ...

@@ -21,8 +21,8 @@ class VocalizrSettings(PredictorSettings):
     """The model id that clients send; the name of the backend when unset."""
     vocalizr_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads with which one text is spoken. Beside a language model on the same cores, less can be faster."""
-    vocalizr_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
-    """Texts spoken side by side."""
+    vocalizr_concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Texts spoken side by side. Unset: 1, or as many as the model speaks in one go, where it speaks in batches."""
     vocalizr_queue: Annotated[int, Field(ge=0, le=1024)] = 8
     """Texts that may wait for a place; one more is refused with 429 and `Retry-After`."""
     preload_models: bool = True

@@ -15,14 +15,16 @@ from fastapi import FastAPI
 
 from chatacter.chassis.errors import InvalidInput, Unsupported
 from chatacter.models.store import ModelStore
+from chatacter.serving.batching import untold
 from chatacter.serving.work import streamed
 from tests.served import served
 from vocalizr.app import application
 from vocalizr.backend import Recording, SpeechBackend, SpeechChunk, Utterance
-from vocalizr.backends.fake import FakeSpeech
+from vocalizr.backends.fake import FakeSpeech, FakeTogether
 from vocalizr.backends.kokoro.backend import KokoroSpeech
 from vocalizr.backends.remote import RemoteSpeech
 from vocalizr.settings import VocalizrSettings
+from vocalizr.together import InCompany
 
 pytestmark = pytest.mark.contract
 
@@ -70,10 +72,14 @@ def other_vocalizr() -> FastAPI:
     return application(VocalizrSettings(vocalizr_model="fake", enable_metrics=False), FakeSpeech())
 
 
-@pytest.fixture(params=["fake", "fake-cloning", "remote", "kokoro"])
+@pytest.fixture(params=["fake", "fake-cloning", "fake-together", "fake in company", "remote", "kokoro"])
 async def case(request: pytest.FixtureRequest, kokoro: KokoroSpeech, other_vocalizr: FastAPI) -> AsyncIterator[Case]:
     if request.param == "kokoro":
         yield Case(kokoro)
+    elif request.param == "fake-together":
+        yield Case(FakeTogether())
+    elif request.param == "fake in company":
+        yield Case(InCompany(FakeTogether(), untold))
     elif request.param in {"fake", "fake-cloning"}:
         yield Case(FakeSpeech(cloning=request.param == "fake-cloning"))
     else:

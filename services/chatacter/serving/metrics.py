@@ -1,14 +1,15 @@
 """What a predictor tells about its work: how many jobs run and wait, and how long they take.
 
 `gen_ai.server.request.duration` is OpenTelemetry's name (semantic conventions for generative AI, metrics); the
-conventions have none for jobs running and waiting, so those two names are ours.
+conventions have none for jobs running and waiting, nor for batches: those names are ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
+from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
 
 # The conventions' own boundaries, and two more for films.
@@ -34,11 +35,7 @@ BOUNDARIES: Final = (
 
 def measured_gate(meter: Meter, *, model: str, operation: str, concurrency: int, queue: int) -> Gate:
     """Make a gate whose jobs are counted: `chatacter.inference.running`, `.waiting`, and their durations."""
-    attributes = {
-        "gen_ai.operation.name": operation,
-        "gen_ai.provider.name": "chatacter",
-        "gen_ai.request.model": model,
-    }
+    attributes = attributes_of(model, operation)
     durations = meter.create_histogram(
         "gen_ai.server.request.duration",
         unit="s",
@@ -56,3 +53,43 @@ def measured_gate(meter: Meter, *, model: str, operation: str, concurrency: int,
     meter.create_observable_gauge("chatacter.inference.running", [running], description="Jobs at the model")
     meter.create_observable_gauge("chatacter.inference.waiting", [waiting], description="Jobs in the queue before it")
     return gate
+
+
+def measured_batches(meter: Meter, *, model: str, operation: str) -> Callable[[Batch], None]:
+    """Measure batches: `chatacter.inference.batch.size`, `.padding` (a share of the work), `.wait` of each piece."""
+    attributes = attributes_of(model, operation)
+    sizes = meter.create_histogram(
+        "chatacter.inference.batch.size",
+        unit="{piece}",
+        description="Pieces of requests that were done in one go",
+        explicit_bucket_boundaries_advisory=(1, 2, 4, 8, 16, 32, 64),
+    )
+    padding = meter.create_histogram(
+        "chatacter.inference.batch.padding",
+        unit="1",
+        description="Share of a batch's work that was padding, and for nothing",
+        explicit_bucket_boundaries_advisory=(0.0, 0.05, 0.1, 0.2, 0.3, 0.5),
+    )
+    waits = meter.create_histogram(
+        "chatacter.inference.batch.wait",
+        unit="s",
+        description="Seconds that a piece waited for its batch to begin",
+        explicit_bucket_boundaries_advisory=(0.001, *BOUNDARIES),
+    )
+
+    def told(batch: Batch) -> None:
+        sizes.record(batch.pieces, attributes)
+        padding.record(batch.padding, attributes)
+        for wait in batch.waits:
+            waits.record(wait, attributes)
+
+    return told
+
+
+def attributes_of(model: str, operation: str) -> dict[str, str]:
+    """What every measurement of one model's work carries."""
+    return {
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": "chatacter",
+        "gen_ai.request.model": model,
+    }

@@ -12,10 +12,11 @@ from opentelemetry.trace import Tracer
 from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import telemetry_of
+from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
 from chatacter.serving.licences import Licence, require_accepted
 from chatacter.serving.loading import Loading
-from chatacter.serving.metrics import measured_gate
+from chatacter.serving.metrics import measured_batches, measured_gate
 from chatacter.serving.predictor import Job, Predictor
 from chatacter.serving.protocol import Models, kserve_probes, kserve_router
 from chatacter.serving.settings import PredictorSettings
@@ -62,12 +63,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a backend is used: its model's name, whether it is loaded, who may run, and where spans are started."""
+    """Where a backend is used: its model's name, whether it is loaded, who may run, and where spans are started.
+
+    `batches` is told each batch of work that is done for several requests at once.
+    """
 
     model: str
     loading: Loading
     gate: Gate
     tracer: Tracer
+    batches: Callable[[Batch], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ def predictor_app(
         backend.load()
 
     loading = Loading(plan.model, load, backend.close, preload=plan.preload)
-    opened = doors(Place(plan.model, loading, gate, telemetry.tracer))
+    batches = measured_batches(telemetry.meter, model=plan.model, operation=plan.operation)
+    opened = doors(Place(plan.model, loading, gate, telemetry.tracer, batches))
     models = Models(plan.name, release, [Predictor(plan.model, loading, opened.job, licence)])
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Final, TypeVar, cast
@@ -12,6 +12,7 @@ from typing import Final, TypeVar, cast
 import anyio
 
 from chatacter.chassis.errors import Cancelled
+from chatacter.serving.memory import within_memory
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ async def streamed(work: Work[T], ahead: int = 2) -> AsyncGenerator[T]:
 
     Closing the generator, or cancelling the task that iterates it, sets the event that `work` was given and then waits
     until the thread has ended: whoever holds a place at the model holds it until the model is really free. What `work`
-    raises is raised here. The thread sees the context variables (the trace) of the caller.
+    raises is raised here; memory that could not be had, as `OutOfMemory`. The thread sees the context variables (the
+    trace) of the caller.
     """
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[object] = asyncio.Queue()
@@ -36,9 +38,8 @@ async def streamed(work: Work[T], ahead: int = 2) -> AsyncGenerator[T]:
 
     def run() -> None:
         with ExitStack() as stack:
-            iterator = work(cancelled)
-            if isinstance(iterator, Generator):
-                stack.callback(iterator.close)
+            iterator = within_memory(lambda: work(cancelled))
+            stack.callback(iterator.close)
             for piece in iterator:
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
                 room.acquire()

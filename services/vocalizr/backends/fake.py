@@ -3,15 +3,27 @@
 import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from chatacter.chassis.errors import InvalidInput, Unsupported
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Phoneme, Voice
-from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from chatacter.serving.batching import Made
+from vocalizr.backend import (
+    NO_CLONING,
+    NOTHING_TO_SAY,
+    Piece,
+    Recording,
+    SpeechCapabilities,
+    SpeechChunk,
+    Together,
+    Utterance,
+)
 from vocalizr.clauses import clauses
 from vocalizr.settings import VocalizrSettings
+from vocalizr.together import alone
 
 RATE: Final = 24000
 SECONDS_PER_LETTER: Final = 0.05
@@ -20,6 +32,7 @@ HIGH: Final = 440.0
 LOW: Final = 110.0
 # No voice is lower; what hums below it is the room.
 LOWEST: Final = 50.0
+ABLE: Final = Together(pieces=16, symbols=4096)
 
 
 def at_once(chunk: int) -> None:
@@ -92,6 +105,49 @@ class FakeSpeech:
         self.closed += 1
 
 
+class FakeTogether(FakeSpeech):
+    """Beeps for several at once; `before` is called before each batch with the number of its first piece.
+
+    `batches` holds the pieces of each, in letters.
+    """
+
+    def __init__(
+        self,
+        model: str = "fake",
+        before: Callable[[int], None] = at_once,
+        *,
+        able: Together = ABLE,
+    ) -> None:
+        super().__init__(model, before)
+        self.capabilities = replace(self.capabilities, together=able)
+        self.batches: list[list[int]] = []
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        """Beep clause by clause."""
+        return alone(self, utterance, cancelled)
+
+    def pieces(self, utterance: Utterance) -> Sequence[Piece]:
+        """Cut at clauses."""
+        if not any(letter.isalnum() for letter in utterance.text):
+            raise InvalidInput(NOTHING_TO_SAY, param="input")
+        self.begun += 1
+        return [
+            Piece(number, len(clause), (clause, utterance)) for number, clause in enumerate(clauses(utterance.text))
+        ]
+
+    def speak_together(
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
+    ) -> Iterator[Made[SpeechChunk]]:
+        """Beep all of them."""
+        self.batches.append([piece.symbols for piece in pieces])
+        self._before(pieces[0].number)
+        for number, piece in enumerate(pieces):
+            if not cancelled[number].is_set():
+                clause, utterance = piece.content
+                self.chunks += 1
+                yield Made(number, beeps(clause, pitch_of(utterance), utterance.speed, 0.0))
+
+
 def loudest_pitch(recording: Recording) -> float:
     """Return the frequency with the most power, in Hz."""
     power = np.abs(np.fft.rfft(recording.samples))
@@ -123,6 +179,11 @@ def beeps(clause: str, base: float, speed: float, clock: float) -> SpeechChunk:
 def create(settings: VocalizrSettings) -> FakeSpeech:
     """Make the backend that `VOCALIZR_MODEL=fake` asks for."""
     return FakeSpeech(settings.served_name)
+
+
+def create_together(settings: VocalizrSettings) -> FakeTogether:
+    """Make the backend that `VOCALIZR_MODEL=fake-together` asks for."""
+    return FakeTogether(settings.served_name)
 
 
 def create_cloning(settings: VocalizrSettings) -> FakeSpeech:
