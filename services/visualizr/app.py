@@ -1,5 +1,7 @@
 """Visualizr's composition root."""
 
+from functools import partial
+
 from fastapi import FastAPI
 
 from chatacter.chassis import plugins
@@ -7,13 +9,23 @@ from chatacter.serving.service import Doors, Place, Plan, predictor_app
 from visualizr.backend import VideoBackend
 from visualizr.inference import video_job
 from visualizr.render import OPERATION, Renderer
+from visualizr.replicas import on_replicas
 from visualizr.routes import video_router
 from visualizr.settings import VisualizrSettings
 
 
 def create_app(settings: VisualizrSettings) -> FastAPI:
     """Build the service around the backend that the settings name. Raises `Misconfigured`."""
-    return application(settings, plugins.load("chatacter.video", settings.visualizr_model)(settings))
+    make = partial(made, settings)
+    if settings.visualizr_engine == "ray":
+        return application(settings, on_replicas(settings, make))
+    return application(settings, make())
+
+
+def made(settings: VisualizrSettings) -> VideoBackend:
+    """Make the backend that the settings name. Raises `Misconfigured`."""
+    backend: VideoBackend = plugins.load("chatacter.video", settings.visualizr_model)(settings)
+    return backend
 
 
 def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
@@ -28,7 +40,8 @@ def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
         title="Visualizr",
         model=settings.served_name,
         operation=OPERATION,
-        concurrency=settings.visualizr_concurrency,
+        concurrency=settings.visualizr_concurrency
+        * (settings.ray_replicas if settings.visualizr_engine == "ray" else 1),
         queue=settings.visualizr_queue,
         preload=settings.preload_models,
     )

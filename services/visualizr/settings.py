@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from chatacter.serving.settings import PredictorSettings
+from chatacter.serving.settings import Engine, PredictorSettings
 
 
 class VisualizrSettings(PredictorSettings):
@@ -22,6 +22,9 @@ class VisualizrSettings(PredictorSettings):
     """Threads with which one film is encoded. The speech model wants the other cores."""
     visualizr_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     """Films made side by side."""
+    visualizr_engine: Engine = "inprocess"
+    """Where the model runs: `inprocess`, or `ray`: in replicas by Ray Serve, as the settings `RAY_…` say; each has
+    `VISUALIZR_CONCURRENCY` places."""
     visualizr_queue: Annotated[int, Field(ge=0, le=1024)] = 4
     """Films that may wait for a place; one more is refused with 429 and `Retry-After`."""
     preload_models: bool = True

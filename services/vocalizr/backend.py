@@ -36,7 +36,7 @@ class SpeechCapabilities:
 
     `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor;
     `licence` is that of the weights, None where nobody knows it. One with `together` is a `SpeaksTogether`: it speaks
-    several texts in one go.
+    several texts in one go. `places` are the texts that it speaks side by side, where the service has no say in it.
     """
 
     languages: frozenset[str]
@@ -48,6 +48,7 @@ class SpeechCapabilities:
     max_characters: int
     licence: Licence | None = None
     together: Together | None = None
+    places: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

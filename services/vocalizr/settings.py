@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, model_validator
 
 from chatacter.chassis.settings import CommaSeparated
-from chatacter.serving.settings import PredictorSettings
+from chatacter.serving.settings import Engine, PredictorSettings
 
 
 class VocalizrSettings(PredictorSettings):
@@ -23,6 +23,9 @@ class VocalizrSettings(PredictorSettings):
     """Threads with which one text is spoken. Beside a language model on the same cores, less can be faster."""
     vocalizr_concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
     """Texts spoken side by side. Unset: 1, or as many as the model speaks in one go, where it speaks in batches."""
+    vocalizr_engine: Engine = "inprocess"
+    """Where the model runs: `inprocess`, or `ray`: in replicas by Ray Serve, as the settings `RAY_…` say; each has
+    `VOCALIZR_CONCURRENCY` places."""
     vocalizr_queue: Annotated[int, Field(ge=0, le=1024)] = 8
     """Texts that may wait for a place; one more is refused with 429 and `Retry-After`."""
     preload_models: bool = True

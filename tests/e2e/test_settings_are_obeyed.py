@@ -85,6 +85,9 @@ def test_vocalizr(recorder: Recorder) -> None:
             httpx.post(f"{here.url}/v1/audio/speech", json=body).raise_for_status()
     with recorder.running("vocalizr", {"VOCALIZR_MODEL": "kokoro", "PRELOAD_MODELS": "false"}):
         pass
+    on_ray = {"VOCALIZR_MODEL": "fake", "VOCALIZR_ENGINE": "ray", "PRELOAD_MODELS": "false"}
+    with recorder.running("vocalizr", on_ray):
+        pass
     assert unread("vocalizr", recorder) == []
 
 
@@ -120,6 +123,9 @@ def test_visualizr(recorder: Recorder) -> None:
             answer = httpx.post(f"{here.url}/v1/video/generations", json={"model": "remote", **shot}, timeout=60)
             assert "video.completed" in answer.text, answer.text
     with recorder.running("visualizr", {"VISUALIZR_MODEL": "portrait", "PRELOAD_MODELS": "false"}):
+        pass
+    on_ray = {"VISUALIZR_MODEL": "fake", "VISUALIZR_ENGINE": "ray", "PRELOAD_MODELS": "false"}
+    with recorder.running("visualizr", on_ray):
         pass
     assert unread("visualizr", recorder) == []
 

@@ -43,6 +43,11 @@ def forbid_onnxruntime_to_report() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
+def forbid_ray_to_report() -> None:
+    """Keep Ray from telling its makers about its use; the variable must stand when a Ray is started or joined."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
 def url_host(host: str) -> str:
     """Return the host of a URL at which this machine reaches a service that listens on `host`."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104

@@ -1,0 +1,109 @@
+"""Ray Serve: how replicas are described, started, asked and ended. The only module that imports ray."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any, Final
+
+import ray
+from ray import serve
+from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    ReplicaUnavailableError,
+    RequestCancelledError,
+)
+
+from chatacter.chassis.errors import Cancelled, Misconfigured, Unavailable
+from chatacter.chassis.settings import forbid_ray_to_report
+from chatacter.serving.replicas import RETRY_AFTER, Make, Replication
+from chatacter.serving.work import streamed
+
+# Neither says its types.
+untyped: Any = ray
+untyped_serve: Any = serve
+
+DEPLOYMENT: Final = "replica"
+# How often a replica whose model cannot be loaded is tried before the service says so.
+ATTEMPTS: Final = 2
+GONE: Final = "The replica that did this was lost. Another one may be free, or it comes back in a moment."
+FAILED: Final = "The replicas could not be started; the service's log and Ray's say why."
+
+
+class Replica:
+    """One replica: a backend, made and loaded in this process. It counts as healthy once it is loaded."""
+
+    def __init__(self, make: Make) -> None:
+        self._backend = make()
+        self._backend.load()
+
+    async def call(self, verb: str, arguments: tuple[Any, ...]) -> Any:
+        """Call one of the backend's blocking methods, off the event loop."""
+        method = getattr(self._backend, verb)
+        async with aclosing(streamed(lambda _: iter([method(*arguments)]))) as results:
+            return await anext(results)
+
+    async def stream(self, verb: str, arguments: tuple[Any, ...]) -> AsyncGenerator[Any]:
+        """Yield what the backend's streaming verb yields; whoever cancels this stops it."""
+        work = getattr(self._backend, verb)
+        async with aclosing(streamed(lambda cancelled: work(*arguments, cancelled))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def __del__(self) -> None:
+        """Let go of the model when Ray ends the replica."""
+        with suppress(AttributeError):
+            self._backend.close()
+
+
+def joined(address: str | None) -> bool:
+    """Join a Ray, or start one on this machine; return whether it is our own."""
+    if ray.is_initialized():
+        return False
+    forbid_ray_to_report()
+    ray.init(address, include_dashboard=False, configure_logging=False, log_to_driver=False)
+    return address is None
+
+
+def started(plan: Replication, make: Make) -> Any:
+    """Start replicas and return their handle once each has loaded its model. Raises `Misconfigured`."""
+    serve.start(proxy_location="Disabled", logging_config={"enable_access_log": False})
+    try:
+        return serve.run(described(plan, make), name=plan.name, route_prefix=None)
+    except (RuntimeError, RayError) as error:
+        raise Misconfigured(FAILED) from error
+
+
+def described(plan: Replication, make: Make) -> serve.Application:
+    """Describe replicas to Ray Serve."""
+    deployment: Any = serve.deployment(
+        Replica,
+        name=DEPLOYMENT,
+        num_replicas=plan.replicas,
+        max_ongoing_requests=plan.ongoing,
+        max_constructor_retry_count=ATTEMPTS,
+        graceful_shutdown_timeout_s=plan.grace,
+        ray_actor_options={"num_cpus": plan.cpus, "num_gpus": plan.gpus},
+    )
+    application: serve.Application = deployment.bind(make)
+    return application
+
+
+def ended(name: str, *, own: bool) -> None:
+    """End the replicas, and Ray where it is our own."""
+    serve.delete(name)
+    if own:
+        untyped_serve.shutdown()
+        untyped.shutdown()
+
+
+def meant(error: Exception) -> Exception:
+    """Return what a backend in another process raised; what says that the process is gone, in our words."""
+    if isinstance(error, RayTaskError):
+        cause: Exception = error.cause
+        return cause
+    if isinstance(error, TaskCancelledError | RequestCancelledError):
+        return Cancelled("The work was cancelled.")
+    if isinstance(error, RayActorError | DeploymentUnavailableError | ReplicaUnavailableError | BackPressureError):
+        return Unavailable(GONE, retry_after=RETRY_AFTER)
+    return error

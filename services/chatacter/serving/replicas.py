@@ -1,0 +1,114 @@
+"""Replicas of a model, each in a process of its own with its share of a GPU, behind the verbs of a backend."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+from chatacter.chassis.errors import Misconfigured, NotReady
+from chatacter.serving.settings import PredictorSettings
+
+GLANCE: Final = 0.02
+RETRY_AFTER: Final = 5.0
+MISSING: Final = "Replicas need Ray: pip install 'chatacter[ray]'"
+
+# Makes a backend: something with `load`, `close` and a streaming verb.
+Make = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """How many replicas of what: `ongoing` is how much one does side by side, `address` None a Ray of our own."""
+
+    name: str
+    replicas: int
+    gpus: float
+    cpus: float
+    ongoing: int
+    grace: float
+    address: str | None
+
+    @classmethod
+    def of(cls, settings: PredictorSettings, name: str, ongoing: int) -> "Replication":
+        """Read it from a predictor's settings."""
+        return cls(
+            name=name,
+            replicas=settings.ray_replicas,
+            gpus=settings.ray_replica_gpus,
+            cpus=settings.ray_replica_cpus,
+            ongoing=ongoing,
+            grace=settings.shutdown_grace,
+            address=settings.ray_address,
+        )
+
+
+class Replicas:
+    """The replicas as their service sees them: started by `load`, asked by `call` and `stream`, ended by `close`."""
+
+    def __init__(self, replication: Replication, make: Make) -> None:
+        self._plan = replication
+        self._make = make
+        self._ray: Any = None
+        self._handle: Any = None
+        self._own = False
+
+    def load(self) -> None:
+        """Start the replicas; return once each has loaded its model. Raises `Misconfigured`."""
+        try:
+            self._ray = import_module("chatacter.serving.on_ray")
+        except ImportError as error:
+            raise Misconfigured(MISSING) from error
+        self._own = self._ray.joined(self._plan.address)
+        self._handle = self._ray.started(self._plan, self._make)
+
+    def call(self, verb: str, *arguments: Any) -> Any:
+        """Ask any replica for one answer. Raises what its backend raises, `Unavailable` for a replica that is lost."""
+        handle = self._ready()
+        try:
+            return handle.call.remote(verb, arguments).result()
+        except Exception as error:
+            raise self._ray.meant(error) from error
+
+    def stream(self, verb: str, *arguments: Any, cancelled: threading.Event) -> Iterator[Any]:
+        """Yield what one replica's streaming verb yields; the replica is free soon after `cancelled` is set.
+
+        Raises what its backend raises, `Unavailable` for a replica that is lost.
+        """
+        if cancelled.is_set():
+            return
+        pieces = self._ready().options(stream=True).stream.remote(verb, arguments)
+        finished = threading.Event()
+
+        def watch() -> None:
+            while not finished.wait(GLANCE):
+                if cancelled.is_set():
+                    pieces.cancel()
+                    return
+
+        watcher = threading.Thread(target=watch, name="replica cancel", daemon=True)
+        watcher.start()
+        try:
+            for piece in pieces:
+                if cancelled.is_set():
+                    return
+                yield piece
+        except Exception as error:
+            if cancelled.is_set():
+                return
+            raise self._ray.meant(error) from error
+        finally:
+            finished.set()
+            watcher.join()
+            pieces.cancel()
+
+    def close(self) -> None:
+        """End the replicas, and Ray where it is our own."""
+        if self._ray is not None:
+            self._ray.ended(self._plan.name, own=self._own)
+        self._handle = self._ray = None
+
+    def _ready(self) -> Any:
+        if self._handle is None:
+            raise NotReady("The replicas are not started.", retry_after=RETRY_AFTER)
+        return self._handle

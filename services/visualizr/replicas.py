@@ -1,0 +1,40 @@
+"""Films by replicas of a backend, each in a process of its own."""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from chatacter.serving.replicas import Replicas, Replication
+from visualizr.backend import Film, Progress, Shot, VideoBackend, VideoCapabilities
+from visualizr.settings import VisualizrSettings
+
+NAME: Final = "visualizr"
+
+Make = Callable[[], VideoBackend]
+
+
+class OnReplicas:
+    """A backend whose work is done by replicas; what it can do is asked of one here, which is never loaded."""
+
+    def __init__(self, capabilities: VideoCapabilities, replicas: Replicas) -> None:
+        self.capabilities = capabilities
+        self._replicas = replicas
+
+    def load(self) -> None:
+        """Start the replicas; return once each is ready."""
+        self._replicas.load()
+
+    def film(self, shot: Shot, cancelled: threading.Event) -> Iterator[Progress | Film]:
+        """Have one replica film."""
+        return self._replicas.stream("film", shot, cancelled=cancelled)
+
+    def close(self) -> None:
+        """End the replicas."""
+        self._replicas.close()
+
+
+def on_replicas(settings: VisualizrSettings, make: Make, name: str = NAME) -> OnReplicas:
+    """Return the backend that `VISUALIZR_ENGINE=ray` asks for; Ray Serve knows it by `name`. Starts nothing yet."""
+    plan = Replication.of(settings, name, settings.visualizr_concurrency)
+    return OnReplicas(make().capabilities, Replicas(plan, partial(make)))
