@@ -42,7 +42,7 @@ def said(number: int, text: str, role: str = "user") -> Memory:
 
 
 def order(found: list[Found], question: str, *, now: float = 1e9) -> list[Recalled]:
-    return ranked(found, understood(question, (), now, STEM), STEM)
+    return ranked(found, understood(question, (), now, STEM))
 
 
 def test_the_parts_of_a_score_add_up() -> None:

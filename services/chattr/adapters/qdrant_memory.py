@@ -25,6 +25,7 @@ from chattr.ports.memory import (
     CREATED_AT,
     INDEXED_AS,
     KEYWORDS,
+    MOST_SPEAKERS,
     SPEAKER,
     TENANT,
     Candidate,
@@ -35,10 +36,12 @@ from chattr.ports.memory import (
     Query,
     Terms,
     Way,
+    by_point,
+    candidates,
     conditions,
-    joined,
     owner_of,
     payload,
+    read,
     stamp,
     vector_names,
 )
@@ -48,8 +51,6 @@ AWAY: Final = "Qdrant does not answer. Nothing was lost; try again in a moment."
 REFUSED: Final = "Qdrant refuses the API key; set VECTOR_DATABASE__API_KEY."
 REJECTED: Final = "Qdrant rejected a request of ours. Update the server if it is older than the client, 1.20."
 RETRY_AFTER: Final = 2.0
-# Names that a person could have given to those they talk with.
-MOST_SPEAKERS: Final = 50
 
 
 @asynccontextmanager
@@ -100,12 +101,9 @@ class QdrantMemory:
         with told():
             await self._prepare(sizes)
             answers = await self._client.query_batch_points(self._collection, list(asked.values()))
-        return joined(
-            {
-                way: [(read(hit.payload), hit.score) for hit in answer.points]
-                for way, answer in zip(asked, answers, strict=True)
-            }
-        )
+        stored = {hit.id: hit.payload for answer in answers for hit in answer.points}
+        scores = by_point({way: answer.points for way, answer in zip(asked, answers, strict=True)})
+        return candidates(scores, stored.items())
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
@@ -302,8 +300,3 @@ def vector(stored: Any, name: str) -> Vectors | None:
     """Read a vector of a point, where it has one of that name."""
     found = stored.get(name) if isinstance(stored, dict) else None
     return None if found is None else np.array(found, np.float32)
-
-
-def read(stored: dict[str, Any] | None) -> Memory:
-    """Read a memory out of a point's payload."""
-    return Memory.of_record(stored or {})

@@ -7,7 +7,7 @@ from typing import Final
 
 from chattr.domain.memory import Memory
 from chattr.domain.moments import Span, spans
-from chattr.domain.terms import STOP_WORDS, Stem, plain_words
+from chattr.domain.terms import Stem, plain_words, telling
 
 OF_THE_ASKER: Final = frozenset({"i", "i'm", "i've", "i'd", "i'll", "me", "my", "mine", "myself"})
 OF_THE_ASKED: Final = frozenset({"you", "your", "yours", "you're", "you've", "yourself"})
@@ -61,11 +61,10 @@ def understood(text: str, speakers: Sequence[str], now: float, stem: Stem) -> Qu
     known = {name.lower() for name in speakers if name}
     names = {name for name in known if name in plain or (" " in name and name in text.lower())}
     named_words = {word for name in names for word in name.split()}
-    telling = [word for word in plain if word not in STOP_WORDS and word not in named_words]
-    telling = telling or [word for word in plain if word not in named_words] or plain
+    asking = telling([word for word in plain if word not in named_words]) or plain
     return Question(
         text=text,
-        stems=tuple(dict.fromkeys(stem(word) for word in telling)),
+        stems=tuple(dict.fromkeys(stem(word) for word in asking)),
         names=frozenset(names),
         roles=frozenset(roles_of(text)),
         times=tuple(spans(text, now)),

@@ -11,8 +11,9 @@ from itertools import islice
 from typing import Final, Protocol
 
 from chattr.domain.memory import Memory, Recalled
+from chattr.domain.moments import MONTHS, WEEKDAYS
 from chattr.domain.question import Question
-from chattr.domain.terms import Stem, words
+from chattr.domain.terms import Stem, plain_words, telling, words
 
 MAX_RECALLED: Final = 5
 # A recalled turn in the prompt: a small model reads about 60 tokens a second, so what is long is cut.
@@ -32,12 +33,14 @@ UNRELATED: Final = 0.15
 # What bears on a question less than this share of what bears on it most is noise beside it.
 SHARE_OF_BEST: Final = 0.3
 
-TELLS_OF_TIME: Final = re.compile(
-    r"\b(?:january|february|march|april|june|july|august|september|october|november|december|"
-    r"monday|tuesday|wednesday|thursday|friday|saturday|sunday|yesterday|today|tomorrow|tonight|ago|"
-    r"days?|weeks?|weekends?|months?|years?|last|next|recently|in may|(?:19|20)\d\d)\b",
-    re.IGNORECASE,
-)
+OF_TIME: Final = """
+yesterday today tomorrow tonight ago last next recently
+day days week weeks weekend weekends month months year years
+"""
+# "May" alone is a verb, or a name.
+TIME_WORDS: Final = {*OF_TIME.split(), *WEEKDAYS, *MONTHS} - {"may"}
+TELLING_OF_TIME: Final = frozenset(TIME_WORDS | {f"{word}'s" for word in TIME_WORDS})
+IN_MAY_OR_A_YEAR: Final = re.compile(r"\bin may\b|\b(?:19|20)\d\d\b", re.IGNORECASE)
 
 
 class Found(Protocol):
@@ -64,7 +67,7 @@ class Found(Protocol):
         ...
 
 
-def ranked(found: Iterable[Found], question: Question, stem: Stem) -> list[Recalled]:
+def ranked(found: Iterable[Found], question: Question) -> list[Recalled]:
     """Weigh what was found and return the best first, newer ones before older."""
     candidates = list(found)
     # What a way of searching missed is at most as near as the last that it found.
@@ -77,10 +80,11 @@ def ranked(found: Iterable[Found], question: Question, stem: Stem) -> list[Recal
             meaning=NEAR * positive(one.near, far) + NEAR_WITH_TALK * positive(one.near_with_talk, far_with_talk),
             words=per_word * (one.sharing or 0.0),
             speaker=ABOUT_THE_SPEAKER * question.about(one.memory),
-            time=timely(one.memory, question),
-            form=telling(one.memory, stem),
+            time=timely(one.memory, plain, question),
+            form=formed(one.memory, plain),
         )
         for one in candidates
+        for plain in (plain_words(one.memory.text),)
     ]
     return sorted(recalled, key=lambda one: (-one.score, -one.memory.created_at, one.memory.id))
 
@@ -90,15 +94,16 @@ def positive(cosine: float | None, far: float) -> float:
     return max(0.0, far if cosine is None else cosine)
 
 
-def timely(memory: Memory, question: Question) -> float:
-    """Weigh when a turn was said, and whether it tells of times."""
-    telling_of_time = NAMES_A_TIME + NAMES_THE_TIME * question.when if TELLS_OF_TIME.search(memory.text) else 0.0
+def timely(memory: Memory, plain: list[str], question: Question) -> float:
+    """Weigh when a turn was said, and whether its `plain` words tell of times."""
+    names_one = not TELLING_OF_TIME.isdisjoint(plain) or IN_MAY_OR_A_YEAR.search(memory.text)
+    telling_of_time = NAMES_A_TIME + NAMES_THE_TIME * question.when if names_one else 0.0
     return telling_of_time + AT_THE_TIME * question.timely(memory)
 
 
-def telling(memory: Memory, stem: Stem) -> float:
-    """Weigh how a turn is made: one of many words tells more, one that asks tells less."""
-    return LENGTH * math.log1p(len(words(memory.text, stem))) + ASKS * memory.text.rstrip().endswith("?")
+def formed(memory: Memory, plain: list[str]) -> float:
+    """Weigh how a turn is made: one of many `plain` words tells more, one that asks tells less."""
+    return LENGTH * math.log1p(len(telling(plain))) + ASKS * memory.text.rstrip().endswith("?")
 
 
 def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: int = MAX_RECALLED) -> list[Recalled]:

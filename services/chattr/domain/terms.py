@@ -26,14 +26,18 @@ STOP_WORDS: Final = frozenset(STOP_WORDS_TEXT.split())
 
 def plain_words(text: str) -> list[str]:
     """Return all words, in lower case, with straight apostrophes."""
-    return [match.group().lower().replace("’", "'") for match in WORD.finditer(text)]
+    found = [word.lower() for word in WORD.findall(text)]
+    return [word.replace("’", "'") for word in found] if "’" in text else found
+
+
+def telling(plain: list[str]) -> list[str]:
+    """Return those of the plain words that carry meaning; all of them where none does."""
+    return [word for word in plain if word not in STOP_WORDS] or plain
 
 
 def words(text: str, stem: Stem) -> list[str]:
     """Return the stems of the words that carry meaning; all of them where none does."""
-    plain = plain_words(text)
-    telling = [word for word in plain if word not in STOP_WORDS] or plain
-    return [stem(word.removesuffix("'s")) for word in telling]
+    return [stem(word.removesuffix("'s")) for word in telling(plain_words(text))]
 
 
 def term_id(word: str) -> int:

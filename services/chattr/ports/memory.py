@@ -7,7 +7,7 @@ anything, looks at all.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -30,6 +30,8 @@ CREATED_AT: Final = "created_at"
 KEYWORDS: Final = (TENANT, PERSON, CHARACTER, CONVERSATION, SPEAKER, BRANCH, KIND, STANDING, INDEXED_AS)
 # Raised when what is made of a turn changes: every memory is then indexed anew.
 INDEX_VERSION: Final = 2
+# Names that a person could have given to those they talk with.
+MOST_SPEAKERS: Final = 50
 
 EVERYTHING: Final = Selection()
 
@@ -192,12 +194,36 @@ def vector_names(embedder: str) -> tuple[str, str]:
     return f"turn_{whole}", f"talk_{whole}"
 
 
-def joined(ways: Mapping[Way, Sequence[tuple[Memory, float]]]) -> list[Candidate]:
-    """Join what the ways of searching found, each memory once."""
-    memories: dict[str, Memory] = {}
-    scores: dict[str, dict[Way, float]] = {}
+class Hit(Protocol):
+    """A point that one way of searching found, as an engine hands it out."""
+
+    @property
+    def id(self) -> Hashable:
+        """Its id, by which other ways may have found it too."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """How well it fits."""
+        ...
+
+
+def by_point(ways: Mapping[Way, Sequence[Hit]]) -> dict[Hashable, dict[Way, float]]:
+    """Join what the ways of searching found: by the points' ids, each way's score."""
+    scores: dict[Hashable, dict[Way, float]] = {}
     for way, hits in ways.items():
-        for memory, score in hits:
-            memories[memory.id] = memory
-            scores.setdefault(memory.id, {})[way] = score
-    return [Candidate(memory, **scores[memory.id]) for memory in memories.values()]
+        for hit in hits:
+            scores.setdefault(hit.id, {})[way] = hit.score
+    return scores
+
+
+def candidates(
+    scores: Mapping[Hashable, dict[Way, float]], stored: Iterable[tuple[Hashable, Mapping[str, Any] | None]]
+) -> list[Candidate]:
+    """Read what is `stored` of the points that were found."""
+    return [Candidate(read(record), **scores[each]) for each, record in stored]
+
+
+def read(stored: Mapping[str, Any] | None) -> Memory:
+    """Read a memory out of a point's payload."""
+    return Memory.of_record(stored or {})

@@ -162,7 +162,7 @@ class Remember:
         found, amended = await asyncio.gather(self._memory.search(owner, query), self._knowing.amendments(owner))
         gone = Forgotten(forgotten)
         kept = (one for one in found if not gone.covers(one.memory))
-        best = [replace(one, memory=as_amended(one.memory, amended)) for one in ranked(kept, question, self._stem)]
+        best = [replace(one, memory=as_amended(one.memory, amended)) for one in ranked(kept, question)]
         return best, dense is not None
 
     async def _embedded(self, text: str) -> Vectors | None:

@@ -21,8 +21,9 @@ from chattr.ports.memory import (
     Point,
     Query,
     Way,
+    by_point,
+    candidates,
     conditions,
-    joined,
     owner_of,
     payload,
     stamp,
@@ -35,6 +36,14 @@ class Stored:
 
     point: Point
     payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A point that one way of searching found."""
+
+    id: str
+    score: float
 
 
 class FakeMemory:
@@ -55,18 +64,23 @@ class FakeMemory:
         self._present()
         allowed = self._matching(conditions(owner, query.within, exclude=query.exclude, active=query.active))
         weights = self._rarity(owner, query)
-        ways: dict[Way, list[tuple[Memory, float]]] = {
+        ways: dict[Way, list[Hit]] = {
             "sharing": [
-                (one.point.memory, sum(weight * one.point.terms.get(term, 0.0) for term, weight in weights.items()))
+                Hit(
+                    one.point.memory.id,
+                    sum(weight * one.point.terms.get(term, 0.0) for term, weight in weights.items()),
+                )
                 for one in allowed
                 if weights.keys() & one.point.terms.keys()
             ]
         }
         if query.dense is not None:
             ours = [one.point for one in allowed if one.point.embedder == query.embedder]
-            ways["near"] = [(one.memory, float(np.dot(one.dense, query.dense))) for one in ours]
-            ways["near_with_talk"] = [(one.memory, float(np.dot(one.talk, query.dense))) for one in ours]
-        return joined({way: best(scored, query.limit) for way, scored in ways.items()})
+            ways["near"] = [Hit(one.memory.id, float(np.dot(one.dense, query.dense))) for one in ours]
+            ways["near_with_talk"] = [Hit(one.memory.id, float(np.dot(one.talk, query.dense))) for one in ours]
+        scores = by_point({way: best(hits, query.limit) for way, hits in ways.items()})
+        stored = ((one.point.memory.id, one.payload) for one in allowed)
+        return candidates(scores, ((each, payload) for each, payload in stored if each in scores))
 
     async def newest(self, owner: Owner, within: Selection, *, limit: int) -> Sequence[Memory]:
         """Return the newest memories first."""
@@ -136,6 +150,6 @@ def holds(condition: Condition, one: Stored) -> bool:
             return one.point.memory.id not in condition.value
 
 
-def best(scored: list[tuple[Memory, float]], limit: int) -> list[tuple[Memory, float]]:
+def best(hits: list[Hit], limit: int) -> list[Hit]:
     """Return the highest scores."""
-    return sorted(scored, key=lambda pair: -pair[1])[:limit]
+    return sorted(hits, key=lambda hit: -hit.score)[:limit]
