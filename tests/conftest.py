@@ -17,7 +17,7 @@ KEPT = frozenset(
 )
 KEPT_PREFIXES = ("PYTEST_", "PIP_", "UV_", "SSL_", "COVERAGE_", "PYTHON", "npm_config_", "NPM_CONFIG_")
 # Services under test read their settings from the environment that a test gives them, so the outer one is set aside.
-TEST_SETTINGS = ("QDRANT_TEST_URL",)
+TEST_SETTINGS = ("QDRANT_TEST_URL", "QDRANT_OPENAPI")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,6 @@
-"""Long-term memory: one suite over the fake, Qdrant's engine in process, its client in memory, and a real server."""
+"""Long-term memory: one suite over the fake, Qdrant's engine in process, its client in memory, its client over REST in
+front of the engine, where requests are judged (`tests/qdrant_rest.py`), and a real server.
+"""
 
 import asyncio
 import os
@@ -23,6 +25,7 @@ from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection, memory_id, memory_of
 from chattr.ports.memory import MemoryIndex, Point, Query, conditions
+from tests.qdrant_rest import asked_over_rest
 
 pytestmark = pytest.mark.contract
 
@@ -32,7 +35,7 @@ ANN_ELSEWHERE = Owner("evil", "ann")
 EMBEDDER = FakeEmbedder.name
 
 
-@pytest.fixture(params=["fake", "edge", "client", "server"])
+@pytest.fixture(params=["fake", "edge", "client", "rest", "server"])
 async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MemoryIndex]:
     match request.param:
         case "fake":
@@ -46,6 +49,9 @@ async def memory(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
             client = AsyncQdrantClient(":memory:")
             yield QdrantMemory(client, "memories")
             await client.close()
+        case "rest":
+            async with asked_over_rest(tmp_path) as (client, _):
+                yield QdrantMemory(client, "memories")
         case "server":
             url = os.environ.get("QDRANT_TEST_URL")
             if url is None:

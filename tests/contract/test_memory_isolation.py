@@ -23,6 +23,7 @@ from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Memory, Selection, memory_of
 from chattr.ports.memory import MemoryIndex, Point, Query
+from tests.qdrant_rest import asked_over_rest
 
 pytestmark = pytest.mark.contract
 
@@ -125,10 +126,12 @@ class Crowd:
     queries: int
 
 
-# `make torture` asks 100,000 queries of the engine in process, and of a server where one is named. The client's own
-# local mode reads every payload for every query, and gets as many as it can answer in some seconds.
+# `make torture` asks 100,000 queries: of the engine in process; through `qdrant-client` over REST, of the same engine
+# behind what `tests/qdrant_rest.py` answers; and of a server where one is named. The client's own local mode reads
+# every payload for every query, and gets as many as it can answer in some seconds.
 CROWDS = {
     "edge": Crowd(1_000, int(os.environ.get("ISOLATION_QUERIES", "6000"))),
+    "rest": Crowd(1_000, int(os.environ.get("ISOLATION_QUERIES", "1000"))),
     "server": Crowd(1_000, int(os.environ.get("ISOLATION_QUERIES", "6000"))),
     "client": Crowd(40, 80),
 }
@@ -146,6 +149,9 @@ async def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             client = AsyncQdrantClient(":memory:")
             yield QdrantMemory(client, "memories"), crowd
             await client.close()
+        case "rest":
+            async with asked_over_rest(tmp_path) as (client, _):
+                yield QdrantMemory(client, "memories"), crowd
         case "server":
             url = os.environ.get("QDRANT_TEST_URL")
             if url is None:
@@ -156,7 +162,7 @@ async def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
                 await client.delete_collection(name)
 
 
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 async def test_among_a_thousand_tenants_each_query_sees_its_own_person_only(crowded: tuple[MemoryIndex, Crowd]) -> None:
     """The vectors and terms of all are alike, so that without a filter nearly every answer would be another's."""
     index, crowd = crowded

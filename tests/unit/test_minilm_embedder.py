@@ -15,7 +15,7 @@ import pytest
 from scipy.special import erf
 
 from chatacter.chassis.errors import Misconfigured, NotReady
-from chattr.adapters.minilm_embedder import BATCH_TOKENS, DIMENSIONS, MiniLmEmbedder, batches, gelu
+from chattr.adapters.minilm_embedder import BATCH_TOKENS, BLOCK, DIMENSIONS, Linear, MiniLmEmbedder, batches, gelu
 
 pytestmark = pytest.mark.unit
 
@@ -84,6 +84,15 @@ async def test_missing_files_name_the_command(tmp_path: Path) -> None:
 async def test_not_ready_until_entered(tmp_path: Path) -> None:
     with pytest.raises(NotReady):
         await MiniLmEmbedder(tmp_path / "none", tmp_path / "none").embed(["tea"])
+
+
+@pytest.mark.parametrize("block", [None, BLOCK])
+@pytest.mark.parametrize("rows", [1, 12, 81, 82, 200])
+def test_a_layer_in_blocks_is_the_same_layer(block: tuple[int, int] | None, rows: int) -> None:
+    noise = np.random.default_rng(3)
+    weight, bias = noise.normal(size=(1536, 384)).astype(np.float32), noise.normal(size=384).astype(np.float32)
+    values = noise.normal(size=(rows, 1, 1536)).astype(np.float32)
+    assert Linear(weight, bias, block)(values) == pytest.approx(values @ weight + bias, abs=1e-3)
 
 
 def test_gelu_is_exact() -> None:

@@ -1,9 +1,13 @@
 """Words as weighted terms."""
 
+import string
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chattr.adapters.snowball_stemmer import english_stemmer
-from chattr.domain.terms import query_terms, term_id, weighted_terms, words
+from chattr.domain.terms import plain_words, query_terms, term_id, weighted_terms, words
 
 pytestmark = pytest.mark.unit
 
@@ -52,3 +56,8 @@ def test_words_of_the_talk_around_count_by_its_weight() -> None:
     terms = weighted_terms([("boat", 1.0), ("harbour", 0.5), ("boat", 0.2)], STEM)
     assert terms[term_id("boat")] > terms[term_id("harbour")] > 0
     assert terms[term_id("harbour")] < alone("harbour")[term_id("harbour")]
+
+
+@given(st.text(string.printable))
+def test_plain_words_are_the_same_whatever_else_a_text_holds(text: str) -> None:
+    assert plain_words(f"{text} é") == [*plain_words(text), "é"]

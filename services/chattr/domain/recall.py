@@ -38,9 +38,9 @@ yesterday today tomorrow tonight ago last next recently
 day days week weeks weekend weekends month months year years
 """
 # "May" alone is a verb, or a name.
-TIME_WORDS: Final = {*OF_TIME.split(), *WEEKDAYS, *MONTHS} - {"may"}
+TIME_WORDS: Final = {*OF_TIME.split(), *WEEKDAYS, *MONTHS, *map(str, range(1900, 2100))} - {"may"}
 TELLING_OF_TIME: Final = frozenset(TIME_WORDS | {f"{word}'s" for word in TIME_WORDS})
-IN_MAY_OR_A_YEAR: Final = re.compile(r"\bin may\b|\b(?:19|20)\d\d\b", re.IGNORECASE)
+IN_MAY: Final = re.compile(r"\bin may\b", re.IGNORECASE)
 
 
 class Found(Protocol):
@@ -96,7 +96,7 @@ def positive(cosine: float | None, far: float) -> float:
 
 def timely(memory: Memory, plain: list[str], question: Question) -> float:
     """Weigh when a turn was said, and whether its `plain` words tell of times."""
-    names_one = not TELLING_OF_TIME.isdisjoint(plain) or IN_MAY_OR_A_YEAR.search(memory.text)
+    names_one = not TELLING_OF_TIME.isdisjoint(plain) or ("may" in plain and IN_MAY.search(memory.text))
     telling_of_time = NAMES_A_TIME + NAMES_THE_TIME * question.when if names_one else 0.0
     return telling_of_time + AT_THE_TIME * question.timely(memory)
 

@@ -13,6 +13,8 @@ USUAL_LENGTH: Final = 32.0
 
 Stem = Callable[[str], str]
 WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+# The same of a text in lower case without other signs, in half the time: most are, and 200 are read for a question.
+ASCII_WORD: Final = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 STOP_WORDS_TEXT: Final = """
 a about after again all also am an and any are as at be because been before being but by can could did do does
 doing don't for from get got had has have having he her here hers him his how i i'd i'll i'm i've if in into
@@ -26,8 +28,9 @@ STOP_WORDS: Final = frozenset(STOP_WORDS_TEXT.split())
 
 def plain_words(text: str) -> list[str]:
     """Return all words, in lower case, with straight apostrophes."""
-    found = [word.lower() for word in WORD.findall(text)]
-    return [word.replace("’", "'") for word in found] if "’" in text else found
+    if text.isascii():
+        return ASCII_WORD.findall(text.lower())
+    return [word.lower().replace("’", "'") for word in WORD.findall(text)]
 
 
 def telling(plain: list[str]) -> list[str]:

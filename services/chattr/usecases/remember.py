@@ -162,7 +162,10 @@ class Remember:
         found, amended = await asyncio.gather(self._memory.search(owner, query), self._knowing.amendments(owner))
         gone = Forgotten(forgotten)
         kept = (one for one in found if not gone.covers(one.memory))
-        best = [replace(one, memory=as_amended(one.memory, amended)) for one in ranked(kept, question)]
+        best = [
+            replace(one, memory=as_amended(one.memory, amended)) if one.memory.id in amended else one
+            for one in ranked(kept, question)
+        ]
         return best, dense is not None
 
     async def _embedded(self, text: str) -> Vectors | None:
