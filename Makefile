@@ -18,7 +18,7 @@ test: $(DEV) $(TOOLS) ## Run every test, with real small models
 	@$(BIN)/chatacter models install --profile tests
 	$(BIN)/python -m pytest
 
-torture: $(DEV) ## Ask memory 100,000 times among 1,000 tenants for what is another's
+torture: $(DEV) ## Ask memory 100,000 times among 1,000 tenants for what is another's, each engine
 	ISOLATION_QUERIES=100000 $(BIN)/python -m pytest tests/contract/test_memory_isolation.py -k thousand
 
 check: $(DEV) $(TOOLS) ## Check style, types, import rules and generated files
