@@ -31,13 +31,15 @@ ALLOWED = {
     "fsspec": ("chattr/adapters/",),
     "gradio": ("chattr/ui/",),
 }
-# What a fresh interpreter that imported everything must not have loaded: backends and engines come with `load()`.
+# What a fresh interpreter that imported everything must not have loaded: backends and engines (`serving.on_ray` is one)
+# come with `load()`.
 LATE = ("torch", "transformers", "diffusers", "onnxruntime", "xllamacpp", "gradio", "ray")
 IMPORT_ALL = """
 import importlib, json, pkgutil, sys, threading
+late = (".backends.", ".ui", ".on_ray")
 for package in ("chatacter", "chattr", "vocalizr", "visualizr"):
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
-        if not module.name.endswith("__main__") and not any(part in module.name for part in (".backends.", ".ui")):
+        if not module.name.endswith("__main__") and not any(part in module.name for part in late):
             importlib.import_module(module.name)
 late = [name for name in json.loads(sys.argv[1]) if name in sys.modules]
 print(json.dumps({"late": late, "threads": [thread.name for thread in threading.enumerate()]}))
