@@ -13,8 +13,9 @@ from chattr.adapters.fakes.embedder import FakeEmbedder
 from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.memory import FakeMemory
 from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.adapters.fakes.summaries import FakeSummaries
 from chattr.adapters.snowball_stemmer import english_stemmer
-from chattr.domain.conversation import Conversation, Message
+from chattr.domain.conversation import Conversation, Message, Role
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact, Source, fact_id, mended, without
 from chattr.domain.memory import Changed, Forgotten, Memory, Selection, memory_id
@@ -22,9 +23,11 @@ from chattr.domain.tree import Tree
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
+from chattr.ports.summaries import Summaries
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
+from chattr.usecases.summing import Summing, Windows
 
 ANN = Owner("acme", "ann")
 EVERYTHING = Selection()
@@ -73,6 +76,7 @@ class World:
     conversations: Conversations
     outbox: Outbox
     knowledge: Knowledge
+    summaries: Summaries | None = None
     memory: FakeMemory = field(default_factory=FakeMemory)
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     fuse: Fuse = field(default_factory=Fuse)
@@ -93,7 +97,10 @@ class World:
         )
 
     def knowing(self) -> Knowing:
-        return Knowing(self.wired(self.knowledge))
+        return Knowing(self.wired(self.knowledge), self.wired(self.summaries) if self.summaries else None)
+
+    def summing(self, queue: Outbox, windows: Windows) -> Summing:
+        return Summing(self.wired(self.summaries), self.wired(self.outbox), self.wired(queue), windows)
 
     async def learn(
         self, text: str, about: str, *message_ids: str, supersedes: str | None = None, owner: Owner = ANN
@@ -126,14 +133,22 @@ class World:
             clock=lambda: self.now,
         )
 
-    async def say(self, conversation_id: str, text: str, parent_id: str | None = "head", *, owner: Owner = ANN) -> str:
+    async def say(
+        self,
+        conversation_id: str,
+        text: str,
+        parent_id: str | None = "head",
+        *,
+        owner: Owner = ANN,
+        role: Role = "user",
+    ) -> str:
         """Say something at the head, or in answer to a message."""
         await self.wired(self.conversations).create(owner, Conversation(conversation_id, "ada", self.now))
         head = await self.head(conversation_id, owner)
         self.now += 1
         self.made += 1
         parent_id = head if parent_id == "head" else parent_id
-        message = Message(f"m{self.made}", parent_id, "user", text, self.now, "ada")
+        message = Message(f"m{self.made}", parent_id, role, text, self.now, "ada")
         await self.wired(self.conversations).append(owner, conversation_id, [message])
         return message.id
 
@@ -210,4 +225,5 @@ class RebuildOutbox(FakeOutbox):
 
 def fake_world() -> World:
     outbox = FakeOutbox(lease_ms=0, block_ms=1)
-    return World(FakeConversations(outbox), outbox, FakeKnowledge(outbox))
+    conversations = FakeConversations(outbox)
+    return World(conversations, outbox, FakeKnowledge(outbox), FakeSummaries(conversations))

@@ -13,7 +13,8 @@ from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
 from chatacter.chassis.settings import url_host
 from chatacter.chassis.telemetry import telemetry_of
-from chattr.bootstrap import EMBEDDED_MODEL, compose
+from chattr.bootstrap import compose
+from chattr.bootstrap.language import EMBEDDED_MODEL
 from chattr.routes import (
     admin,
     cards,
@@ -30,6 +31,7 @@ from chattr.routes import (
     openai,
     prompts,
     reminders,
+    summaries,
     videos,
 )
 from chattr.routes.rate_limit import RateLimit
@@ -46,6 +48,7 @@ ROUTERS = (
     conversations.router,
     messages.router,
     reminders.router,
+    summaries.router,
     memory_changes.router,
     memories.router,
     live.router,

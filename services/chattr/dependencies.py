@@ -26,6 +26,7 @@ from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
 from chattr.usecases.speak import Speak
+from chattr.usecases.summing import Summing
 from chattr.usecases.transcripts import Transcripts
 
 PERSON_HEADER: Final = "x-chatacter-person"
@@ -67,6 +68,12 @@ def amending(connection: HTTPConnection) -> Amending | None:
 def moving(connection: HTTPConnection) -> Moving:
     """Return what takes conversations and knowledge along."""
     found: Moving = connection.state.moving
+    return found
+
+
+def summing(connection: HTTPConnection) -> Summing:
+    """Return the running summaries."""
+    found: Summing = connection.state.summing
     return found
 
 
@@ -164,6 +171,7 @@ OwnerDep = Annotated[Owner, Depends(owner)]
 ReplyDep = Annotated[Reply, Depends(reply)]
 ActorsDep = Annotated[Actors, Depends(actors)]
 AmendingDep = Annotated[Amending | None, Depends(amending)]
+SummingDep = Annotated[Summing, Depends(summing)]
 MovingDep = Annotated[Moving, Depends(moving)]
 RememberDep = Annotated[Remember | None, Depends(remember)]
 CardsDep = Annotated[Cards, Depends(cards)]

@@ -74,6 +74,9 @@ class MemorySettings(Section):
     """Whether the language model draws facts from what was said, while nobody waits: `on`, `off`, or `auto`, which does
     with a provider (its tokens are counted there) and not with the embedded model, which is too small to tell a fact
     from a joke (benchmarks/RESULTS.md)."""
+    summary: Literal["auto", "on", "off"] = "auto"
+    """Whether the language model sums up, while nobody waits, what no longer stands in a prompt of a long conversation
+    word by word: `on`, `off`, or `auto`, which does with a provider and not with the embedded model."""
 
 
 class RedisServer(NamedTuple):
@@ -263,6 +266,11 @@ class ChattrSettings(ServiceSettings):
         """Whether facts are drawn from what is said."""
         wanted = self.memory.extraction == "on" or (self.memory.extraction == "auto" and not self.embedded_model)
         return wanted and self.enable_long_term_memory
+
+    @property
+    def sums_up(self) -> bool:
+        """Whether long conversations are summed up."""
+        return self.memory.summary == "on" or (self.memory.summary == "auto" and not self.embedded_model)
 
     @model_validator(mode="after")
     def credentials_stand_in_one_place(self) -> "ChattrSettings":

@@ -213,7 +213,7 @@ async def test_a_fact_reaches_the_prompt_as_what_is_known(school: School) -> Non
     recollection: Any = await school.world.remember().recall(
         ANN, "ada", "what is the dog called", (), Deadline.after(5.0)
     )
-    assert any(item.startswith("you know since") and "biscuit" in item for item in recollection.items)
+    assert any(item.startswith("since ") and "biscuit" in item for item in recollection.facts)
 
 
 async def test_in_a_group_each_learns_from_what_it_heard_and_from_nobody_else_s_words(school: School) -> None:

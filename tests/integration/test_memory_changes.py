@@ -19,12 +19,16 @@ from chattr.adapters.fakes.sessions import FakeShortTerm
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, Reminder
 from chattr.domain.identity import Owner
+from chattr.domain.knowledge import Source
 from chattr.domain.memory import Selection, memory_id
-from chattr.routes import memories, memory_changes, reminders
+from chattr.domain.prompt import Budget
+from chattr.domain.summary import Summary, summary_id
+from chattr.routes import memories, memory_changes, reminders, summaries
 from chattr.usecases.amending import Amending
 from chattr.usecases.characters import Cast
 from chattr.usecases.conversing import Conversing
 from chattr.usecases.moving import Moving
+from chattr.usecases.summing import Windows
 from tests.memory_world import World, fake_world
 from tests.served import served
 
@@ -35,7 +39,7 @@ BOB = Owner("default", "bob")
 ZOE = Owner("default", "zoe")
 ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
 BO = Character(id="bo", name="Bo", system_prompt="You are Bo.")
-ROUTERS = [reminders.router, memory_changes.router, memories.router]
+ROUTERS = [reminders.router, summaries.router, memory_changes.router, memories.router]
 
 
 @dataclass
@@ -70,6 +74,7 @@ def application(world: World) -> FastAPI:
             "remember": remember,
             "amending": Amending(remember, world.knowing(), clock=lambda: world.now),
             "moving": Moving(world.conversations, world.knowledge, world.outbox, clock=lambda: world.now),
+            "summing": world.summing(world.outbox, Windows(Budget(), 8)),
             "characters": cast,
             "conversing": Conversing(cast, world.conversations, FakeShortTerm(), remember),
         }
@@ -263,15 +268,86 @@ async def test_broken_archives_are_refused_whole(rig: Rig, wrong: dict[str, Any]
 async def test_a_reply_says_what_it_was_reminded_of_and_no_longer_what_was_forgotten(rig: Rig) -> None:
     dog = await rig.said("my dog is called biscuit")
     parts = (("meaning", 0.5), ("words", 0.25))
-    reminder = Reminder(dog, reached=True, parts=parts)
+    reminder = Reminder(dog, reached=True, parts=parts, section="facts")
     reply = Message("r", None, "assistant", "Biscuit!", 2.0, "ada", reminders=(reminder,))
     await rig.world.conversations.create(ANN, Conversation("b", "ada", 1.0), [reply])
     answer = await rig.ask("GET", "/conversations/b/messages/r/recall")
     assert answer.status_code == 200, answer.text
     (one,) = answer.json()["data"]
     assert (one["memory"]["text"], one["reached"], one["parts"]) == ("my dog is called biscuit", True, dict(parts))
+    assert one["section"] == "facts"
+    assert answer.json()["summary"] is None
     await rig.world.forget(Selection(ids=(dog,)), owner=ANN)
     (one,) = (await rig.ask("GET", "/conversations/b/messages/r/recall")).json()["data"]
     assert one["memory"] is None
     assert (await rig.ask("GET", "/conversations/b/messages/r/recall", person="bob")).status_code == 404
     assert (await rig.ask("GET", "/conversations/b/messages/x/recall")).status_code == 404
+
+
+async def summed_up(rig: Rig, *texts: str) -> list[Summary]:
+    """Say things, and have each summed up with all before it."""
+    made: list[Summary] = []
+    for text in texts:
+        said = await rig.world.say("a", text, owner=ANN)
+        sources = (Source("a", said, rig.world.now),)
+        previous = made[-1].id if made else None
+        made.append(
+            Summary(
+                summary_id("ada", said), "a", "ada", said, rig.world.now, f"{text}, in short", sources, 9.0, previous
+            )
+        )
+        assert rig.world.summaries is not None
+        assert await rig.world.summaries.put(ANN, made[-1])
+    await rig.world.index()
+    return made
+
+
+async def test_summaries_are_listed_with_what_they_were_made_of(rig: Rig) -> None:
+    first, _ = await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    await rig.world.say("a", "or rather not", first.through_id, owner=ANN)
+    answer = await rig.ask("GET", "/conversations/a/summaries")
+    assert answer.status_code == 200, answer.text
+    one, other = answer.json()["data"]
+    assert (one["id"], one["text"], one["message_ids"]) == (first.id, first.text, [first.through_id])
+    assert (one["branch"], one["previous_id"], one["corrected"], one["character"]) == ("active", None, False, "ada")
+    assert (other["previous_id"], other["branch"]) == (first.id, "left")
+    assert (await rig.ask("GET", "/conversations/a/summaries", person="bob")).status_code == 404
+    assert (await rig.ask("GET", "/conversations/x/summaries")).status_code == 404
+
+
+async def test_a_summary_is_corrected_and_taken_back(rig: Rig) -> None:
+    first, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    place = "/conversations/a/summaries"
+    answer = await rig.ask("PATCH", f"{place}/{first.id}", json={"text": " Ann has a dog. "})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["text"], answer.json()["corrected"]) == ("Ann has a dog.", True)
+    assert [one["id"] for one in (await rig.ask("GET", place)).json()["data"]] == [first.id]
+    assert (await rig.ask("PATCH", f"{place}/{second.id}", json={"text": "x"})).status_code == 404
+    for text in ("  ", "x" * 4_001):
+        assert (await rig.ask("PATCH", f"{place}/{first.id}", json={"text": text})).status_code == 422
+    assert (await rig.ask("DELETE", f"{place}/{first.id}", person="bob")).status_code == 404
+    assert (await rig.ask("DELETE", f"{place}/{first.id}")).status_code == 204
+    assert (await rig.ask("DELETE", f"{place}/{first.id}")).status_code == 404
+    await summed_up(rig, "the boats are blue")
+    assert (await rig.ask("DELETE", place)).status_code == 204
+    assert (await rig.ask("GET", place)).json()["data"] == []
+
+
+async def test_a_forgotten_memory_takes_the_summaries_of_its_message_back(rig: Rig) -> None:
+    first, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    dog = memory_id(ANN, second.through_id)
+    assert (await rig.ask("DELETE", f"/memories/{dog}")).status_code == 200
+    found = (await rig.ask("GET", "/conversations/a/summaries")).json()["data"]
+    assert [one["id"] for one in found] == [first.id]
+    assert (await rig.ask("DELETE", "/memories", params={"all": "true"})).status_code == 200
+    assert (await rig.ask("GET", "/conversations/a/summaries")).json()["data"] == []
+
+
+async def test_a_reply_says_which_summary_stood_in_its_prompt(rig: Rig) -> None:
+    (first,) = await summed_up(rig, "my dog is called biscuit")
+    reply = Message("r", first.through_id, "assistant", "Biscuit!", 2.0, "ada", summary_id=first.id)
+    await rig.world.conversations.append(ANN, "a", [reply])
+    recall = "/conversations/a/messages/r/recall"
+    assert (await rig.ask("GET", recall)).json()["summary"]["text"] == first.text
+    await rig.ask("DELETE", f"/conversations/a/summaries/{first.id}")
+    assert (await rig.ask("GET", recall)).json()["summary"] is None

@@ -64,6 +64,7 @@ UNREAD = {
         *(
             "PRELOAD_MODELS",
             "MEMORY__EXTRACTION",
+            "MEMORY__SUMMARY",
             "MODEL__CONTINUATION",
             "MODEL__ALTERNATIVES",
             "MODEL__CONTEXT_TOKENS",

@@ -17,6 +17,7 @@ import httpx
 
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
+from chatacter.chassis.tasks import stopped
 from chatacter.models.store import ModelStore
 from chattr.adapters.going_on import OPEN_END
 from chattr.adapters.llama_abilities import sampling_for
@@ -43,6 +44,7 @@ ANY_MESSAGE: Final = {"role": "user", "content": "."}
 
 LOADING: Final = "The embedded language model is loading."
 STOPPED: Final = "The embedded language model stopped, perhaps for want of memory; the next message starts it again."
+GAVE_WAY: Final = "Somebody talks with the embedded language model; what nobody waits for comes later."
 LATE: Final = "The embedded language model took longer than it was given."
 
 Messages = Sequence[Mapping[str, Any]]
@@ -78,6 +80,7 @@ class LocalLanguageModel:
         self._launch: asyncio.Task[LlamaServer] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._talking = 0
+        self._aside: set[asyncio.Task[list[Chunk]]] = set()
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -116,9 +119,48 @@ class LocalLanguageModel:
         """Answer in chunks; see the port. Waits while the model loads."""
         asked_for = sampling_for(request, most=self._conversations + 1)
         server = await self._loaded(deadline)
+        if request.background:
+            for chunk in await self._heard_aside(server, request, asked_for, deadline):
+                yield chunk
+            return
         self._talking += 1
-        if self._reader is not None:
-            self._reader.cancel()
+        for task in (self._reader, *self._aside):
+            if task is not None:
+                task.cancel()
+        try:
+            async with aclosing(self._answered(server, request, asked_for, deadline)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        finally:
+            self._talking -= 1
+            self._read_on(server)
+
+    async def _heard_aside(
+        self, server: LlamaServer, request: ChatRequest, asked_for: Mapping[str, Any], deadline: Deadline
+    ) -> list[Chunk]:
+        """Return a whole answer for which nobody waits. Raises `Busy` as soon as somebody talks."""
+        if self._talking:
+            raise errors.Busy(GAVE_WAY, retry_after=1)
+
+        async def whole() -> list[Chunk]:
+            async with aclosing(self._answered(server, request, asked_for, deadline)) as chunks:
+                return [chunk async for chunk in chunks]
+
+        task = asyncio.create_task(whole())
+        self._aside.add(task)
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._aside.discard(task)
+            await stopped(task)
+        if task.cancelled():
+            raise errors.Busy(GAVE_WAY, retry_after=1)
+        return task.result()
+
+    async def _answered(
+        self, server: LlamaServer, request: ChatRequest, asked_for: Mapping[str, Any], deadline: Deadline
+    ) -> AsyncGenerator[Chunk]:
+        """Answer in the slot that a conversation has."""
         try:
             async with server.slots.place(request.conversation, deadline) as (slot, anew):
                 if anew:
@@ -136,9 +178,6 @@ class LocalLanguageModel:
             if isinstance(error, errors.ChatacterError) and not await server.ended():
                 raise
             raise errors.Unavailable(STOPPED, retry_after=1) from None
-        finally:
-            self._talking -= 1
-            self._read_on(server)
 
     async def computing(self) -> bool:
         """Whether llama.cpp works for anybody at this moment, its own reading in the background included."""

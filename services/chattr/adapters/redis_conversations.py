@@ -93,6 +93,12 @@ for i = #ARGV, 3, -1 do
   redis.call('HDEL', KEYS[2], ARGV[i])
   redis.call('LREM', KEYS[3], -1, ARGV[i])
 end
+local summed = redis.call('HGETALL', KEYS[4])
+for i = 1, #summed, 2 do
+  if redis.call('HEXISTS', KEYS[2], cjson.decode(summed[i + 1]).through_id) == 0 then
+    redis.call('HDEL', KEYS[4], summed[i])
+  end
+end
 redis.call('HSET', KEYS[1], 'head_id', ARGV[2])
 redis.call('HINCRBY', KEYS[1], 'revision', 1)
 note()
@@ -214,7 +220,7 @@ class RedisConversations:
     async def prune(self, owner: Owner, conversation: Conversation, removed: Sequence[str]) -> bool:
         """Remove messages and write the head; False where the conversation changed since. Raises `NotFound`."""
         args: list[Any] = [conversation.revision, orjson.dumps(conversation.head_id), *removed]
-        keys = [*within(owner, conversation.id), STREAM]
+        keys = [*within(owner, conversation.id), summaries_key(owner, conversation.id), STREAM]
         with told():
             done = await self._prune(keys=keys, args=[*args, self._entry(owner, conversation.id)])
         require_there(done, conversation.id)
@@ -236,7 +242,7 @@ class RedisConversations:
             return False
         with told():
             async with self._redis.pipeline(transaction=True) as pipe:
-                for each in within(owner, conversation_id):
+                for each in (*within(owner, conversation_id), summaries_key(owner, conversation_id)):
                     pipe.delete(each)
                 pipe.zrem(key(owner, "conversations"), conversation_id)
                 if self._noted:
@@ -249,6 +255,11 @@ def within(owner: Owner, conversation_id: str) -> list[str]:
     """Name the keys of one conversation: what is known of it, its messages, their order."""
     home = key(owner, "conversation", conversation_id)
     return [home, f"{home}:messages", f"{home}:order"]
+
+
+def summaries_key(owner: Owner, conversation_id: str) -> str:
+    """Name the hash of a conversation's summaries, which go with the messages that they end with."""
+    return key(owner, "conversation", conversation_id, "summaries")
 
 
 def flat(messages: Sequence[Message]) -> list[str | bytes]:

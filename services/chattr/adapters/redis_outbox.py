@@ -20,6 +20,7 @@ from chattr.ports.outbox import Entry
 
 STREAM: Final = f"{PREFIX}:{{outbox}}:memories"
 LESSONS: Final = f"{PREFIX}:{{outbox}}:lessons"
+FULL_WINDOWS: Final = f"{PREFIX}:{{outbox}}:windows"
 # Every replica reads under the same name: who holds an entry does not matter, only for how long.
 GROUP: Final = "indexers"
 CONSUMER: Final = "indexer"
@@ -44,7 +45,9 @@ class RedisOutbox:
     def __init__(
         self, redis: Redis, *, stream: str = STREAM, lease_ms: int = LEASE_MS, block_ms: int = BLOCK_MS
     ) -> None:
-        self._redis = redis
+        # redis-py's types know an answer to XCLAIM of another shape.
+        self._redis: Any = redis
+        self.lease = lease_ms / 1000
         self._stream = stream
         self._lease_ms = lease_ms
         self._block_ms = block_ms
@@ -94,6 +97,13 @@ class RedisOutbox:
         except ResponseError as error:
             raise Unavailable(AWAY, retry_after=RETRY_AFTER) from error
         return [item for _, entries in answer or () for item in entries]
+
+    async def hold(self, entries: Sequence[Entry]) -> None:
+        """Begin the leases of entries anew."""
+        if entries:
+            ids = [one.id for one in entries]
+            with told():
+                await self._redis.xclaim(self._stream, GROUP, CONSUMER, 0, ids, justid=True)
 
     async def done(self, entries: Sequence[Entry]) -> None:
         """Strike entries off."""

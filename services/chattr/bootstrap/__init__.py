@@ -10,16 +10,12 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from chatacter.chassis import plugins
 from chatacter.chassis.drain import Drain
 from chatacter.chassis.errors import Misconfigured, Unavailable
 from chatacter.chassis.health import Health
 from chatacter.chassis.telemetry import Telemetry
-from chatacter.models.store import ModelStore
 from chattr.adapters.assets_fsspec import FsspecAssets
 from chattr.adapters.by_model import FilmersByModel, SpeakersByModel, filmers, speakers
-from chattr.adapters.going_on import GoingOn
-from chattr.adapters.openai_llm import OpenAILanguageModel
 from chattr.adapters.redis_allowance import RedisRateLimiter
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_characters import RedisCharacters
@@ -30,13 +26,15 @@ from chattr.adapters.redis_durability import require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_lorebooks import RedisLorebooks
-from chattr.adapters.redis_outbox import LESSONS, RedisOutbox
+from chattr.adapters.redis_outbox import FULL_WINDOWS, LESSONS, RedisOutbox
 from chattr.adapters.redis_replies import RedisReplyCache
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
+from chattr.adapters.redis_summaries import RedisSummaries
 from chattr.bootstrap.characters import open_cast
-from chattr.bootstrap.memory import begin_learning, open_memory
+from chattr.bootstrap.language import budget_of, open_language
+from chattr.bootstrap.memory import begin_learning, begin_summing, open_memory
 from chattr.dispatcher import Dispatcher, Pace
-from chattr.domain.prompt import Budget, stable_prefix
+from chattr.domain.prompt import Budget
 from chattr.ports.allowance import Policy, RateLimiter
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
@@ -62,20 +60,14 @@ from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.speak import Speak
+from chattr.usecases.summing import Summing, Windows
 from chattr.usecases.transcripts import Transcripts
 
-EMBEDDED_MODEL: Final = "qwen2.5-coder-0.5b-instruct"
-EMBEDDED_CONTEXT: Final = 1536
-EMBEDDED_ANSWER: Final = 60
-EMBEDDED_TEMPERATURE: Final = 0.5
-PROVIDER_CONTEXT: Final = 8192
-PROVIDER_ANSWER: Final = 512
 # Replies that one process shows to those who resume them, at a time; each holds a connection while it waits.
 FOLLOWERS: Final = 1024
-PROVIDER_TEMPERATURE: Final = 0.7
 CONNECTIONS: Final = 64
-# A model may take minutes to draw facts from a conversation; nobody else begins with it meanwhile.
-LESSON_MS: Final = 300_000
+# What waits because somebody talks comes back after this; what somebody works at is held for as long as that takes.
+LATER_MS: Final = 15_000
 # How long a start waits for a Redis that may be starting too.
 REDIS_SECONDS: Final = 30.0
 
@@ -89,7 +81,9 @@ class Stores:
     conversations: RedisConversations
     outbox: RedisOutbox
     lessons: RedisOutbox
+    full_windows: RedisOutbox
     knowledge: RedisKnowledge
+    summaries: RedisSummaries
     short_term: RedisShortTerm
     session_log: RedisSessionLog
     jobs: RedisJobs
@@ -98,7 +92,9 @@ class Stores:
     replies: RedisReplyCache | None
     rate_limiter: RedisRateLimiter | None
 
-    def around(self, cast: Cast, language: LanguageModel, remember: Remember | None) -> Surroundings:
+    def around(
+        self, cast: Cast, language: LanguageModel, remember: Remember | None, summing: Summing | None
+    ) -> Surroundings:
         """Return what a reply needs of the world."""
         return Surroundings(
             cast=cast,
@@ -109,6 +105,7 @@ class Stores:
             log=self.session_log,
             replies=self.replies,
             lorebooks=self.lorebooks,
+            summing=summing,
         )
 
 
@@ -129,6 +126,7 @@ class Chattr:
     remember: Remember | None
     amending: Amending | None
     moving: Moving
+    summing: Summing
     speak: Speak
     film: Film
     infer: Infer
@@ -166,6 +164,10 @@ async def compose(
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
         begin_learning(stack, settings, stores, cast, language)
+        summing = Summing(
+            stores.summaries, stores.outbox, stores.full_windows, Windows(budget, settings.short_term_memory.max_size)
+        )
+        begin_summing(stack, settings, stores, summing, cast, language)
         predictors = await open_predictors(stack, settings)
         live = open_live(stack, drain)
         if settings.run_dispatcher:
@@ -174,10 +176,17 @@ async def compose(
         conversing = Conversing(cast, stores.conversations, stores.short_term, remember)
         yield Chattr(
             health=health,
-            reply=reply_of(stores.around(cast, language, remember), live, budget, settings, telemetry),
+            reply=reply_of(
+                stores.around(cast, language, remember, summing if settings.sums_up else None),
+                live,
+                budget,
+                settings,
+                telemetry,
+            ),
             remember=remember,
-            amending=Amending(remember, Knowing(stores.knowledge)) if remember else None,
+            amending=Amending(remember, Knowing(stores.knowledge, stores.summaries)) if remember else None,
             moving=Moving(stores.conversations, stores.knowledge, stores.outbox),
+            summing=summing,
             speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
             film=Film(predictors.filmer, stores.jobs, assets, actors, speech_model=speech.model if speaker else None),
             infer=infer_of(predictors, stores, settings),
@@ -262,8 +271,10 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         lorebooks=RedisLorebooks(records),
         conversations=RedisConversations(records, noted=settings.enable_long_term_memory),
         outbox=RedisOutbox(records),
-        lessons=RedisOutbox(records, stream=LESSONS, lease_ms=LESSON_MS),
+        lessons=RedisOutbox(records, stream=LESSONS, lease_ms=LATER_MS),
+        full_windows=RedisOutbox(records, stream=FULL_WINDOWS, lease_ms=LATER_MS),
         knowledge=RedisKnowledge(records),
+        summaries=RedisSummaries(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
         session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),
         jobs=RedisJobs(jobs),
@@ -278,44 +289,6 @@ def redis_at(server: RedisServer, connections: int = CONNECTIONS) -> AbstractAsy
     """Connect to a Redis as the settings say."""
     password = server.password.get_secret_value() if server.password else None
     return connected(server.url, username=server.username, password=password, connections=connections)
-
-
-def budget_of(settings: ChattrSettings) -> Budget:
-    """Say what the language model can take: little for the embedded one, which reads slowly."""
-    embedded = settings.embedded_model
-    temperature = EMBEDDED_TEMPERATURE if embedded else PROVIDER_TEMPERATURE
-    return Budget(
-        context_tokens=settings.model.context_tokens or (EMBEDDED_CONTEXT if embedded else PROVIDER_CONTEXT),
-        max_tokens=settings.model.max_tokens or (EMBEDDED_ANSWER if embedded else PROVIDER_ANSWER),
-        temperature=settings.model.temperature if settings.model.temperature is not None else temperature,
-        disclosure=not embedded,
-        slow=embedded,
-    )
-
-
-async def open_language(
-    stack: AsyncExitStack, settings: ChattrSettings, cast: Cast, budget: Budget, health: Health
-) -> LanguageModel:
-    """Connect to the provider, or load the model that answers in this process."""
-    model = settings.model
-    if model.url and model.name:
-        provider = OpenAILanguageModel(name=model.name, url=model.url, api_key=model.api_key)
-        health.tell("model", provider.check)
-        return GoingOn(await stack.enter_async_context(provider), model.continuation)
-    with plugins.needing("The embedded language model (MODEL__URL is unset)"):
-        from chattr.adapters.local_llm import LocalLanguageModel  # noqa: PLC0415  # needs the extra `embedded`
-
-    local = LocalLanguageModel(
-        store=ModelStore(settings.models_dir),
-        name=model.name or EMBEDDED_MODEL,
-        home=settings.chatacter_home,
-        threads=model.threads,
-        slot_tokens=budget.context_tokens + budget.max_tokens,
-        prefixes=[stable_prefix(character, budget) for character in cast.shared],
-        preload=settings.preload_models,
-    )
-    health.require("model", local.check)
-    return await stack.enter_async_context(local)
 
 
 async def open_predictors(stack: AsyncExitStack, settings: ChattrSettings) -> Predictors:

@@ -18,6 +18,7 @@ from chattr.ports.language import LanguageModel
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
+from chattr.ports.summaries import Summaries
 from chattr.settings import ChattrSettings
 from chattr.usecases.characters import Cast
 from chattr.usecases.indexing import Indexer
@@ -25,6 +26,8 @@ from chattr.usecases.knowing import Knowing
 from chattr.usecases.learning import Learner, Teacher
 from chattr.usecases.remember import Remember
 from chattr.usecases.renewal import Renewal
+from chattr.usecases.summarising import Summariser
+from chattr.usecases.summing import Summing
 
 
 class MemoryStores(Protocol):
@@ -50,6 +53,16 @@ class MemoryStores(Protocol):
         """What facts may be drawn from."""
         ...
 
+    @property
+    def full_windows(self) -> Outbox:
+        """What may have to be summed up."""
+        ...
+
+    @property
+    def summaries(self) -> Summaries:
+        """What was summed up."""
+        ...
+
 
 async def open_memory(
     stack: AsyncExitStack,
@@ -64,7 +77,7 @@ async def open_memory(
     embedder = await open_embedder(stack, settings)
     index = await open_index(stack, settings, health)
     stem = english_stemmer()
-    knowing = Knowing(stores.knowledge)
+    knowing = Knowing(stores.knowledge, stores.summaries)
     indexer = Indexer(
         memory=index,
         conversations=stores.conversations,
@@ -99,6 +112,27 @@ def begin_learning(
         stem=english_stemmer(),
     )
     run_beside(stack, learner.run)
+
+
+def begin_summing(
+    stack: AsyncExitStack,
+    settings: ChattrSettings,
+    stores: MemoryStores,
+    summing: Summing,
+    cast: Cast,
+    language: LanguageModel,
+) -> None:
+    """Sum up long conversations while nobody waits; not where that is switched off."""
+    if not settings.sums_up:
+        return
+    summariser = Summariser(
+        cast=cast,
+        conversations=stores.conversations,
+        summing=summing,
+        queue=stores.full_windows,
+        language=language,
+    )
+    run_beside(stack, summariser.run)
 
 
 async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings) -> Embedder:

@@ -12,6 +12,7 @@ from chattr.domain.person import Persona
 SCHEMA_VERSION: Final = 2
 Role = Literal["user", "assistant"]
 Status = Literal["complete", "cancelled", "interrupted"]
+Section = Literal["facts", "turns"]
 Order = Literal["mention", "round_robin", "model", "client"]
 MOST_MEMBERS: Final = 16
 MOST_REPLIES: Final = 8
@@ -27,12 +28,14 @@ class Reminder:
     memory_id: str
     reached: bool
     parts: tuple[tuple[str, float], ...] = ()
+    section: Section = "turns"
+    """Where in the prompt it stood: among what is known, or among what was said."""
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Reminder":
         """Read what a message's `record` wrote."""
         parts = tuple((name, score) for name, score in record["parts"])
-        return cls(record["memory_id"], record["reached"], parts)
+        return cls(record["memory_id"], record["reached"], parts, record.get("section", "turns"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Message:
     copy of what stands elsewhere."""
     reminders: tuple[Reminder, ...] = ()
     """What a reply was reminded of."""
+    summary_id: str | None = None
+    """The summary that stood in a reply's prompt for the beginning of the conversation."""
     audience: tuple[str, ...] = ()
     """Which characters of a group were there to hear it; empty outside groups."""
     kept_by: tuple[str, ...] = ()

@@ -174,24 +174,28 @@ def without(owner: Owner, facts: Sequence[Fact], what: Selection) -> list[Fact]:
     others = [fact for fact in facts if not forgets(what, fact)]
     left = []
     for fact in others:
-
-        def stands(source: Source, fact: Fact = fact) -> Source | None:
-            turn = Memory(
-                id=memory_id(owner, source.message_id),
-                text="",
-                role="user",
-                character_id=fact.character_id,
-                conversation_id=source.conversation_id,
-                message_id=source.message_id,
-                created_at=source.said_at,
-            )
-            of_a_group = replace(turn, id=memory_id(owner, f"{source.message_id}/{fact.character_id}"))
-            return None if what.covers(turn) or what.covers(of_a_group) else source
-
-        sources = tuple(source for source in map(stands, fact.sources) if source is not None)
+        sources = tuple(
+            source
+            for source in fact.sources
+            if not any(what.covers(memory) for memory in remembered_as(owner, fact.character_id, source))
+        )
         if sources:
             left.append(replace(fact, sources=sources))
     return mended(left, {fact.id: fact for fact in facts})
+
+
+def remembered_as(owner: Owner, character_id: str, source: Source) -> tuple[Memory, Memory]:
+    """Return the memories of a message that one character may have, outside groups and in one, without its words."""
+    turn = Memory(
+        id=memory_id(owner, source.message_id),
+        text="",
+        role="user",
+        character_id=character_id,
+        conversation_id=source.conversation_id,
+        message_id=source.message_id,
+        created_at=source.said_at,
+    )
+    return turn, replace(turn, id=memory_id(owner, f"{source.message_id}/{character_id}"))
 
 
 def forgets(what: Selection, fact: Fact) -> bool:

@@ -16,6 +16,8 @@ from chattr.domain.question import Question
 from chattr.domain.terms import Stem, plain_words, telling, words
 
 MAX_RECALLED: Final = 5
+# Facts stand in a section of their own and are short; its tokens are limited besides (`Budget.facts`).
+MAX_FACTS: Final = 6
 # A recalled turn in the prompt: a small model reads about 60 tokens a second, so what is long is cut.
 MAX_WRITTEN: Final = 280
 
@@ -139,7 +141,7 @@ def line(memory: Memory) -> str:
     """Write a memory as the prompt takes it, with its day; to the character, who reads it, it was "you"."""
     day = datetime.fromtimestamp(memory.created_at, UTC).date().isoformat()
     if memory.kind == "fact":
-        return f"you know since {day}: {shortened(memory.text)}"
+        return f"since {day}: {shortened(memory.text)}"
     speaker = "user" if memory.role == "user" else "you"
     return f'{day}, {speaker}: "{shortened(memory.text)}"'
 

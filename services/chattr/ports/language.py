@@ -27,6 +27,8 @@ class ChatRequest:
     without it. Any other is refused with the provider's reason."""
     model: str | None = None
     """Which of the provider's models answers, one of `MODEL__ALTERNATIVES`. None: the installation's."""
+    background: bool = False
+    """Nobody waits for the answer: a model that computes here gives way to those who talk, and raises `Busy` then."""
 
 
 class LanguageModel(Protocol):

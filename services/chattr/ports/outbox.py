@@ -24,6 +24,9 @@ class Entry:
 class Outbox(Protocol):
     """A durable queue, at least once: what is taken and not done comes back, on any replica."""
 
+    lease: float
+    """Seconds after which what was taken, and neither held nor done, comes back."""
+
     async def note(self, owner: Owner, changes: Sequence[Changed]) -> None:
         """Put changes of conversations down. Raises `Unavailable`."""
         ...
@@ -38,6 +41,10 @@ class Outbox(Protocol):
 
     async def take(self, limit: int) -> Sequence[Entry]:
         """Lease up to `limit` entries, waiting a moment for the first; empty without any. Raises `Unavailable`."""
+        ...
+
+    async def hold(self, entries: Sequence[Entry]) -> None:
+        """Begin the leases of entries anew: somebody is still at it. Raises `Unavailable`."""
         ...
 
     async def done(self, entries: Sequence[Entry]) -> None:

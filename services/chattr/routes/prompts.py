@@ -60,7 +60,7 @@ class PromptPreviewRequest(Strict):
 class PartRead(Strict):
     """What a part of the prompt costs, and what was left out of it."""
 
-    name: Literal["system", "examples", "lore", "history", "memories", "message"]
+    name: Literal["system", "examples", "lore", "summary", "history", "facts", "memories", "message"]
     tokens: int
     """As they are estimated; a model's own count differs."""
     kept: int
@@ -110,8 +110,12 @@ class PromptPreview(Strict):
     parts: list[PartRead]
     lore: list[LoreRead]
     left: list[LoreLeft]
+    summary: str | None
+    """What stands for the beginning of a long conversation."""
+    facts: list[str]
+    """What is known and has room."""
     memories: list[str]
-    """What is remembered and has room."""
+    """What is remembered of earlier talks and has room."""
     told: list[str]
     """What a reply would tell its reader, and what is odd in the lorebooks."""
 
@@ -147,6 +151,8 @@ def shown(character_id: str, prompt: Prompt, told: list[str]) -> PromptPreview:
         parts=[PartRead(**{**asdict(part), "why": list(part.why)}) for part in prompt.parts],
         lore=[LoreRead(**{name: one[name] for name in LoreRead.model_fields}) for one in entries],
         left=[LoreLeft(**asdict(one)) for one in prompt.lore.left],
+        summary=prompt.summary.text if prompt.summary else None,
+        facts=list(prompt.facts),
         memories=list(prompt.memories),
         told=[*told, *prompt.lore.told],
     )

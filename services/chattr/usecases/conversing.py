@@ -163,6 +163,7 @@ class Conversing:
             created_at=self._clock(),
             status="complete",
             reminders=(),
+            summary_id=None,
             memorable=await self._memorable(owner, whole.conversation, old),
         )
         await self._conversations.append(owner, conversation_id, [new])

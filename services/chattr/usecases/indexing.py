@@ -25,6 +25,7 @@ from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Point
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
+from chattr.usecases.holding import held
 from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
@@ -85,7 +86,9 @@ class Indexer:
         pause = self._pause
         while True:
             try:
-                await self.carry(await self._outbox.take(BATCH))
+                entries = await self._outbox.take(BATCH)
+                async with held(self._outbox, entries):
+                    await self.carry(entries)
                 pause = self._pause
             except ChatacterError as error:
                 logger.warning("the outbox is away", extra={"error.type": type(error).__name__})

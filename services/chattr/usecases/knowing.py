@@ -7,13 +7,19 @@ from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact, in_conversation, without
 from chattr.domain.memory import Selection
 from chattr.ports.knowledge import Facts, Knowledge
+from chattr.ports.summaries import Summaries
+from chattr.usecases.summing import erase
 
 
 class Knowing:
-    """What is known of people. Every method raises `Unavailable`."""
+    """What is known of people. Every method raises `Unavailable`.
 
-    def __init__(self, knowledge: Knowledge) -> None:
+    `summaries`: what is forgotten is taken back from these too.
+    """
+
+    def __init__(self, knowledge: Knowledge, summaries: Summaries | None = None) -> None:
         self._knowledge = knowledge
+        self._summaries = summaries
 
     async def facts(self, owner: Owner) -> Sequence[Fact]:
         """Return a person's facts, also those that no longer hold."""
@@ -50,13 +56,15 @@ class Knowing:
         return await self.change(owner, lambda facts: in_conversation(facts, conversation_id, there, active))
 
     async def erase(self, owner: Owner, what: Selection) -> Sequence[str]:
-        """Take back what was drawn from forgotten memories, and what people wrote in their place.
+        """Take back what was drawn from forgotten memories or sums them up, and what people wrote in their place.
 
         Returns the facts that are gone.
         """
         before = await self.facts(owner)
         left = {fact.id for fact in (await self.change(owner, lambda facts: without(owner, facts, what))).all}
         await self.drop(owner, what)
+        if self._summaries is not None:
+            await erase(self._summaries, owner, what)
         return [fact.id for fact in before if fact.id not in left]
 
     async def drop(self, owner: Owner, what: Selection) -> None:

@@ -23,6 +23,7 @@ from chattr.ports.language import ChatRequest, LanguageModel, text_of
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
 from chattr.usecases.characters import Cast
+from chattr.usecases.holding import held
 from chattr.usecases.indexing import FIRST_PAUSE, LONGEST_PAUSE
 from chattr.usecases.knowing import Knowing
 
@@ -56,7 +57,9 @@ class Teacher:
         return await self._answer(lesson, sampling)
 
     async def _answer(self, lesson: Lesson, sampling: dict[str, Any]) -> str:
-        request = ChatRequest(lesson.messages(), sampling, yielding=frozenset({"temperature", "max_tokens"}))
+        request = ChatRequest(
+            lesson.messages(), sampling, yielding=frozenset(sampling) - {"response_format"}, background=True
+        )
         async with aclosing(self._language.stream(request, Deadline.after(SECONDS))) as chunks:
             return "".join([text_of(chunk) async for chunk in chunks])
 
@@ -91,7 +94,9 @@ class Learner:
         pause = self._pause
         while True:
             try:
-                await self.carry(await self._lessons.take(1))
+                entries = await self._lessons.take(1)
+                async with held(self._lessons, entries):
+                    await self.carry(entries)
                 pause = self._pause
             except ChatacterError as error:
                 logger.warning("learning waits", extra={"error.type": type(error).__name__})

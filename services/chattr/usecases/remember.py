@@ -16,10 +16,10 @@ from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError
 from chattr.domain.conversation import Reminder
 from chattr.domain.identity import Owner
-from chattr.domain.knowledge import Amendment
+from chattr.domain.knowledge import Amendment, standing
 from chattr.domain.memory import Changed, Forgotten, Memory, Recalled, Selection, memory_id
 from chattr.domain.question import understood
-from chattr.domain.recall import MAX_RECALLED, chosen, line, ranked
+from chattr.domain.recall import MAX_FACTS, MAX_RECALLED, chosen, line, ranked
 from chattr.domain.terms import Stem, query_terms
 from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Query
@@ -49,14 +49,29 @@ class Recollection:
 
     @property
     def items(self) -> tuple[str, ...]:
-        """The memories as the prompt takes them, a line each."""
-        return tuple(line(one.memory) for one in self.memories)
+        """All of it, a line each."""
+        return (*self.facts, *self.turns)
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What is known, as the prompt takes it, a line each."""
+        return tuple(line(one.memory) for one in self.memories if one.memory.kind == "fact")
+
+    @property
+    def turns(self) -> tuple[str, ...]:
+        """What was said, as the prompt takes it, a line each."""
+        return tuple(line(one.memory) for one in self.memories if one.memory.kind == "turn")
 
     def reminders(self, reached: Collection[str]) -> tuple[Reminder, ...]:
         """Say which memories these were, and which of them are among the lines that reached a prompt."""
         return tuple(
-            Reminder(one.memory.id, " ".join(written.split()) in reached, tuple(one.parts.items()))
-            for one, written in zip(self.memories, self.items, strict=True)
+            Reminder(
+                one.memory.id,
+                " ".join(line(one.memory).split()) in reached,
+                tuple(one.parts.items()),
+                "facts" if one.memory.kind == "fact" else "turns",
+            )
+            for one in self.memories
         )
 
 
@@ -92,7 +107,8 @@ class Remember:
         *,
         limit: int = MAX_RECALLED,
     ) -> Recollection:
-        """Return what this character remembers that bears on a text, at most `limit`, which is no less than one.
+        """Return what this character remembers that bears on a text: turns, at most `limit`, which is no less than
+        one, and facts that hold.
 
         Messages in `exclude` are left out, and what was said on branches that were left. Never raises.
         """
@@ -104,14 +120,25 @@ class Remember:
                         self._found(owner, text, within, exclude, active=True),
                         self._pinned(owner, character_id, exclude),
                     )
+                    found, pinned = await self._holding(owner, found), await self._holding(owner, pinned)
             except (ChatacterError, TimeoutError) as error:
                 span.set_attribute("error.type", type(error).__name__)
                 logger.warning("recall failed", extra={"error.type": type(error).__name__})
                 return Recollection((), MEMORY_AWAY)
             others = [one for one in found if one.memory.standing == "plain" and one.memory.message_id not in exclude]
-            best = [*pinned, *chosen(others, text, self._stem, limit=limit)]
+            turns = [one for one in others if one.memory.kind == "turn"]
+            facts = [one for one in others if one.memory.kind == "fact"]
+            known = chosen(facts, text, self._stem, limit=MAX_FACTS)
+            best = [*pinned, *known, *chosen(turns, text, self._stem, limit=limit)]
             span.set_attribute("chatacter.recall.items", len(best))
             return Recollection(tuple(best), None if whole else BY_WORDS_ALONE)
+
+    async def _holding(self, owner: Owner, found: Sequence[Recalled]) -> list[Recalled]:
+        """Leave out facts in whose place something else came, also while the index does not say so yet."""
+        if not any(one.memory.kind == "fact" for one in found):
+            return list(found)
+        holding = {fact.id for fact in standing(await self._knowing.facts(owner))}
+        return [one for one in found if one.memory.kind == "turn" or one.memory.id in holding]
 
     async def _pinned(self, owner: Owner, character_id: str, exclude: Sequence[str]) -> list[Recalled]:
         """Return what was pinned, the oldest first, without a score."""

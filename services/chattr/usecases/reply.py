@@ -34,6 +34,7 @@ from chattr.usecases.prompting import Prompting
 from chattr.usecases.remember import Remember
 from chattr.usecases.scene import Ask, Next, Scene
 from chattr.usecases.scenes import Scenes
+from chattr.usecases.summing import Summing
 from chattr.usecases.turns import Turns
 
 WITH_USAGE: Final = {"include_usage": True}
@@ -47,7 +48,7 @@ LOG_AWAY: Final = "The reply's log is away; it cannot be resumed elsewhere for n
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a reply needs of the world. Without `remember` there is no long-term memory, without `replies` no cache,
-    without `lorebooks` none that characters share.
+    without `lorebooks` none that characters share, without `summing` nothing is summed up.
     """
 
     cast: Cast
@@ -58,6 +59,7 @@ class Surroundings:
     log: SessionLog
     replies: ReplyCache | None = None
     lorebooks: Lorebooks | None = None
+    summing: Summing | None = None
 
 
 class Reply:
@@ -75,7 +77,10 @@ class Reply:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cast = around.cast
-        self._prompting = Prompting(around.cast, around.conversations, around.remember, around.lorebooks, budget)
+        self._prompting = Prompting(
+            around.cast, around.conversations, around.remember, around.lorebooks, around.summing, budget
+        )
+        self._summing = around.summing
         self._turns = Turns(around.cast, around.language)
         self._conversations = around.conversations
         self._scenes = Scenes(around.cast, around.conversations, around.short_term, turns=self._turns, clock=clock)
@@ -146,6 +151,7 @@ class Reply:
                 draft.hear(writer.event(CANCELLED, ending))
             else:
                 draft.hear(writer.event(COMPLETED, completed(scene, draft.outcome)))
+        await self._look_back(scene)
 
     async def _generate(self, scene: Scene, draft: Draft) -> None:
         with draft.running.scope:
@@ -168,6 +174,11 @@ class Reply:
             model=self._cast.model_of(scene.character),
         )
         await self._generating.run(scene.owner, request, scene.cache, draft)
+
+    async def _look_back(self, scene: Scene) -> None:
+        """See to it that what is about to leave the window is summed up."""
+        if self._summing is not None and scene.conversation is not None and scene.stored:
+            await self._summing.look(scene.owner, scene.conversation.id, scene.character, scene.path)
 
     async def _settle(self, scene: Scene, draft: Draft, status: Status) -> None:
         """Store what was said, and take back that it is being said. What cannot be done now is told, not hidden."""

@@ -111,6 +111,8 @@ class Scene:
     """Messages of other branches, which this one does not know of."""
     reminders: tuple[Reminder, ...] = ()
     """What was recalled for it."""
+    summary_id: str | None = None
+    """The summary that stands in its prompt."""
     company: Company | None = None
     """Who else is there; None outside groups."""
     stored: bool = False
@@ -129,6 +131,10 @@ class Scene:
             return [Turn(message.role, message.content) for message in self.history]
         seen = self.company.seen_by(self.character, self.path)
         return seen[:-1] if seen and seen[-1].role == "user" else seen
+
+    def seen(self, first: int) -> int:
+        """Return how many of the history's first messages are turns of the prompt."""
+        return len(self.company.seen_by(self.character, self.history[:first])) if self.company else first
 
     @property
     def asked(self) -> str:

@@ -220,6 +220,7 @@ class Scenes:
             created_at=self._clock(),
             status=status,
             reminders=scene.reminders,
+            summary_id=scene.summary_id,
             **heard,
         )
         try:

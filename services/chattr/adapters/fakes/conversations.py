@@ -9,6 +9,7 @@ from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed
+from chattr.domain.summary import Summary
 
 
 @dataclass(slots=True)
@@ -17,6 +18,7 @@ class Kept:
 
     meta: Conversation
     messages: dict[str, Message] = field(default_factory=dict)
+    summaries: dict[str, Summary] = field(default_factory=dict)
 
     def add(self, messages: Sequence[Message]) -> bool:
         """Add messages whose parents are there; False when the last was there. Raises `NotFound`, and adds none."""
@@ -111,6 +113,7 @@ class FakeConversations:
         self._note(owner, conversation.id)
         for message_id in removed:
             kept.messages.pop(message_id, None)
+        kept.summaries = {each: one for each, one in kept.summaries.items() if one.through_id in kept.messages}
         kept.change(head_id=conversation.head_id, revision=kept.meta.revision + 1)
         return True
 
@@ -130,6 +133,10 @@ class FakeConversations:
         """Remove a conversation with its messages."""
         self._note(owner, conversation_id)
         return self._kept.pop((owner, conversation_id), None) is not None
+
+    def kept(self, owner: Owner) -> dict[str, Kept]:
+        """Return what is kept of a person's conversations, for what lies beside them."""
+        return {conversation_id: kept for (whose, conversation_id), kept in self._kept.items() if whose == owner}
 
     def _note(self, owner: Owner, conversation_id: str, *messages: Message) -> None:
         if self._outbox is not None:

@@ -18,7 +18,7 @@ class FakeOutbox:
         self, *, lease_ms: int = 30_000, block_ms: int = 1_000, clock: Callable[[], float] = monotonic
     ) -> None:
         self.away = False
-        self._lease = lease_ms / 1000
+        self.lease = lease_ms / 1000
         self._block = block_ms / 1000
         self._clock = clock
         self._entries: dict[str, Entry] = {}
@@ -64,8 +64,15 @@ class FakeOutbox:
                 return []
             taken = self._free(limit)
         for entry in taken:
-            self._leased_until[entry.id] = self._clock() + self._lease
+            self._leased_until[entry.id] = self._clock() + self.lease
         return taken
+
+    async def hold(self, entries: Sequence[Entry]) -> None:
+        """Begin the leases of entries anew."""
+        self._present()
+        for entry in entries:
+            if entry.id in self._entries:
+                self._leased_until[entry.id] = self._clock() + self.lease
 
     async def done(self, entries: Sequence[Entry]) -> None:
         """Strike entries off."""

@@ -1,14 +1,14 @@
 """What a model is given, as a pure function with a token budget.
 
 The order is the cache's: a **stable prefix** (persona with the lore that is always told, examples), the same bytes in
-every conversation; then the history, which only grows; then what changes each time (lore that was spoken of, what is
-remembered, instructions to repeat, the new message). One system message, at the start, and roles that alternate: every
-provider's chat template takes that.
+every conversation; then the history, before it in a long conversation its summary, which both only grow; then what
+changes each time (lore that was spoken of, what is known and remembered, instructions to repeat, the new message). One
+system message, at the start, and roles that alternate: every provider's chat template takes that.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from chatacter.chassis.errors import TooLarge
 from chattr.domain.character import Character
@@ -21,6 +21,7 @@ from chattr.domain.prompt.parts import (
     PICTURE_TOKENS,
     SMALL_PICTURE_TOKENS,
     Budget,
+    Digest,
     Message,
     Part,
     Prompt,
@@ -29,17 +30,22 @@ from chattr.domain.prompt.parts import (
     text_of,
 )
 from chattr.domain.prompt.setting import ANYWHERE, Setting, Voice
+from chattr.domain.prompt.summed import ALL_AT_HAND, Past, Shown, shown
 from chattr.domain.prompt.wording import asked, honest_turns, persona
 
 __all__ = [
+    "ALL_AT_HAND",
     "ANYWHERE",
     "MESSAGE_TOKENS",
     "OPENING",
     "PICTURE_TOKENS",
+    "RESERVED",
     "SMALL_PICTURE_TOKENS",
     "Budget",
+    "Digest",
     "Message",
     "Part",
+    "Past",
     "Prompt",
     "Setting",
     "Turn",
@@ -64,7 +70,9 @@ TOO_LONG: Final = (
 )
 NO_ROOM: Final = "example {number} did not fit"
 NO_ROOM_FOR_MEMORY: Final = "memory {number} did not fit"
+NO_ROOM_FOR_FACT: Final = "fact {number} did not fit"
 OLDEST: Final = "the oldest {count} messages did not fit"
+SUMMED_UP: Final = "the oldest {count} messages are summed up"
 
 
 @dataclass(slots=True)
@@ -96,12 +104,12 @@ class Assembly:
         """Write the system message with some lore."""
         return [{"role": "system", "content": persona(self.voice, self.budget, self.instructions, lore)}]
 
-    def new(self, memories: Sequence[str] = (), *, lore: bool = True) -> Message:
+    def new(self, memories: Sequence[str] = (), facts: Sequence[str] = (), *, lore: bool = True) -> Message:
         """Write the new message."""
         if not lore:
-            return asked(self.voice, self.text, memories, raw=self.raw)
+            return asked(self.voice, self.text, memories, facts, raw=self.raw)
         known, ahead, behind = self.beside, self.ahead, self.behind
-        return asked(self.voice, self.text, memories, raw=self.raw, known=known, ahead=ahead, behind=behind)
+        return asked(self.voice, self.text, memories, facts, raw=self.raw, known=known, ahead=ahead, behind=behind)
 
     @property
     def settled(self) -> list[Active]:
@@ -189,6 +197,8 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     *,
     raw: Mapping[str, Any] | None = None,
     since: Sequence[Turn] = (),
+    past: Past = ALL_AT_HAND,
+    facts: Sequence[str] = (),
     recalled: Sequence[str] = (),
     instructions: str | None = None,
     setting: Setting = ANYWHERE,
@@ -199,13 +209,15 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     not slow, and old history.
 
     `raw`: the new message as it stands, where it is more than `text`. `since`: what the answer has done already, after
-    the new message: tools called, their results, words that it is to begin with; it stays whole. `recalled`: what is
-    remembered, a line each; earlier ones matter more. `instructions`: a client's own, added to the persona or, where
-    the character allows it, instead of its system prompt. `lore`: what was found for this very moment; None: it is
-    looked for. Raises `TooLarge` when persona, new message and what came since are more than the model takes.
+    the new message: tools called, their results, words that it is to begin with; it stays whole. `past`: summaries of
+    what was said. `facts`: what is known, `recalled`: what is remembered, a line each; earlier ones matter more.
+    `instructions`: a client's own, added to the persona or, where the character allows it, instead of its system
+    prompt. `lore`: what was found for this very moment; None: it is looked for. Raises `TooLarge` when persona, new
+    message and what came since are more than the model takes.
     """
     voice = Voice(character, setting)
     told = merged(history := spoken(history, voice))
+    before = len(told)
     text = text if raw else unanswered(told, text, budget)
     made = Assembly(voice, budget, told, text, raw, as_messages(joined(since)), instructions)
     made.lore = made.look(history) if lore is None else lore
@@ -215,47 +227,66 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
         raise TooLarge(TOO_LONG.format(needed=fixed, limit=budget.context_tokens), param="messages")
     reserved = max(int(budget.context_tokens * RESERVED), bare + made.outside)
     room = budget.context_tokens - budget.of(system)
-    shown = fitting_examples(voice, budget, room - (bare if budget.slow else reserved + budget.of(as_messages(told))))
-    examples = as_messages(shown)
+    shown_examples = fitting_examples(
+        voice, budget, room - (bare if budget.slow else reserved + budget.of(as_messages(told)))
+    )
+    examples = as_messages(shown_examples)
     room -= budget.of(examples)
-    kept = told[cut(told, budget, max(0, room - reserved)) :]
-    turns, made.ahead = woven(kept, made.between)
-    past = as_messages(turns)
-    spare = min(reserved, room - budget.of(past)) - budget.of(made.honest) - budget.of(made.done)
-    memories = fitting_memories(made.new, recalled, budget, spare)
-    messages = [*system, *examples, *past, *made.honest, made.new(memories), *made.done]
+    answered = history if len(told) == before else answered_of(history)
+    view = shown(answered, past, budget, max(0, room - reserved))
+    turns, made.ahead = woven(view.kept, made.between)
+    if turns:
+        turns = joined([*view.digested, *turns])
+    else:
+        made.ahead = [*(turn.content for turn in view.digested), *made.ahead]
+    messages = as_messages(turns)
+    spare = min(reserved, room - budget.of(messages)) - budget.of(made.honest) - budget.of(made.done)
+    told_facts = fitting_lines(
+        lambda lines: made.new((), lines), facts, budget, min(spare, budget.of([made.new()]) + budget.facts)
+    )
+    memories = fitting_lines(lambda lines: made.new(lines, told_facts), recalled, budget, spare)
+    messages = [*system, *examples, *messages, *made.honest, made.new(memories, told_facts), *made.done]
     return Prompt(
         messages=messages,
         sampling=sampling(character, budget),
-        prefix=made.prefix(system, shown),
-        parts=parts_of(made, messages, shown, kept, memories, recalled),
+        prefix=made.prefix(system, shown_examples),
+        parts=parts_of(made, messages, Told(shown_examples, view, told_facts, memories, facts, recalled)),
         lore=made.lore,
         memories=memories,
+        facts=told_facts,
+        summary=view.digest if view.digested else None,
     )
 
 
-def parts_of(
-    made: Assembly,
-    messages: Sequence[Message],
-    shown: Sequence[Turn],
-    kept: Sequence[Turn],
-    memories: Sequence[str],
-    recalled: Sequence[str],
-) -> tuple[Part, ...]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came to stand in a prompt, of what could have."""
+
+    examples: Sequence[Turn]
+    past: Shown
+    facts: Sequence[str]
+    memories: Sequence[str]
+    known: Sequence[str]
+    recalled: Sequence[str]
+
+
+def parts_of(made: Assembly, messages: Sequence[Message], told: Told) -> tuple[Part, ...]:
     """Say what each part costs and what was left out. Lore costs what the others do not."""
-    budget, lore = made.budget, made.lore
-    examples, missing = len(shown) // 2, len(made.told) - len(kept)
+    budget, lore, kept = made.budget, made.lore, told.past.kept
+    examples, missing = len(told.examples) // 2, max(0, len(made.told) - len(kept))
     bare = budget.of([*made.honest, made.new(lore=False), *made.done])
+    with_facts = budget.of([made.new((), told.facts)])
     costs = {
         "system": budget.of(made.system(())),
-        "examples": budget.of(as_messages(shown)),
+        "examples": budget.of(as_messages(told.examples)),
+        "summary": budget.of(as_messages(told.past.digested)),
         "history": budget.of(as_messages(kept)),
-        "memories": budget.of([made.new(memories)]) - budget.of([made.new()]),
+        "facts": with_facts - budget.of([made.new()]),
+        "memories": budget.of([made.new(told.memories, told.facts)]) - with_facts,
         "message": bare,
     }
     numbers = range(examples + 1, len(made.character.examples) + 1)
-    flat = [" ".join(memory.split()) for memory in recalled]
-    forgotten = [number for number, memory in enumerate(flat, 1) if memory not in memories]
+    oldest = (SUMMED_UP if told.past.digest and not told.past.missing else OLDEST).format(count=missing)
     return (
         Part("system", costs["system"], 1),
         Part("examples", costs["examples"], examples, len(numbers), tuple(NO_ROOM.format(number=n) for n in numbers)),
@@ -266,16 +297,21 @@ def parts_of(
             len(lore.left),
             tuple(f"{one.entry}: {one.reason}" for one in lore.left),
         ),
-        Part("history", costs["history"], len(kept), missing, (OLDEST.format(count=missing),) if missing else ()),
-        Part(
-            "memories",
-            costs["memories"],
-            len(memories),
-            len(recalled) - len(memories),
-            tuple(NO_ROOM_FOR_MEMORY.format(number=number) for number in forgotten),
-        ),
+        Part("summary", costs["summary"], len(told.past.digested)),
+        Part("history", costs["history"], len(kept), missing, (oldest,) if missing else ()),
+        lines_part("facts", costs["facts"], told.facts, told.known, NO_ROOM_FOR_FACT),
+        lines_part("memories", costs["memories"], told.memories, told.recalled, NO_ROOM_FOR_MEMORY),
         Part("message", bare, 1),
     )
+
+
+def lines_part(
+    name: Literal["facts", "memories"], tokens: int, kept: Sequence[str], offered: Sequence[str], why: str
+) -> Part:
+    """Say what became of lines of which some had no room."""
+    flat = [" ".join(line.split()) for line in offered]
+    left = [why.format(number=number) for number, line in enumerate(flat, 1) if line not in kept]
+    return Part(name, tokens, len(kept), len(offered) - len(kept), tuple(left))
 
 
 def stable_prefix(character: Character, budget: Budget) -> list[Message]:
@@ -321,13 +357,21 @@ def fitting_examples(voice: Voice, budget: Budget, room: int) -> list[Turn]:
     return shown
 
 
-def fitting_memories(
-    asked_with: Callable[[Sequence[str]], Message], recalled: Sequence[str], budget: Budget, room: int
+def fitting_lines(
+    asked_with: Callable[[Sequence[str]], Message], offered: Sequence[str], budget: Budget, room: int
 ) -> tuple[str, ...]:
-    """Return the memories that fit beside the new message, which `asked_with` writes."""
+    """Return the lines that fit beside the new message, which `asked_with` writes."""
     kept: tuple[str, ...] = ()
-    for memory in recalled:
-        flat = " ".join(memory.split())
+    for one in offered:
+        flat = " ".join(one.split())
         if flat and budget.of([asked_with((*kept, flat))]) <= room:
             kept = (*kept, flat)
     return kept
+
+
+def answered_of(history: Sequence[Turn]) -> Sequence[Turn]:
+    """Return a history without what the user said last, which never got its answer."""
+    last = len(history)
+    while last and (history[last - 1].role == "user" or not history[last - 1].content.strip()):
+        last -= 1
+    return history[:last]

@@ -22,6 +22,8 @@ SMALL_PICTURE_TOKENS: Final = 85
 # slow, since it is read anew with every message.
 LORE_SHARE: Final = 0.25
 SLOW_LORE_SHARE: Final = 0.1
+# The most of the context that facts may take, beside what is remembered of turns.
+FACTS_SHARE: Final = 0.06
 
 
 def estimated_tokens(text: str) -> int:
@@ -50,6 +52,16 @@ class Turn:
     def text(self) -> str:
         """The words, after the speaker's name where there is one."""
         return f"{self.speaker}: {self.content}" if self.speaker else self.content
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A summary of the beginning of a conversation."""
+
+    id: str
+    text: str
+    after: int
+    """How many turns of the history at hand it sums up, from the first on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +97,17 @@ class Budget:
         """Most tokens of lore that was spoken of."""
         return int(self.context_tokens * (SLOW_LORE_SHARE if self.slow else LORE_SHARE))
 
+    @property
+    def facts(self) -> int:
+        """Most tokens of facts."""
+        return int(self.context_tokens * FACTS_SHARE)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of the prompt: what it costs, and what of it was left out and why."""
 
-    name: Literal["system", "examples", "lore", "history", "memories", "message"]
+    name: Literal["system", "examples", "lore", "summary", "history", "facts", "memories", "message"]
     tokens: int
     kept: int
     dropped: int = 0
@@ -108,6 +125,15 @@ class Prompt:
     lore: Lore = field(default_factory=Lore)
     memories: tuple[str, ...] = ()
     """Those that had room, as they are told."""
+    facts: tuple[str, ...] = ()
+    """Facts that had room, as they are told."""
+    summary: Digest | None = None
+    """What stands for the beginning of a long conversation."""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether some of the history did not fit."""
+        return any(part.dropped for part in self.parts if part.name == "history")
 
     @property
     def tokens(self) -> int:

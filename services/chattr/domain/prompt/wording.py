@@ -22,6 +22,7 @@ ASKED_WHAT_IT_IS: Final = re.compile(
 HONEST_QUESTION: Final = "Are you a human or an AI?"
 HONEST_ANSWER: Final = "I am an AI that plays {name}, not a human being."
 REMEMBERED: Final = "[What {name} remembers of earlier talks:\n{items}]"
+FACTS: Final = "[What {name} knows from talking with {user}:\n{items}]"
 KNOWN: Final = "[What {name} knows:\n{items}]"
 PERSON: Final = "You talk with {user}. {description}"
 
@@ -65,20 +66,23 @@ def asked(
     voice: Voice,
     text: str,
     memories: Sequence[str],
+    facts: Sequence[str] = (),
     *,
     raw: Mapping[str, Any] | None = None,
     known: Sequence[Active] = (),
     ahead: Sequence[str] = (),
     behind: Sequence[Active] = (),
 ) -> Message:
-    """Write the new message: what is known and remembered, instructions to repeat, and what was said or, in `raw`,
-    shown; `ahead` of all and `behind` it the lore that stands there.
+    """Write the new message: lore beside it, what is known and remembered, instructions to repeat, and what was said
+    or, in `raw`, shown; `ahead` of all and `behind` it the lore that stands there.
     """
     character = voice.character
-    facts = KNOWN.format(name=character.name, items="\n".join(one.content for one in known)) if known else ""
+    lore = KNOWN.format(name=character.name, items="\n".join(one.content for one in known)) if known else ""
+    user = voice.setting.person.called
+    learnt = FACTS.format(name=character.name, user=user, items="\n".join(facts)) if facts else ""
     remembered = REMEMBERED.format(name=character.name, items="\n".join(memories)) if memories else ""
     reminder = voice.fresh(character.post_history_instructions, "post_history_instructions", "")
-    before = [part for part in (*ahead, facts, remembered, reminder) if part]
+    before = [part for part in (*ahead, lore, learnt, remembered, reminder) if part]
     after = [aside(one) for one in behind]
     if raw is None:
         return {"role": "user", "content": "\n".join([*before, *([text] if text else []), *after])}
