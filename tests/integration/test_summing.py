@@ -1,137 +1,22 @@
 """Long conversations are summed up while nobody waits, and what is summed up goes with what it was made of."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import Busy, ChatacterError, NotFound, UpstreamFailed
-from chattr.adapters.fakes.characters import FakeCharacters
+from chatacter.chassis.errors import Busy, NotFound, UpstreamFailed
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_outbox import FULL_WINDOWS, RedisOutbox
 from chattr.adapters.redis_summaries import RedisSummaries
-from chattr.domain.character import Character
-from chattr.domain.conversation import Conversation, Message, Role, branch
+from chattr.domain.conversation import Conversation, Message, Role
 from chattr.domain.memory import Changed, Selection, memory_id
-from chattr.domain.prompt import Budget
-from chattr.domain.summary import Summary, along
-from chattr.ports.language import ChatRequest, Chunk
-from chattr.ports.outbox import Outbox
-from chattr.usecases.characters import Cast
-from chattr.usecases.summarising import Summariser
-from chattr.usecases.summing import Windows
-from tests.memory_world import ANN, PowerCut, World, fake_world
+from tests.memory_world import ANN, World, fake_world
+from tests.summing_office import BLOCK, DUE, Office
 
 pytestmark = pytest.mark.integration
-
-ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
-MIRA = Character(id="mira", name="Mira", system_prompt="You are Mira.")
-WINDOWS = Windows(Budget(), 8)
-# A block is four of eight messages; it is summed up as soon as two stand behind it.
-BLOCK, DUE = 4, 6
-
-
-def summed(before: str, said: Sequence[str]) -> str:
-    """What the model below makes of it."""
-    return f"({before} {' '.join(said)})"
-
-
-@dataclass
-class Clerk:
-    """A language model that writes down every word."""
-
-    name: str = "clerk"
-    trouble: ChatacterError | None = None
-    meanwhile: Callable[[], Awaitable[None]] | None = None
-    asked: list[ChatRequest] = field(default_factory=list)
-
-    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
-        self.asked.append(request)
-        if self.trouble is not None:
-            raise self.trouble
-        if self.meanwhile is not None:
-            work, self.meanwhile = self.meanwhile, None
-            await work()
-        before, said = request.messages[1]["content"].removeprefix("SUMMARY SO FAR:\n").split("\n\nSAID SINCE:\n")
-        lines = [line.split(": ", 1)[1] for line in said.split("\n\nNEW SUMMARY:")[0].splitlines()]
-        text = summed("" if before == "(nothing)" else before, lines)
-        yield {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
-
-    async def check(self) -> str | None:
-        return None
-
-
-@dataclass
-class Office:
-    """A world in which long conversations are summed up."""
-
-    world: World
-    queue: Outbox
-    clerk: Clerk = field(default_factory=Clerk)
-
-    def __post_init__(self) -> None:
-        self.summing = self.world.summing(self.queue, WINDOWS)
-        self.summariser = Summariser(
-            cast=Cast({"ada": ADA, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
-            conversations=self.world.wired(self.world.conversations),
-            summing=self.summing,
-            queue=self.world.wired(self.queue),
-            language=self.clerk,
-            clock=lambda: self.world.now,
-        )
-
-    async def talk(self, conversation_id: str, count: int) -> list[str]:
-        """The person and Ada by turns."""
-        said = []
-        for _ in range(count):
-            messages = await self.world.conversations.messages(ANN, conversation_id)
-            path = branch(messages, await self.world.head(conversation_id, ANN))
-            role: Role = "assistant" if path and path[-1].role == "user" else "user"
-            said.append(await self.world.say(conversation_id, f"w{self.world.made}", role=role))
-        return said
-
-    async def sum_up(self, *conversations: str) -> None:
-        """What a reply does at its end, and what is done while nobody waits."""
-        await self.world.wired(self.queue).note(ANN, [Changed(each) for each in conversations])
-        while await self.queue.waiting():
-            await self.summariser.carry(await self.world.wired(self.queue).take(4))
-
-    async def along(self, conversation_id: str, leaf: str | None = None) -> list[tuple[str, str]]:
-        """What stands for a branch, the active one unless a leaf is named: where each ends, and what it says."""
-        messages = await self.world.conversations.messages(ANN, conversation_id)
-        path = branch(messages, leaf or await self.world.head(conversation_id, ANN))
-        found = (await self.summing.standing(ANN, conversation_id)).values()
-        return [(one.through_id, one.text) for _, one in along(found, "ada", path)]
-
-    async def stored(self, conversation_id: str) -> Sequence[Summary]:
-        assert self.world.summaries is not None
-        return await self.world.summaries.of(ANN, conversation_id)
-
-    async def expected(self, summary: Summary) -> str:
-        """What a summary has to say, by the messages themselves, those before it, and what was forgotten."""
-        messages = await self.world.conversations.messages(ANN, summary.conversation_id)
-        chain = [summary]
-        stored = {one.id: one for one in await self.stored(summary.conversation_id)}
-        while chain[0].previous_id is not None:
-            chain.insert(0, stored[chain[0].previous_id])
-        text, first = "", 0
-        for one in chain:
-            path = branch(messages, one.through_id)
-            said = [each.content for each in path[first:] if not await self.forgot(each)]
-            text, first = summed(text, said) if said else text, len(path)
-        return text
-
-    async def forgot(self, message: Message) -> bool:
-        """Whether one message was forgotten; nothing else is, here."""
-        forgotten = await self.world.outbox.forgotten(ANN)
-        return any(memory_id(ANN, message.id) in (what.ids or ()) for what in forgotten)
 
 
 @pytest.fixture(params=["fake", "redis"])
@@ -370,107 +255,3 @@ async def test_what_all_of_a_group_heard_is_summed_up_once_for_all(office: Offic
         ("mira", "( w0 w1 w2 w3)"),
     }
     assert len(office.clerk.asked) == 1
-
-
-async def life(office: Office) -> None:
-    """A long talk in which everything happens that can happen to one."""
-    world = office.world
-    said = await office.talk("a", DUE + 1)
-    await office.sum_up("a")
-    await office.talk("a", BLOCK)
-    await world.forget(Selection(ids=(memory_id(ANN, said[5]),)))
-    await office.sum_up("a")
-    await world.index()
-    await world.say("a", "elsewhere", said[4])
-    await office.talk("a", BLOCK)
-    await office.sum_up("a")
-    await world.forget(Selection(ids=(memory_id(ANN, said[1]),)))
-    await world.index()
-    await world.switch("a", said[-1])
-    await office.talk("a", 2)
-    await office.sum_up("a")
-    await world.cut("a", said[6])
-    await office.talk("b", DUE)
-    await office.sum_up("b", "a")
-    await world.delete("b")
-    await office.talk("b", 2)
-
-
-async def recovered(office: Office) -> None:
-    """Everything that waits is done, and every branch is as a rebuild gives: nothing more, nothing less."""
-    world = office.world
-    world.fuse.blows_at = None
-    await world.index()
-    await office.sum_up()
-    for place in await world.conversations.list(ANN, before=None, limit=10):
-        standing = await office.summing.standing(ANN, place.id)
-        assert {one.id for one in await office.stored(place.id)} == set(standing), "what does not hold is gone"
-        found = await of_every_branch(office, place.id)
-        for one in await office.stored(place.id):
-            assert one.text == await office.expected(one)
-        await office.summing.drop(ANN, place.id)
-        rebuilt = await of_every_branch(office, place.id)
-        for leaf, summaries in rebuilt.items():
-            assert found[leaf][: len(summaries)] == summaries
-
-
-async def of_every_branch(office: Office, place: str) -> dict[str, list[tuple[str, str]]]:
-    """What stands for each branch once it was summed up."""
-    messages = await office.world.conversations.messages(ANN, place)
-    answered = {one.parent_id for one in messages}
-    leaves = [one.id for one in messages if one.id not in answered]
-    for leaf in leaves:
-        await office.world.switch(place, leaf)
-        await office.sum_up(place)
-    return {leaf: await office.along(place, leaf) for leaf in leaves}
-
-
-async def test_every_branch_has_what_a_rebuild_gives_wherever_the_power_is_cut(
-    new_office: Callable[[], Awaitable[Office]], request: pytest.FixtureRequest
-) -> None:
-    whole = await new_office()
-    await life(whole)
-    steps = whole.world.fuse.steps
-    await recovered(whole)
-    assert steps > 150
-    every = 2 if "fake" in request.node.name else 17  # Redis takes longer, and does the same
-    for step in range(1, steps + 1, every):
-        office = await new_office()
-        office.world.fuse.blows_at = step
-        with pytest.raises(PowerCut):
-            await life(office)
-        await recovered(office)
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 40)), min_size=4, max_size=14), st.integers(1, 250))
-@settings(max_examples=60, deadline=None)
-def test_after_any_life_too(steps: list[tuple[int, int]], cut: int) -> None:
-    async def lived() -> None:
-        office = Office(fake_world(), FakeOutbox(lease_ms=0, block_ms=1))
-        office.world.fuse.blows_at = cut
-        try:
-            for what, which in steps:
-                await one_step(office, what, which)
-        except PowerCut:
-            pass
-        await recovered(office)
-
-    asyncio.run(lived())
-
-
-async def one_step(office: Office, what: int, which: int) -> None:
-    """Do one thing to the conversation."""
-    world = office.world
-    messages = await world.conversations.messages(ANN, "a")
-    chosen = messages[which % len(messages)] if messages else None
-    match what:
-        case 0 | 1:
-            await office.talk("a", 1 + which % 5)
-        case 2 if chosen:
-            await world.say("a", f"w{which}", chosen.parent_id)
-        case 3 if chosen:
-            await world.cut("a", chosen.id)
-        case 4 if chosen:
-            await world.forget(Selection(ids=(memory_id(ANN, chosen.id),)))
-        case 5:
-            await office.sum_up("a")

@@ -60,7 +60,7 @@ from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.speak import Speak
-from chattr.usecases.summing import Summing, Windows
+from chattr.usecases.summing import Summing
 from chattr.usecases.transcripts import Transcripts
 
 # Replies that one process shows to those who resume them, at a time; each holds a connection while it waits.
@@ -164,25 +164,17 @@ async def compose(
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
         begin_learning(stack, settings, stores, cast, language)
-        summing = Summing(
-            stores.summaries, stores.outbox, stores.full_windows, Windows(budget, settings.short_term_memory.max_size)
-        )
-        begin_summing(stack, settings, stores, summing, cast, language)
+        summing = begin_summing(stack, settings, stores, budget, cast, language)
         predictors = await open_predictors(stack, settings)
         live = open_live(stack, drain)
         if settings.run_dispatcher:
             run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry), drain)
         speech, speaker = settings.vocalizr, predictors.speaker
+        around = stores.around(cast, language, remember, summing if settings.sums_up else None)
         conversing = Conversing(cast, stores.conversations, stores.short_term, remember)
         yield Chattr(
             health=health,
-            reply=reply_of(
-                stores.around(cast, language, remember, summing if settings.sums_up else None),
-                live,
-                budget,
-                settings,
-                telemetry,
-            ),
+            reply=reply_of(around, live, budget, settings, telemetry),
             remember=remember,
             amending=Amending(remember, Knowing(stores.knowledge, stores.summaries)) if remember else None,
             moving=Moving(stores.conversations, stores.knowledge, stores.outbox),

@@ -12,6 +12,7 @@ from chattr.adapters.minilm_embedder import MiniLmEmbedder
 from chattr.adapters.openai_embedder import OpenAIEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.bootstrap.beside import run_beside
+from chattr.domain.prompt import Budget
 from chattr.ports.embedder import Embedder
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.language import LanguageModel
@@ -27,7 +28,7 @@ from chattr.usecases.learning import Learner, Teacher
 from chattr.usecases.remember import Remember
 from chattr.usecases.renewal import Renewal
 from chattr.usecases.summarising import Summariser
-from chattr.usecases.summing import Summing
+from chattr.usecases.summing import Summing, Windows
 
 
 class MemoryStores(Protocol):
@@ -118,13 +119,15 @@ def begin_summing(
     stack: AsyncExitStack,
     settings: ChattrSettings,
     stores: MemoryStores,
-    summing: Summing,
+    budget: Budget,
     cast: Cast,
     language: LanguageModel,
-) -> None:
-    """Sum up long conversations while nobody waits; not where that is switched off."""
+) -> Summing:
+    """Sum up long conversations while nobody waits; not where that is switched off, but what there is can be read."""
+    windows = Windows(budget, settings.short_term_memory.max_size)
+    summing = Summing(stores.summaries, stores.outbox, stores.full_windows, windows)
     if not settings.sums_up:
-        return
+        return summing
     summariser = Summariser(
         cast=cast,
         conversations=stores.conversations,
@@ -133,6 +136,7 @@ def begin_summing(
         language=language,
     )
     run_beside(stack, summariser.run)
+    return summing
 
 
 async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings) -> Embedder:

@@ -185,6 +185,32 @@ class Assembly:
             return 0
         return len(system) + len(examples)
 
+    def least(self, system: list[Message]) -> int:
+        """Return what new message and what came since cost. Raises `TooLarge` where they have no room beside it."""
+        bare = self.budget.of([*self.honest, self.new(lore=False), *self.done])
+        needed, limit = self.budget.of(system) + bare, self.budget.context_tokens
+        if needed > limit:
+            raise TooLarge(TOO_LONG.format(needed=needed, limit=limit), param="messages")
+        return bare
+
+    def said_before(self, history: Sequence[Turn], past: Past, room: int) -> tuple[Shown, list[Message]]:
+        """Choose what is shown of a history, and write it with the lore that stands in it."""
+        view = shown(history, past, self.budget, max(0, room))
+        turns, self.ahead = woven(view.kept, self.between)
+        if turns:
+            return view, as_messages(joined([*view.digested, *turns]))
+        self.ahead = [*(turn.content for turn in view.digested), *self.ahead]
+        return view, []
+
+    def reminded(
+        self, facts: Sequence[str], recalled: Sequence[str], room: int
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the facts and the memories that fit beside the new message. Facts have a budget of their own."""
+        budget = self.budget
+        least = min(room, budget.of([self.new()]) + budget.facts)
+        known = fitting_lines(lambda lines: self.new((), lines), facts, budget, least)
+        return known, fitting_lines(lambda lines: self.new(lines, known), recalled, budget, room)
+
     def written_examples(self) -> list[str]:
         """Return the examples' texts as they are written."""
         return [text for example in self.character.examples for text in (example.user, example.assistant)]
@@ -205,55 +231,39 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     lore: Lore | None = None,
     budget: Budget,
 ) -> Prompt:
-    """Put a prompt together within the budget. What was said last stays; then go the last examples, where reading is
-    not slow, and old history.
+    """Put a prompt together. What was said last stays; then go the last examples, where reading is not slow, and old
+    history. Raises `TooLarge` when persona, new message and what came since are more than the model takes.
 
     `raw`: the new message as it stands, where it is more than `text`. `since`: what the answer has done already, after
     the new message: tools called, their results, words that it is to begin with; it stays whole. `past`: summaries of
     what was said. `facts`: what is known, `recalled`: what is remembered, a line each; earlier ones matter more.
     `instructions`: a client's own, added to the persona or, where the character allows it, instead of its system
-    prompt. `lore`: what was found for this very moment; None: it is looked for. Raises `TooLarge` when persona, new
-    message and what came since are more than the model takes.
+    prompt. `lore`: what was found for this very moment; None: it is looked for.
     """
     voice = Voice(character, setting)
     told = merged(history := spoken(history, voice))
-    before = len(told)
+    whole = len(told)
     text = text if raw else unanswered(told, text, budget)
     made = Assembly(voice, budget, told, text, raw, as_messages(joined(since)), instructions)
     made.lore = made.look(history) if lore is None else lore
-    system, bare = made.system(made.in_system), budget.of([*made.honest, made.new(lore=False), *made.done])
-    fixed = budget.of(system) + bare
-    if fixed > budget.context_tokens:
-        raise TooLarge(TOO_LONG.format(needed=fixed, limit=budget.context_tokens), param="messages")
+    bare = made.least(system := made.system(made.in_system))
     reserved = max(int(budget.context_tokens * RESERVED), bare + made.outside)
     room = budget.context_tokens - budget.of(system)
-    shown_examples = fitting_examples(
-        voice, budget, room - (bare if budget.slow else reserved + budget.of(as_messages(told)))
-    )
-    examples = as_messages(shown_examples)
+    beside = bare if budget.slow else reserved + budget.of(as_messages(told))
+    examples = as_messages(pairs := fitting_examples(voice, budget, room - beside))
     room -= budget.of(examples)
-    answered = history if len(told) == before else answered_of(history)
-    view = shown(answered, past, budget, max(0, room - reserved))
-    turns, made.ahead = woven(view.kept, made.between)
-    if turns:
-        turns = joined([*view.digested, *turns])
-    else:
-        made.ahead = [*(turn.content for turn in view.digested), *made.ahead]
-    messages = as_messages(turns)
-    spare = min(reserved, room - budget.of(messages)) - budget.of(made.honest) - budget.of(made.done)
-    told_facts = fitting_lines(
-        lambda lines: made.new((), lines), facts, budget, min(spare, budget.of([made.new()]) + budget.facts)
-    )
-    memories = fitting_lines(lambda lines: made.new(lines, told_facts), recalled, budget, spare)
-    messages = [*system, *examples, *messages, *made.honest, made.new(memories, told_facts), *made.done]
+    view, before_it = made.said_before(answered_of(history, whole - len(told)), past, room - reserved)
+    spare = min(reserved, room - budget.of(before_it)) - budget.of(made.honest) - budget.of(made.done)
+    known, memories = made.reminded(facts, recalled, spare)
+    messages = [*system, *examples, *before_it, *made.honest, made.new(memories, known), *made.done]
     return Prompt(
         messages=messages,
         sampling=sampling(character, budget),
-        prefix=made.prefix(system, shown_examples),
-        parts=parts_of(made, messages, Told(shown_examples, view, told_facts, memories, facts, recalled)),
+        prefix=made.prefix(system, pairs),
+        parts=parts_of(made, messages, Told(pairs, view, known, memories, facts, recalled)),
         lore=made.lore,
         memories=memories,
-        facts=told_facts,
+        facts=known,
         summary=view.digest if view.digested else None,
     )
 
@@ -369,9 +379,9 @@ def fitting_lines(
     return kept
 
 
-def answered_of(history: Sequence[Turn]) -> Sequence[Turn]:
-    """Return a history without what the user said last, which never got its answer."""
+def answered_of(history: Sequence[Turn], waiting: int) -> Sequence[Turn]:
+    """Return a history without what the user said last, where that waits for its answer."""
     last = len(history)
-    while last and (history[last - 1].role == "user" or not history[last - 1].content.strip()):
+    while waiting and last and (history[last - 1].role == "user" or not history[last - 1].content.strip()):
         last -= 1
     return history[:last]
