@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
-pytest_plugins = ("tests.chromium", "tests.redis_server", "tests.fake_llm_server", "tests.listening", "tests.s3_server")
+pytest_plugins = (
+    "tests.chromium",
+    "tests.redis_server",
+    "tests.fake_llm_server",
+    "tests.listening",
+    "tests.s3_server",
+    "tests.tiny_speech",
+)
 
 LOOPBACK = ("127.", "localhost", "::1", "0.0.0.0", "::")
 KEPT = frozenset(

@@ -1,6 +1,6 @@
 """What Vocalizr can be told."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -19,6 +19,16 @@ class VocalizrSettings(PredictorSettings):
     """The backend that speaks: the name of a `chatacter.speech` plugin."""
     vocalizr_served_name: str | None = None
     """The model id that clients send; the name of the backend when unset."""
+    vocalizr_weights: str | None = None
+    """Weights of a model that comes without any of its own (`coqui`, `xtts`, `bark`): a folder, or a name that may be
+    downloaded at start, e.g. `tts_models/en/vctk/vits` or `suno/bark-small`. Unset: a folder of the model's name in
+    `CHATACTER_HOME/models`, else that folder itself, which is where KServe mounts a `storageUri`."""
+    vocalizr_device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where models on PyTorch compute: `auto` takes a CUDA device, else an Apple GPU, else the processor."""
+    vocalizr_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """Numbers in which models on PyTorch multiply: `auto` is `float32`, and `float16` for Bark on CUDA."""
+    vocalizr_seed: Annotated[int, Field(ge=0)] | None = None
+    """With models on PyTorch: the same request sounds the same each time. Unset: as varied as the model is."""
     vocalizr_threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Threads with which one text is spoken. Beside a language model on the same cores, less can be faster."""
     vocalizr_concurrency: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -52,6 +62,11 @@ class VocalizrSettings(PredictorSettings):
         if self.vocalizr_model == "remote" and not self.vocalizr_remote_url:
             raise ValueError("VOCALIZR_MODEL=remote needs VOCALIZR_REMOTE_URL, e.g. https://api.openai.com/v1")
         return self
+
+    @property
+    def weights(self) -> str | None:
+        """Where the weights are said to be."""
+        return self.vocalizr_weights
 
     @property
     def served_name(self) -> str:

@@ -50,6 +50,7 @@ class Synthesizer:
         """Check a request against what the model can do. Raises the error that says what to change."""
         if request.model != self.model:
             raise NotFound(f"model: there is no such model here. Served: {self.model}.", param="model")
+        await self.loading.obtain()
         capable = self._backend.capabilities
         if not request.input.strip():
             raise InvalidInput("input: the text is empty.", param="input")

@@ -1,4 +1,4 @@
-"""What holds for every speech backend: the fake, another Vocalizr behind HTTP, and Kokoro."""
+"""What holds for every speech backend: the fake, another Vocalizr behind HTTP, Kokoro, tiny ones of Coqui."""
 
 import asyncio
 import threading
@@ -20,6 +20,7 @@ from chatacter.serving.work import streamed
 from tests.served import served
 from vocalizr.app import application
 from vocalizr.backend import Recording, SpeechBackend, SpeechChunk, Utterance
+from vocalizr.backends.coqui.backend import CoquiSpeech, create
 from vocalizr.backends.fake import FakeSpeech, FakeTogether
 from vocalizr.backends.kokoro.backend import KokoroSpeech
 from vocalizr.backends.remote import RemoteSpeech
@@ -29,6 +30,9 @@ from vocalizr.together import InCompany
 pytestmark = pytest.mark.contract
 
 TEXT = "Hello there, my old friend. The ship sails at dawn. Will you come along?"
+
+
+MODELS = ("kokoro", "vits", "xtts")
 
 
 @dataclass
@@ -66,22 +70,49 @@ def kokoro(models_home: Path) -> KokoroSpeech:
     return backend
 
 
+@pytest.fixture(scope="module")
+def vits(tiny_vits: Path) -> CoquiSpeech:
+    return coqui("coqui", tiny_vits)
+
+
+@pytest.fixture(scope="module")
+def xtts(tiny_xtts: Path) -> CoquiSpeech:
+    return coqui("xtts", tiny_xtts)
+
+
+def coqui(model: str, weights: Path) -> CoquiSpeech:
+    """A loaded model of Coqui's; with a seed, because sampled speech is of another length each time."""
+    settings = VocalizrSettings(
+        vocalizr_model=model, vocalizr_weights=str(weights), vocalizr_seed=7, vocalizr_threads=1
+    )
+    backend = create(settings)
+    backend.load()
+    return backend
+
+
 @pytest.fixture
 def other_vocalizr() -> FastAPI:
     """Another Vocalizr, for the remote backend to ask."""
     return application(VocalizrSettings(vocalizr_model="fake", enable_metrics=False), FakeSpeech())
 
 
-@pytest.fixture(params=["fake", "fake-cloning", "fake-together", "fake in company", "remote", "kokoro"])
-async def case(request: pytest.FixtureRequest, kokoro: KokoroSpeech, other_vocalizr: FastAPI) -> AsyncIterator[Case]:
-    if request.param == "kokoro":
-        yield Case(kokoro)
-    elif request.param == "fake-together":
+@pytest.fixture(params=["fake", "fake-cloning", "fake-together", "fake in company", "remote", *MODELS])
+def named(request: pytest.FixtureRequest) -> tuple[str, SpeechBackend | None]:
+    """A backend's name, with the backend where it is a model that is loaded once."""
+    return request.param, request.getfixturevalue(request.param) if request.param in MODELS else None
+
+
+@pytest.fixture
+async def case(named: tuple[str, SpeechBackend | None], other_vocalizr: FastAPI) -> AsyncIterator[Case]:
+    name, model = named
+    if model is not None:
+        yield Case(model)
+    elif name == "fake-together":
         yield Case(FakeTogether())
-    elif request.param == "fake in company":
+    elif name == "fake in company":
         yield Case(InCompany(FakeTogether(), untold))
-    elif request.param in {"fake", "fake-cloning"}:
-        yield Case(FakeSpeech(cloning=request.param == "fake-cloning"))
+    elif name in {"fake", "fake-cloning"}:
+        yield Case(FakeSpeech(cloning=name == "fake-cloning"))
     else:
         async with served(other_vocalizr) as url:
             backend = await asyncio.to_thread(loaded, url)
@@ -213,8 +244,9 @@ async def test_no_recording_or_a_silent_one_is_nobody(case: Case) -> None:
         FakeSpeech,
         lambda: RemoteSpeech(VocalizrSettings(vocalizr_remote_url="http://127.0.0.1:9/v1")),
         lambda: KokoroSpeech(ModelStore(Path("nowhere")), threads=1),
+        lambda: create(VocalizrSettings(vocalizr_model="coqui", chatacter_home=Path("nowhere"))),
     ],
-    ids=["fake", "remote", "kokoro"],
+    ids=["fake", "remote", "kokoro", "coqui"],
 )
 def test_what_was_never_loaded_can_be_closed(make: Callable[[], SpeechBackend]) -> None:
     backend = make()

@@ -75,7 +75,7 @@ def test_the_recorder_sees_what_is_read_and_nothing_else() -> None:
     assert seen == {"obeyed", "port", "host"}
 
 
-def test_vocalizr(recorder: Recorder) -> None:
+def test_vocalizr(recorder: Recorder, tiny_vits: Path) -> None:
     speech = {"model": "fake", "input": "Good evening.", "voice": "fake", "response_format": "pcm"}
     with recorder.running("vocalizr", {"VOCALIZR_MODEL": "fake"}) as there:
         voice = httpx.get(f"{there.url}/v1/audio/voices").raise_for_status().json()["data"][0]["id"]
@@ -87,6 +87,8 @@ def test_vocalizr(recorder: Recorder) -> None:
         pass
     on_ray = {"VOCALIZR_MODEL": "fake", "VOCALIZR_ENGINE": "ray", "PRELOAD_MODELS": "false"}
     with recorder.running("vocalizr", on_ray):
+        pass
+    with recorder.running("vocalizr", {"VOCALIZR_MODEL": "coqui", "VOCALIZR_WEIGHTS": str(tiny_vits)}):
         pass
     assert unread("vocalizr", recorder) == []
 

@@ -11,6 +11,7 @@ Group = Literal["chatacter.speech", "chatacter.video", "chatacter.routes", "chat
 
 # The extra that brings what a module of ours imports, so that a missing package says its install line.
 EXTRAS: Final = {
+    "TTS": "coqui",
     "av": "kokoro",
     "cv2": "portrait",
     "gradio": "ui",
@@ -18,6 +19,10 @@ EXTRAS: Final = {
     "onnxruntime": "kokoro",
     "qdrant_edge": "embedded",
     "resvg_py": "portrait",
+    "torch": "coqui",
+    "torchaudio": "coqui",
+    "torchcodec": "coqui",
+    "transformers": "bark",
     "xllamacpp": "embedded",
 }
 

@@ -1,0 +1,138 @@
+"""The backend: which weights, what they can do, and a text spoken piece by piece."""
+
+import logging
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from chatacter.chassis.errors import InvalidInput, Misconfigured
+from chatacter.chassis.plugins import needing
+from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
+from chatacter.serving.licences import Licence
+from vocalizr.backend import NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backends.coqui import published, sheet
+from vocalizr.backends.coqui.sheet import Sheet
+from vocalizr.backends.coqui.voicing import Voicing
+from vocalizr.backends.pytorch.edges import flowing
+from vocalizr.backends.pytorch.weights import CONFIG, no_weights, place, whole
+from vocalizr.settings import VocalizrSettings
+
+if TYPE_CHECKING:
+    from vocalizr.backends.pytorch.turns import Turns
+
+# Before the weights are here, nothing is known of them but their licence.
+UNKNOWN: Final = Sheet("unknown", 24000, sheet.ONE_PACE, {"en": "en"}, phonemizer=None)
+ESPEAK: Final = ("espeak-ng", "espeak")
+NO_ESPEAK: Final = (
+    "This model's text becomes phonemes by a program that is not here: install espeak-ng (`apt install espeak-ng`, "
+    "`brew install espeak-ng`), or choose a model that needs none."
+)
+
+
+class CoquiSpeech:
+    """Any text-to-speech model of coqui-tts; `hub_name` is told where no weights are found."""
+
+    def __init__(self, settings: VocalizrSettings, hub_name: str) -> None:
+        self._settings = settings
+        self._hub_name = hub_name
+        self._known: tuple[Sheet, SpeechCapabilities] | None = None
+        self._loaded: tuple[Voicing, Turns] | None = None
+
+    @property
+    def capabilities(self) -> SpeechCapabilities:
+        """What the model's own configuration says; next to nothing before its weights are on this machine."""
+        return self._told()[1]
+
+    def load(self) -> None:
+        """Load the weights, fetching them first where they were named by their name at a hub."""
+        logging.getLogger("TTS").setLevel(logging.ERROR)  # what it warns of quotes the text
+        with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}"):
+            from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio  # noqa: PLC0415 - with PyTorch
+
+            mend_torchaudio()
+            from vocalizr.backends.coqui import downloads, engine  # noqa: PLC0415 - with coqui-tts
+        where = place(self._settings)
+        if where is None:
+            raise no_weights(self._settings, self._hub_name)
+        folder, vocoder = (whole(where), None) if isinstance(where, Path) else downloads.fetched(where)
+        self._known = told, _ = self._described(sheet.read(folder))
+        if told.needs_espeak and not any(shutil.which(program) for program in ESPEAK):
+            raise Misconfigured(NO_ESPEAK)
+        self._loaded = engine.loaded(folder, vocoder, told, self._settings)
+
+    def voices(self) -> Sequence[Voice]:
+        """List the model's own speakers; none for a model that only speaks like recordings."""
+        told, _ = self._told()
+        language = next(iter(told.languages))
+        return [
+            Voice(id=name, name=name, model=self._settings.served_name, language=language)
+            for name in self._ready()[0].speakers
+        ]
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        """Speak piece by piece; XTTS in chunks of a second while a sentence is still in the making."""
+        (told, _), (voicing, turns) = self._told(), self._ready()
+        language = told.language(utterance.language)
+        pieces = voicing.pieces(utterance.text, language)
+        if not pieces:
+            raise InvalidInput(NOTHING_TO_SAY, param="input")
+        turn = turns.utterance()
+        for piece in pieces:
+            if cancelled.is_set():
+                return
+            for samples in flowing(voicing.said(piece, utterance, language, turn), piece, told.rate):
+                yield SpeechChunk(samples)
+                if cancelled.is_set():
+                    return
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Return XTTS's latents of a speaker as safetensors."""
+        voicing, _ = self._ready()
+        return voicing.conditioned(recordings)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._loaded = None
+
+    def _ready(self) -> tuple[Voicing, "Turns"]:
+        if self._loaded is None:
+            raise RuntimeError("load() comes first")
+        return self._loaded
+
+    def _told(self) -> tuple[Sheet, SpeechCapabilities]:
+        """Return what is known of the model; read from its folder once."""
+        if self._known is None:
+            where = place(self._settings)
+            folder = where if isinstance(where, Path) and (where / CONFIG).is_file() else None
+            self._known = self._described(sheet.read(folder) if folder else UNKNOWN)
+        return self._known
+
+    def _described(self, told: Sheet) -> tuple[Sheet, SpeechCapabilities]:
+        return told, SpeechCapabilities(
+            languages=frozenset(told.languages),
+            sample_rate=told.rate,
+            cloning=told.streams,
+            instructions=False,
+            timings=False,
+            speed=told.speed,
+            max_characters=MAX_INPUT_CHARACTERS,
+            licence=self._licence(told),
+        )
+
+    def _licence(self, told: Sheet) -> Licence | None:
+        if told.kind == sheet.XTTS:
+            return published.CPML
+        where = place(self._settings)
+        return None if where is None else published.licence_of(where.name if isinstance(where, Path) else where)
+
+
+def create(settings: VocalizrSettings) -> CoquiSpeech:
+    """Make the backend that `VOCALIZR_MODEL=coqui` asks for."""
+    return CoquiSpeech(settings, published.EXAMPLE)
+
+
+def create_xtts(settings: VocalizrSettings) -> CoquiSpeech:
+    """Make the backend that `VOCALIZR_MODEL=xtts` asks for."""
+    return CoquiSpeech(settings, published.XTTS)

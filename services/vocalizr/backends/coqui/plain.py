@@ -1,0 +1,104 @@
+"""Models that say a clause in one go: VITS and the others, some with a vocoder behind them.
+
+Imports coqui-tts: only after the torchaudio mend.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
+
+from chatacter.chassis.errors import Misconfigured, Unsupported
+from vocalizr.backend import NO_CLONING, Recording, Samples, Utterance
+from vocalizr.backends.coqui.sheet import Sheet
+from vocalizr.backends.coqui.voicing import Turn
+from vocalizr.backends.pytorch.device import Hardware
+from vocalizr.clauses import clauses
+
+CHECKPOINTS: Final = ("model_file.pth", "model.pth", "best_model.pth", "*.pth", "*.pth.tar")
+# Beside the model there may lie its speakers, or what a speaker is recognised by.
+NOT_THE_MODEL: Final = ("speaker", "dvae", "mel_stats")
+ONLY: Final = "default"
+
+
+class PlainVoicing:
+    """A loaded model."""
+
+    def __init__(self, synthesizer: Any, sheet: Sheet, hardware: Hardware) -> None:
+        self._synthesizer = synthesizer
+        self._model = synthesizer.tts_model
+        self._sheet = sheet
+        self._hardware = hardware
+        self._pace = getattr(self._model, "length_scale", None)
+
+    @classmethod
+    def load(cls, folder: Path, vocoder: Path | None, sheet: Sheet, hardware: Hardware) -> "PlainVoicing":
+        """Load from a folder. Raises `Misconfigured` when it is not whole, or a phonemizer is not installed."""
+        of_vocoder = {}
+        if vocoder is not None:
+            of_vocoder = {"vocoder_checkpoint": checkpoint(vocoder), "vocoder_config": vocoder / "config.json"}
+        try:
+            synthesizer = Synthesizer(
+                tts_checkpoint=checkpoint(folder),
+                tts_config_path=folder / "config.json",
+                use_cuda=hardware.device == "cuda",
+                **{name: str(path) for name, path in of_vocoder.items()},
+            )
+        except ImportError as error:
+            raise Misconfigured(f"The text of this model becomes phonemes by {sheet.phonemizer}: {error}") from error
+        if hardware.device != "cuda":
+            synthesizer.to(hardware.device)
+        return cls(synthesizer.eval(), sheet, hardware)
+
+    @property
+    def speakers(self) -> Sequence[str]:
+        """The model's speakers by name, `default` where it has one that has none."""
+        manager = self._model.speaker_manager
+        return sorted(manager.speaker_names) if manager is not None and manager.speaker_names else [ONLY]
+
+    def pieces(self, text: str, language: str) -> list[str]:
+        """Cut at clauses, the first one short."""
+        return [piece for piece in clauses(text) if self._sayable(piece, language)]
+
+    def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
+        """Say a piece in one go."""
+        names = {
+            "speaker_name": utterance.voice if self._several else None,
+            "language_name": language if len(self._sheet.languages) > 1 else None,
+        }
+        with turn(), torch.inference_mode(), self._numbers():
+            if self._pace is not None:
+                self._model.length_scale = self._pace / utterance.speed
+            sound = self._synthesizer.tts(piece, **names, split_sentences=False)
+        yield np.asarray(sound[:-PAD_SILENCE_SAMPLES], dtype=np.float32)
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Raise `Unsupported`: these have their own speakers only."""
+        raise Unsupported(NO_CLONING)
+
+    @property
+    def _several(self) -> bool:
+        return self.speakers != [ONLY]
+
+    def _sayable(self, piece: str, language: str) -> bool:
+        if not any(letter.isalnum() for letter in piece):
+            return False
+        return bool(len(self._model.tokenizer.text_to_ids(piece, language=language)))
+
+    def _numbers(self) -> Any:
+        if self._hardware.numbers == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self._hardware.device, dtype=self._hardware.dtype)
+
+
+def checkpoint(folder: Path) -> Path:
+    """Return the file of the weights. Raises `Misconfigured` when there is none."""
+    for pattern in CHECKPOINTS:
+        for path in sorted(folder.glob(pattern)):
+            if not any(word in path.name for word in NOT_THE_MODEL):
+                return path
+    raise Misconfigured(f"{folder} has a config.json and no weights beside it: a file model.pth is missing.")

@@ -1,0 +1,36 @@
+"""What the backend asks of a loaded model, whatever its kind."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from vocalizr.backend import Recording, Samples, Utterance
+
+
+class Turn(Protocol):
+    """A context that is entered for each piece of an utterance."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Wait for the turn, and hold it for the length of the block."""
+        ...
+
+
+class Voicing(Protocol):
+    """A loaded model."""
+
+    @property
+    def speakers(self) -> Sequence[str]:
+        """Its own voices."""
+        ...
+
+    def pieces(self, text: str, language: str) -> list[str]:
+        """Cut a text into what the model takes at once; what it has no sound for is left out."""
+        ...
+
+    def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
+        """Say a piece, as it comes."""
+        ...
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Return what makes it speak as in these recordings."""
+        ...

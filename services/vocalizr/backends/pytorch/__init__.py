@@ -1,0 +1,1 @@
+"""What the backends on PyTorch share: the device, the random numbers, where weights lie, and one mend."""

@@ -1,0 +1,59 @@
+"""One piece of sound at a time from a model that keeps state, each utterance with random numbers of its own.
+
+PyTorch draws from one generator for the whole process. An utterance with a seed therefore brings its generator's state
+along: the same request sounds the same, whoever else speaks between its pieces.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+States = tuple[Any, ...]
+
+
+class Turns:
+    """The turns at one model. `device` is PyTorch's, `seed` None for another sound each time."""
+
+    def __init__(self, device: str, seed: int | None) -> None:
+        self._lock = threading.Lock()
+        self._device = device
+        self._seed = seed
+
+    def utterance(self) -> Callable[[], Any]:
+        """Begin an utterance; what it returns is a context, entered for each of its pieces."""
+        kept: list[States] = []
+
+        @contextmanager
+        def turn() -> Iterator[None]:
+            with self._lock:
+                if self._seed is None:
+                    yield
+                    return
+                self._restore(kept)
+                try:
+                    yield
+                finally:
+                    kept[:] = [self._states()]
+
+        return turn
+
+    def _restore(self, kept: list[States]) -> None:
+        if not kept:
+            torch.manual_seed(self._seed or 0)
+            return
+        torch.set_rng_state(kept[0][0])
+        if self._device == "cuda":
+            torch.cuda.set_rng_state(kept[0][1])
+        if self._device == "mps":
+            torch.mps.set_rng_state(kept[0][1])
+
+    def _states(self) -> States:
+        mine = torch.get_rng_state()
+        if self._device == "cuda":
+            return (mine, torch.cuda.get_rng_state())
+        if self._device == "mps":
+            return (mine, torch.mps.get_rng_state())
+        return (mine,)
