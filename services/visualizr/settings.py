@@ -1,10 +1,13 @@
 """What Visualizr can be told."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from chatacter.chassis.settings import CommaSeparated
 from chatacter.serving.settings import Engine, PredictorSettings
+
+Scheduler = Literal["model", "ddim", "euler", "dpm", "lcm", "lightning"]
 
 
 class VisualizrSettings(PredictorSettings):
@@ -43,6 +46,31 @@ class VisualizrSettings(PredictorSettings):
     """Most pixels that a photo may have; a larger one is refused before it is decoded."""
     visualizr_portrait_cache: Annotated[int, Field(ge=0, le=256)] = 8
     """Prepared portraits kept in memory, about 12 MB each at 512 x 512: a character's next film starts faster."""
+    visualizr_weights: str | None = None
+    """With `svd` and `animatediff`: the folder of the weights, as diffusers saves a pipeline (a mounted `storageUri`),
+    or a repository's name on the Hugging Face hub. For `animatediff` a pipeline of the Stable Diffusion 1.5 family."""
+    visualizr_text_to_image: str | None = None
+    """With `svd`: folder or repository of a text-to-image pipeline. It draws the image where a request has only a
+    prompt; unset, such a request is refused."""
+    visualizr_motion_adapter: str | None = None
+    """With `animatediff`: folder or repository of a motion adapter, or one `.safetensors` file. Unset: the pipeline of
+    `VISUALIZR_WEIGHTS` brings its own."""
+    visualizr_sparse_control: str | None = None
+    """With `animatediff`: folder or repository of a SparseCtrl model (RGB); then it takes `image_reference`."""
+    visualizr_loras: CommaSeparated = ()
+    """With `animatediff`: LoRAs, separated by commas, each a folder, a file or a repository, with `=0.8` behind it
+    for a weight other than 1."""
+    visualizr_scheduler: Scheduler = "model"
+    """With `animatediff`: how steps are taken; `model` as the weights come. `lcm` and `lightning` belong to motion
+    adapters (and LoRAs) of these kinds, which need 4 to 8 steps. `svd` takes `model` and `euler`."""
+    visualizr_device: str = "auto"
+    """With `svd` and `animatediff`: the device that computes, as PyTorch names it. `auto`: a GPU, else the CPU."""
+    visualizr_acceleration: Literal["none", "safe", "max"] = "safe"
+    """With `svd` and `animatediff`. `none`: diffusers as it comes. `safe`: half precision on a GPU, frames decoded in
+    parts, and when GPU memory is short the model's parts take turns on it. `max`: also leaves deep blocks out of most
+    steps, which changes frames a little, and compiles on a GPU."""
+    visualizr_cache_interval: Annotated[int, Field(ge=1, le=16)] = 3
+    """With `VISUALIZR_ACCELERATION=max`: every how many steps the whole network runs; 1 leaves nothing out."""
     visualizr_remote_url: str | None = None
     """With `VISUALIZR_MODEL=remote`: base URL, `/v1` included, of the Visualizr that films instead of this one."""
     visualizr_remote_model: str = "portrait"

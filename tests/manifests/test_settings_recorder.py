@@ -252,7 +252,8 @@ def sample(name: str, field: FieldInfo) -> tuple[Any, Any]:
     if kinds[0] is bool:
         return not field.default, not field.default
     if kinds[0] in (int, float):
-        number = (field.default or 1) + 2
+        least = next((each.ge for each in field.metadata if hasattr(each, "ge")), 1)
+        number = (field.default or least) + 2
         return number, number
     if get_origin(kinds[0]) is tuple:
         return "one, two", ("one", "two")

@@ -14,6 +14,7 @@ EXTRAS: Final = {
     "TTS": "coqui",
     "av": "kokoro",
     "cv2": "portrait",
+    "diffusers": "diffusers",
     "gradio": "ui",
     "kserve": "serving",
     "onnxruntime": "kokoro",
