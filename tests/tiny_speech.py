@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
 VITS_SPEAKERS: Final = ("alice", "bob", "eve")
@@ -116,6 +117,82 @@ def vocabulary(path: Path) -> None:
     tokenizer.save(str(path))
 
 
+def bark(folder: Path) -> Path:
+    """A Bark of two speakers that says about a second a sentence, 10 MB."""
+    torch = mended()
+    from transformers import BarkConfig, BarkModel, BertTokenizer, EncodecConfig
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 16, "num_heads": 2, "num_layers": 1, "block_size": 1024}
+    codec = EncodecConfig(
+        sampling_rate=24000,
+        target_bandwidths=[6.0],
+        num_filters=4,
+        hidden_size=16,
+        codebook_size=1024,
+        codebook_dim=16,
+        upsampling_ratios=[8, 5, 4, 2],
+    )
+    config = BarkConfig(
+        semantic_config={**size, "input_vocab_size": 129600, "output_vocab_size": 10048},
+        coarse_acoustics_config={**size, "input_vocab_size": 12096, "output_vocab_size": 12096},
+        fine_acoustics_config={
+            **size,
+            "input_vocab_size": 1056,
+            "output_vocab_size": 1056,
+            "n_codes_total": 8,
+            "n_codes_given": 1,
+        },
+        codec_config=codec.to_dict(),
+    )
+    BarkModel(config).save_pretrained(folder)
+    generation_of_bark(folder)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    (folder / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)])
+    )
+    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    speakers_of_bark(folder)
+    return folder
+
+
+def generation_of_bark(folder: Path) -> None:
+    """Say how Bark generates, as its publisher's file does; a sentence has at most 40 tokens of meaning."""
+    from transformers.models.bark.generation_configuration_bark import (
+        BarkCoarseGenerationConfig,
+        BarkFineGenerationConfig,
+        BarkSemanticGenerationConfig,
+    )
+
+    semantic = BarkSemanticGenerationConfig(max_new_tokens=40, do_sample=True)
+    coarse = BarkCoarseGenerationConfig(do_sample=True)
+    told = {
+        "model_type": "bark",
+        "codebook_size": 1024,
+        "semantic_config": semantic.to_dict(),
+        "coarse_acoustics_config": coarse.to_dict(),
+        "fine_acoustics_config": BarkFineGenerationConfig().to_dict(),
+    }
+    (folder / "generation_config.json").write_text(json.dumps(told, default=str))
+
+
+def speakers_of_bark(folder: Path) -> None:
+    """Two speaker prompts: one as the publisher's list names it, one in an archive."""
+    numbers = np.random.default_rng(0)
+    parts = {
+        "semantic_prompt": numbers.integers(0, 10_000, 60),
+        "coarse_prompt": numbers.integers(0, 1024, (2, 90)),
+        "fine_prompt": numbers.integers(0, 1024, (8, 90)),
+    }
+    (folder / "speaker_embeddings" / "v2").mkdir(parents=True)
+    named = {part: f"speaker_embeddings/v2/de_speaker_3_{part}.npy" for part in parts}
+    for part, codes in parts.items():
+        np.save(folder / named[part], codes)
+    listed = {"repo_or_path": "suno/bark", "v2/de_speaker_3": named}
+    (folder / "speaker_embeddings_path.json").write_text(json.dumps(listed))
+    np.savez(folder / "narrator.npz", **parts)
+
+
 @pytest.fixture(scope="session")
 def tiny_vits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny VITS."""
@@ -126,3 +203,9 @@ def tiny_vits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_xtts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny XTTS."""
     return xtts(tmp_path_factory.mktemp("weights") / "xtts")
+
+
+@pytest.fixture(scope="session")
+def tiny_bark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny Bark."""
+    return bark(tmp_path_factory.mktemp("weights") / "bark")

@@ -93,8 +93,13 @@ class CoquiSpeech:
         return voicing.conditioned(recordings)
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, and what the device kept for it."""
+        if self._loaded is None:
+            return
+        from vocalizr.backends.pytorch.device import freed  # noqa: PLC0415 - with PyTorch
+
         self._loaded = None
+        freed()
 
     def _ready(self) -> tuple[Voicing, "Turns"]:
         if self._loaded is None:

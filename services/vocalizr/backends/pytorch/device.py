@@ -1,5 +1,6 @@
 """Where a model computes and in which numbers: chosen once at load, and told."""
 
+import gc
 import logging
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -33,6 +34,15 @@ class Hardware:
     def dtype(self) -> Any:
         """The numbers as PyTorch's dtype."""
         return getattr(torch, self.numbers)
+
+
+def freed() -> None:
+    """Give the memory of what nobody holds any more back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def hardware(settings: VocalizrSettings, half: Numbers = "float32") -> Hardware:

@@ -1,0 +1,106 @@
+"""The backend: which weights, which voices, and a text spoken sentence by sentence in one voice."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from chatacter.chassis.errors import Cancelled, InvalidInput, Unsupported
+from chatacter.chassis.plugins import needing
+from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
+from chatacter.serving.licences import MIT
+from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backends.bark.presets import language_of
+from vocalizr.backends.pytorch.edges import flowing
+from vocalizr.backends.pytorch.weights import no_weights, place, whole
+from vocalizr.clauses import clauses
+from vocalizr.settings import VocalizrSettings
+
+if TYPE_CHECKING:
+    from vocalizr.backends.bark.model import Bark
+
+EXAMPLE: Final = "suno/bark-small"
+RATE: Final = 24000
+# The languages that Bark learned. It is told none: it hears which one a text is in.
+LANGUAGES: Final = frozenset(("de", "en", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh"))
+# A voice without a prompt: somebody else for each text, and the same one to its end.
+ANYBODY: Final = "anybody"
+
+
+class BarkSpeech:
+    """Bark, with its speaker prompts. `[laughs]`, `[sighs]`, `♪` and CAPITALS in a text are its own to understand."""
+
+    capabilities = SpeechCapabilities(
+        languages=LANGUAGES,
+        sample_rate=RATE,
+        cloning=False,
+        instructions=False,
+        timings=False,
+        speed=(1.0, 1.0),
+        max_characters=MAX_INPUT_CHARACTERS,
+        licence=MIT,
+    )
+
+    def __init__(self, settings: VocalizrSettings) -> None:
+        self._settings = settings
+        self._model: Bark | None = None
+
+    def load(self) -> None:
+        """Load the weights, fetching them first where they were named by their name at a hub."""
+        where = place(self._settings)
+        if where is None:
+            raise no_weights(self._settings, EXAMPLE)
+        with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}"):
+            from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio  # noqa: PLC0415 - with PyTorch
+
+            mend_torchaudio()
+            from vocalizr.backends.bark.model import Bark  # noqa: PLC0415 - with transformers
+        self._model = Bark.load(whole(where) if isinstance(where, Path) else where, self._settings)
+
+    def voices(self) -> Sequence[Voice]:
+        """List the speaker prompts, and last the voice that has none."""
+        model = self._settings.served_name
+        named = [Voice(id=name, name=name, model=model, language=language_of(name)) for name in self._ready().speakers]
+        return [*named, Voice(id=ANYBODY, name="Anybody", model=model, language="en")]
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        """Speak sentence by sentence; what is cancelled ends within a step of the model."""
+        model = self._ready()
+        pieces = [piece for piece in clauses(utterance.text) if any(letter.isalnum() for letter in piece)]
+        if not pieces:
+            raise InvalidInput(NOTHING_TO_SAY, param="input")
+        speaker = model.speaker(None if utterance.voice == ANYBODY else utterance.voice)
+        for piece in pieces:
+            if cancelled.is_set():
+                return
+            try:
+                said = speaker.say(piece, cancelled)
+            except Cancelled:
+                return
+            for samples in flowing([said], piece, RATE):
+                yield SpeechChunk(samples)
+                if cancelled.is_set():
+                    return
+
+    def conditioned(self, recordings: Sequence[Recording]) -> bytes:
+        """Raise `Unsupported`: Bark is published without what makes a prompt of a recording."""
+        raise Unsupported(NO_CLONING)
+
+    def close(self) -> None:
+        """Free the model, and what the device kept for it."""
+        if self._model is None:
+            return
+        from vocalizr.backends.pytorch.device import freed  # noqa: PLC0415 - with PyTorch
+
+        self._model = None
+        freed()
+
+    def _ready(self) -> "Bark":
+        if self._model is None:
+            raise RuntimeError("load() comes first")
+        return self._model
+
+
+def create(settings: VocalizrSettings) -> BarkSpeech:
+    """Make the backend that `VOCALIZR_MODEL=bark` asks for."""
+    return BarkSpeech(settings)
