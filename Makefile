@@ -18,8 +18,10 @@ test: $(DEV) $(TOOLS) ## Run every test, with real small models
 	@$(BIN)/chatacter models install --profile tests
 	$(BIN)/python -m pytest
 
-torture: $(DEV) ## Ask memory 100,000 times among 1,000 tenants for what is another's, each engine
+torture: $(DEV) ## Ask each memory 100,000 times for what is another's; kill dispatchers and Redis under 2,000 jobs
 	ISOLATION_QUERIES=100000 $(BIN)/python -m pytest tests/contract/test_memory_isolation.py -k thousand
+	TORTURE_JOBS=2000 TORTURE_KILLS=50 TORTURE_STOPS=10 TORTURE_POWER_CUTS=2 TORTURE_SECONDS=420 \
+		$(BIN)/python -m pytest tests/integration/test_jobs_torture.py -s
 
 check: $(DEV) $(TOOLS) ## Check style, types, import rules and generated files
 	$(BIN)/ruff check

@@ -116,7 +116,13 @@ class JobsSettings(RedisSettings):
     """Video jobs, and what is outstanding. Must persist and not evict."""
 
     durable: bool = False
-    """`true`: like `RECORDS__DURABLE`, for a `JOBS__URL` of its own."""
+    """`true`: like `RECORDS__DURABLE`, for a `JOBS__URL` of its own; you vouch then that a write that it answered is on
+    its disk."""
+    lease: Annotated[float, Field(ge=1)] = 15.0
+    """Seconds after which a job is taken up by another dispatcher when its own no longer says that it works on it."""
+    tenant_concurrency: Annotated[int, Field(ge=0)] = 0
+    """Most jobs of one tenant that run at a time, on all dispatchers together; 0: any number. Whatever it says, tenants
+    take turns."""
 
 
 class ShortTermSettings(RedisSettings):
@@ -193,6 +199,9 @@ class ChattrSettings(ServiceSettings):
     """Who answers where a request names nobody."""
     assets_url: str | None = None
     """Where finished media lie: `file://`, `s3://` or `gs://`. Unset: `assets/` under the home."""
+    asset_cleanup_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """Days after which a job that has ended goes, with the film and all else that was stored for it; 0: never. One
+    replica at a time sees to it. Characters' portraits and what people uploaded for them stay."""
     run_dispatcher: bool = True
     """Run the video job dispatcher inside this process. `false` where it is a Deployment of its own."""
     dispatcher_concurrency: Annotated[int, Field(ge=1)] = 1

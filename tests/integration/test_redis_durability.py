@@ -6,7 +6,10 @@ import pytest
 
 from chatacter.chassis.errors import Misconfigured, Unavailable
 from chattr.adapters.redis_connection import connected
-from chattr.adapters.redis_durability import require_durable
+from chattr.adapters.redis_durability import disk_must_be_awaited, require_durable
+from chattr.adapters.redis_jobs import RedisJobs
+from chattr.domain.identity import Owner
+from chattr.ports.jobs import NewJob
 from tests.redis_server import free_port, started
 
 pytestmark = pytest.mark.integration
@@ -72,3 +75,64 @@ async def test_a_server_that_is_away_is_not_called_misconfigured() -> None:
     async with connected(f"redis://127.0.0.1:{free_port()}/0") as redis:
         with pytest.raises(Unavailable):
             await require_durable(redis, "JOBS")
+
+
+# Redis 7.0 has no WAITAOF. Another command that takes any number of words stands in under its name: what it answers is
+# what the test has stored, so that what is done with an answer can be seen. Not seen here: Redis 7.2 itself.
+WITH_A_STAND_IN = {"appendfsync": "everysec", "rename_command": "MGET WAITAOF"}
+
+
+@pytest.mark.parametrize(
+    ("options", "awaited", "hint"),
+    [
+        ({"appendfsync": "always"}, False, None),
+        ({"appendfsync": "everysec"}, None, "--appendfsync always"),
+        ({"appendfsync": "no"}, None, "Redis 7.2"),
+        ({"appendonly": "no", "save": "900 1"}, None, "--appendonly yes"),
+        (WITH_A_STAND_IN, True, None),
+        ({**WITH_A_STAND_IN, "appendfsync": "always"}, False, None),
+        ({"rename_command": "CONFIG HIDDEN"}, None, "JOBS__DURABLE=true"),
+    ],
+)
+async def test_jobs_want_a_server_that_answers_after_its_disk(
+    options: dict[str, str], awaited: bool | None, hint: str | None
+) -> None:
+    with started(**options) as server:
+        async with connected(server.url) as redis:
+            if hint is None:
+                assert await disk_must_be_awaited(redis, "JOBS") is awaited
+                return
+            with pytest.raises(Misconfigured, match=f"JOBS__URL: .*{hint}"):
+                await disk_must_be_awaited(redis, "JOBS")
+
+
+async def test_one_that_says_nothing_can_be_vouched_for_and_one_that_denies_cannot() -> None:
+    with started(rename_command="CONFIG HIDDEN") as server:
+        async with connected(server.url) as redis:
+            assert await disk_must_be_awaited(redis, "JOBS", vouched=True) is False
+    with started(appendfsync="everysec") as server:
+        async with connected(server.url) as redis:
+            with pytest.raises(Misconfigured, match="answers before"):
+                await disk_must_be_awaited(redis, "JOBS", vouched=True)
+
+
+async def test_a_job_is_accepted_once_the_disk_has_it() -> None:
+    anna, job = Owner("acme", "anna"), NewJob("job_1", "video", "svd", {}, {})
+    with started(**WITH_A_STAND_IN) as server:
+        async with connected(server.url) as redis:
+            jobs = RedisJobs(redis, wait_for_disk=True)
+            with pytest.raises(Unavailable, match="disk"):
+                await jobs.enqueue(anna, job)
+            await redis.set("1", b"1")  # from here on the stand-in says that one disk has it
+            assert (await jobs.enqueue(anna, job)).id == "job_1"  # said again: the same job
+            assert len(await jobs.list(anna, "video")) == 1
+            lease = await jobs.lease("video", worker="w", seconds=5)
+            assert lease is not None
+            await redis.delete("1")
+            with pytest.raises(Unavailable):
+                await jobs.complete(lease, {"asset": "a"})
+            await redis.set("1", b"1")
+            await jobs.complete(lease, {"asset": "a"})
+            found = await jobs.get(anna, "job_1")
+            assert found is not None
+            assert (found.status, found.result) == ("completed", {"asset": "a"})

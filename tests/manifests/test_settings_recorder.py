@@ -60,7 +60,14 @@ FIXED = {
 # What a process shares a class with and never asks for; `tests/e2e/test_rendered_settings.py` shows the rest is read.
 UNREAD = {
     "dispatcher": {
-        *("API_RATE_LIMIT", "CHARACTER_CONFIG_PATH", "DEFAULT_CHARACTER", "ENABLE_LONG_TERM_MEMORY", "ENABLE_UI"),
+        *(
+            "API_RATE_LIMIT",
+            "ASSET_CLEANUP_DAYS",
+            "CHARACTER_CONFIG_PATH",
+            "DEFAULT_CHARACTER",
+            "ENABLE_LONG_TERM_MEMORY",
+            "ENABLE_UI",
+        ),
         *(
             "PRELOAD_MODELS",
             "MEMORY__EXTRACTION",

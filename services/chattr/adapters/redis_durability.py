@@ -1,4 +1,4 @@
-"""A Redis that holds what must not be lost: it may not evict, and it must write to disk."""
+"""A Redis that holds what must not be lost: it may not evict, and it writes to disk; jobs before it answers."""
 
 import asyncio
 import logging
@@ -94,3 +94,53 @@ async def snapshots_of(redis: Redis) -> bool | None:
     except ResponseError:
         return None
     return bool(found["save"]) if "save" in found else None
+
+
+async def disk_must_be_awaited(redis: Redis, section: str, *, vouched: bool = False) -> bool:
+    """Say whether a write that this server answered may not be on its disk yet, and has to be waited for (`WAITAOF`).
+
+    False where the server syncs its append-only file before it answers (`appendfsync always`). Raises `Misconfigured`
+    for one that does neither: an accepted job could be lost with it. One that says nothing has to be vouched for.
+    Source: Redis documentation, "Redis persistence" and "WAITAOF" (Redis 7.2).
+    """
+    with told():
+        persistence = await shown(redis, "persistence")
+        policy = await sync_policy_of(redis)
+        awaitable = await can_wait(redis)
+    appends = bool(persistence.get("aof_enabled", policy is not None))
+    if appends and policy == "always":
+        return False
+    if appends and awaitable:
+        return True
+    if policy is None and vouched:
+        return False
+    if policy is None:
+        raise Misconfigured(
+            f"{section}__URL: this Redis does not say when it writes to its disk (it forbids CONFIG), and it has no "
+            f"WAITAOF. If you know that what it answered is on its disk, set {section}__DURABLE=true; else name "
+            "another server."
+        )
+    raise Misconfigured(
+        f"{section}__URL: this Redis answers before a write is on its disk, so that a job that was accepted could be "
+        "lost. Start it with `--appendonly yes --appendfsync always`, or take Redis 7.2 or newer with "
+        "`--appendonly yes`, which can be waited for."
+    )
+
+
+async def sync_policy_of(redis: Redis) -> str | None:
+    """Return when the server syncs its append-only file; None where it does not say."""
+    try:
+        found = await redis.config_get("appendfsync")
+    except ResponseError:
+        return None
+    return str(found["appendfsync"]) if "appendfsync" in found else None
+
+
+async def can_wait(redis: Redis) -> bool:
+    """Whether the server can be asked to wait for its disk. Asked for nothing, it answers at once."""
+    asked: Any = redis
+    try:
+        await asked.execute_command("WAITAOF", 0, 0, 1)
+    except ResponseError:
+        return False
+    return True

@@ -22,7 +22,7 @@ from chattr.adapters.redis_characters import RedisCharacters
 from chattr.adapters.redis_connection import connected, reachable
 from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_demand import RedisDemand
-from chattr.adapters.redis_durability import require_durable, require_entry
+from chattr.adapters.redis_durability import disk_must_be_awaited, require_durable, require_entry
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_lorebooks import RedisLorebooks
@@ -253,9 +253,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
     jobs = await client("jobs", settings.jobs)
     cache = await client("cache", settings.cache)
     await require_durable(records, "RECORDS", vouched=settings.records.durable)
-    if jobs is not records:
-        same = settings.jobs.url is None and settings.records.durable
-        await require_durable(jobs, "JOBS", vouched=settings.jobs.durable or same)
+    await_disk = await open_for_jobs(jobs, settings, apart=jobs is not records)
     short = settings.short_term_memory
     followers = await stack.enter_async_context(redis_at(settings.redis_server(short), connections=FOLLOWERS))
     return Stores(
@@ -269,12 +267,21 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         summaries=RedisSummaries(records),
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
         session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),
-        jobs=RedisJobs(jobs),
+        jobs=RedisJobs(jobs, most_a_tenant=settings.jobs.tenant_concurrency, wait_for_disk=await_disk),
         demand=RedisDemand(jobs),
         idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),
         replies=RedisReplyCache(cache, ttl=settings.cache_ttl) if settings.cache_ttl else None,
         rate_limiter=RedisRateLimiter(cache, Policy(settings.api_rate_limit)) if settings.api_rate_limit else None,
     )
+
+
+async def open_for_jobs(redis: Redis, settings: ChattrSettings, *, apart: bool) -> bool:
+    """Refuse a Redis that may lose a job; say whether a write of one has to be waited for."""
+    named = "JOBS" if settings.jobs.url is not None else "RECORDS"
+    vouched = settings.jobs.durable or (settings.jobs.url is None and settings.records.durable)
+    if apart:
+        await require_durable(redis, named, vouched=vouched)
+    return await disk_must_be_awaited(redis, named, vouched=vouched)
 
 
 def redis_at(server: RedisServer, connections: int = CONNECTIONS) -> AbstractAsyncContextManager[Redis]:
@@ -327,7 +334,7 @@ def dispatchers(
             worker=f"{socket.gethostname()}-{uuid4().hex[:8]}",
             tracer=telemetry.tracer,
             concurrency=settings.dispatcher_concurrency,
-            pace=Pace(grace=settings.shutdown_grace),
+            pace=Pace.of(lease=settings.jobs.lease, grace=settings.shutdown_grace),
         )
     ]
 

@@ -7,10 +7,11 @@ one does, whatever died in between.
 
 import asyncio
 import logging
+import random
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
@@ -55,6 +56,11 @@ class Pace:
     retry: float = 2.0
     give_up: float = 24 * 3600.0
 
+    @classmethod
+    def of(cls, *, lease: float, grace: float) -> Self:
+        """Beat often enough that a few lost heartbeats lose no lease."""
+        return cls(lease=lease, heartbeat=min(1.0, lease / 5), grace=grace)
+
 
 @dataclass(slots=True)
 class Running:
@@ -85,6 +91,7 @@ class Dispatcher:
         modality: Modality = "video",
         concurrency: int = 1,
         pace: Pace | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._jobs = jobs
         self._work = work
@@ -93,6 +100,7 @@ class Dispatcher:
         self._modality: Modality = modality
         self._concurrency = concurrency
         self._pace = pace or Pace()
+        self._chance = chance
         self._running: dict[asyncio.Task[None], Running] = {}
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -232,12 +240,13 @@ class Dispatcher:
                 await asyncio.sleep(POLL_SECONDS)
             else:
                 break
+        logger.info("a job is published", extra={"job.id": lease.job.id, "job.fence": lease.fence})
         for fence in range(1, lease.fence):  # what workers that died had put away
             await self._discard(replace(lease, fence=fence))
 
     async def _failed(self, lease: Lease, error: BaseException) -> None:
         job = lease.job
-        retry = min(self._pace.retry * 2 ** (job.attempts - 1), LONGEST_RETRY)
+        retry = self._jittered(min(self._pace.retry * 2 ** (job.attempts - 1), LONGEST_RETRY))
         if not isinstance(error, ChatacterError):
             logger.error("a job's work failed unexpectedly", exc_info=error)
             await self._jobs.fail(lease, JobError("internal", INTERNAL), retry_after=retry)
@@ -245,12 +254,16 @@ class Dispatcher:
         told = JobError(error.code, error.message)
         age = (job.started_at or job.created_at) - job.created_at
         if isinstance(error, Unavailable) and age <= self._pace.give_up:
-            delay = pause(error.retry_after or self._pace.retry, age)
+            delay = self._jittered(pause(error.retry_after or self._pace.retry, age))
             await self._jobs.hand_back(lease, phase=WAITING, delay=delay)
         elif error.retryable and not isinstance(error, Unavailable):
             await self._jobs.fail(lease, told, retry_after=retry)
         else:
             await self._jobs.fail(lease, told)
+
+    def _jittered(self, seconds: float) -> float:
+        """Stretch a wait by up to a half, so that what failed together does not come back together."""
+        return seconds * (1 + self._chance() / 2)
 
     async def _discard(self, lease: Lease) -> None:
         try:
