@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Health
@@ -26,13 +27,17 @@ from chattr.adapters.fakes.media import FakeFilmer, FakeInference, FakeSpeaker
 from chattr.adapters.redis_cache import RedisIdempotency
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_demand import RedisDemand
+from chattr.adapters.redis_duty import RedisSecret
+from chattr.adapters.redis_job_log import RedisJobLog
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.dispatcher import Dispatcher, Pace
-from chattr.routes import inference, media, videos
+from chattr.routes import inference, links, media, videos
+from chattr.routes import jobs as jobs_routes
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
 from chattr.usecases.outstanding import Outstanding
+from chattr.usecases.signing import Signing
 from chattr.usecases.speak import Speak
 from tests.predictor_server import Seen, predictor_app
 from tests.served import served
@@ -53,6 +58,12 @@ class Rig:
     assets: FsspecAssets
     web: httpx.AsyncClient
     openai: AsyncOpenAI
+    redis: Redis
+
+    async def forget_answers(self) -> None:
+        """Lose what is kept under idempotency keys, as a cache that evicts may."""
+        for name in [name async for name in self.redis.scan_iter("*:idempotency:*")]:
+            await self.redis.delete(name)
 
 
 class Rooms:
@@ -77,10 +88,17 @@ class Rooms:
             state = {
                 "speak": Speak(vocalizr if enabled else None, casting, demand, model="kokoro", seconds=30),
                 "film": Film(
-                    visualizr if enabled else None, jobs, assets, casting, speech_model="kokoro" if enabled else None
+                    visualizr if enabled else None,
+                    jobs,
+                    assets,
+                    casting,
+                    speech_model="kokoro" if enabled else None,
+                    kept_days=30,
                 ),
                 "infer": Infer({"speech": kserve} if enabled else {}, demand, seconds=30),
                 "jobs": jobs,
+                "signing": Signing(assets, RedisSecret(redis, "links")),
+                "job_log": RedisJobLog(redis, block_ms=100),
                 "assets": assets,
                 "outstanding": Outstanding(jobs, demand, NoOpMeterProvider().get_meter("test")),
                 "idempotency": RedisIdempotency(redis, ttl=600),
@@ -94,7 +112,7 @@ class Rooms:
             web = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
             openai = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
             stack.push_async_callback(openai.close)
-            yield Rig(url, speaker, filmer, kserve, jobs, demand, assets, web, openai)
+            yield Rig(url, speaker, filmer, kserve, jobs, demand, assets, web, openai, redis)
             for fake in (speaker, filmer, kserve):
                 fake.released.set()
             stopping.set()
@@ -115,7 +133,7 @@ def application(state: Mapping[str, Any]) -> FastAPI:
             version="1",
             health=Health(),
             lifespan=lifespan,
-            routers=[media.router, videos.router, inference.router],
+            routers=[media.router, videos.router, jobs_routes.router, links.router, inference.router],
             telemetry=telemetry_of("chattr", settings),
         ),
         settings,

@@ -22,6 +22,8 @@ from chattr.routes import (
     chat,
     conversations,
     inference,
+    jobs,
+    links,
     live,
     lorebooks,
     media,
@@ -54,6 +56,8 @@ ROUTERS = (
     live.router,
     media.router,
     videos.router,
+    jobs.router,
+    links.router,
     inference.router,
     admin.router,
 )

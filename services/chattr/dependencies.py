@@ -10,7 +10,7 @@ from chatacter.chassis.errors import InvalidInput
 from chattr.domain.identity import PERSON, Owner
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
-from chattr.ports.jobs import Jobs
+from chattr.ports.jobs import JobLog, Jobs
 from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.sessions import SessionLog
 from chattr.usecases.amending import Amending
@@ -25,6 +25,7 @@ from chattr.usecases.moving import Moving
 from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
+from chattr.usecases.signing import Signing
 from chattr.usecases.speak import Speak
 from chattr.usecases.summing import Summing
 from chattr.usecases.transcripts import Transcripts
@@ -155,9 +156,21 @@ def jobs(connection: HTTPConnection) -> Jobs:
     return found
 
 
+def job_log(connection: HTTPConnection) -> JobLog:
+    """Return what happens to jobs."""
+    found: JobLog = connection.state.job_log
+    return found
+
+
 def assets(connection: HTTPConnection) -> Assets:
     """Return the stored files."""
     found: Assets = connection.state.assets
+    return found
+
+
+def signing(connection: HTTPConnection) -> Signing:
+    """Return what makes addresses that open without a key."""
+    found: Signing = connection.state.signing
     return found
 
 
@@ -184,6 +197,8 @@ SessionLogDep = Annotated[SessionLog, Depends(session_log)]
 SpeakDep = Annotated[Speak, Depends(speak)]
 FilmDep = Annotated[Film, Depends(film)]
 InferDep = Annotated[Infer, Depends(infer)]
+JobLogDep = Annotated[JobLog, Depends(job_log)]
 JobsDep = Annotated[Jobs, Depends(jobs)]
+SigningDep = Annotated[Signing, Depends(signing)]
 AssetsDep = Annotated[Assets, Depends(assets)]
 OutstandingDep = Annotated[Outstanding, Depends(outstanding)]

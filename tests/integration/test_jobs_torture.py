@@ -22,12 +22,14 @@ import pytest
 
 from chatacter.chassis.errors import Unavailable
 from chattr.adapters.assets_fsspec import FsspecAssets
+from chattr.adapters.fakes.duty import FakeDuties
 from chattr.adapters.fakes.media import FILM, FakeFilmer, FakeSpeaker
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_job_log import RedisJobLog
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.domain.identity import Owner
 from chattr.ports.jobs import Job, NewJob
+from chattr.usecases.tidying import UNFINISHED, Tidying
 from tests.predictor_server import Seen, predictor_app
 from tests.redis_server import free_port
 from tests.served import served
@@ -36,9 +38,7 @@ from tests.synced_redis import SyncedRedis, recorded
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
 TENANTS: Final = tuple(Owner(name, "anna") for name in ("acme", "beta", "corp"))
-PUBLISHED: Final = re.compile(
-    r'"message":\s*"a job is published".*?"job\.id":\s*"([^"]+)"|a job is published.*?(job_\d+)'
-)
+PUBLISHED: Final = re.compile(r"a job is published.*?(video_[0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,23 @@ class Misfortune:
     power_cuts: int = int(os.environ.get("TORTURE_POWER_CUTS", "2"))
     seconds: float = float(os.environ.get("TORTURE_SECONDS", "14"))
     seed: int = int(os.environ.get("TORTURE_SEED", "7"))
+
+    @property
+    def step(self) -> float:
+        """Seconds between two steps of a film, at most: so that half a dozen run at any moment."""
+        return 6 * self.seconds / self.jobs / 2
+
+
+class Camera(FakeFilmer):
+    """Takes its time, more or less."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__(served=("svd",))
+        self._longest = step
+        self._chance = random.Random(1)
+
+    async def step(self, number: int) -> None:
+        await asyncio.sleep(self._chance.uniform(0, self._longest))
 
 
 @dataclass
@@ -79,7 +96,7 @@ class Yard:
 
     async def order(self, number: int) -> None:
         """Order until it is acknowledged, as a client with an id of its own does."""
-        job = NewJob(f"job_{number}", "video", "svd", shot(number), {}, max_attempts=50)
+        job = NewJob(job_id(number), "video", "svd", shot(number), {}, max_attempts=50)
         while True:
             try:
                 await self.jobs.enqueue(TENANTS[number % len(TENANTS)], job)
@@ -93,8 +110,7 @@ class Yard:
         """How often each job's publication was acknowledged to a dispatcher."""
         found: Counter[str] = Counter()
         for log in self.logs:
-            for one, other in PUBLISHED.findall(log.read_text(errors="replace")):
-                found[one or other] += 1
+            found.update(PUBLISHED.findall(log.read_text(errors="replace")))
         return found
 
     def dismiss(self) -> None:
@@ -102,6 +118,10 @@ class Yard:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+
+
+def job_id(number: int) -> str:
+    return f"video_{number:032x}"
 
 
 def shot(number: int) -> dict[str, Any]:
@@ -116,10 +136,10 @@ def shot(number: int) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def yard_at(folder: Path) -> AsyncIterator[Yard]:
+async def yard_at(folder: Path, much: Misfortune) -> AsyncIterator[Yard]:
     async with AsyncExitStack() as stack:
         server = stack.enter_context(await asyncio.to_thread(lambda: recorded(folder / "redis")))
-        behind = predictor_app(FakeSpeaker(), FakeFilmer(served=("svd",)), Seen())
+        behind = predictor_app(FakeSpeaker(), Camera(much.step), Seen())
         url = await stack.enter_async_context(served(behind))
         redis = await stack.enter_async_context(connected(server.url))
         root = (folder / "assets").as_uri()
@@ -192,14 +212,14 @@ async def every_job(yard: Yard) -> dict[str, Job]:
     found = {}
     for owner in TENANTS:
         for number in range(len(yard.accepted)):
-            if (job := await yard.jobs.get(owner, f"job_{number}")) is not None:
+            if (job := await yard.jobs.get(owner, job_id(number))) is not None:
                 found[job.id] = job
     return found
 
 
 async def test_whatever_dies_every_job_ends_once(tmp_path: Path) -> None:
     much = Misfortune()
-    async with yard_at(tmp_path) as yard:
+    async with yard_at(tmp_path, much) as yard:
         for _ in range(much.dispatchers):
             yard.hire()
         happening = asyncio.create_task(misfortunes(yard, much))
@@ -222,6 +242,11 @@ async def test_whatever_dies_every_job_ends_once(tmp_path: Path) -> None:
                 asset = await yard.assets.info(job.owner.shared, job.result["asset"] if job.result else "")
                 assert asset is not None, f"{job.id} is completed without its film"
                 assert asset.size == len(FILM)
+        await Tidying(yard.jobs, yard.assets, FakeDuties(), days=0).tidy(time.time() + 2 * UNFINISHED)
+        kept = {name async for _, name in yard.assets.names(before=time.time() + 60)}
+        assert kept == {job.result["asset"] for job in jobs.values() if job.result}, (
+            "a lost lease's film is still there"
+        )
         assert max(yard.published().values()) == 1
         assert yard.published().keys() <= jobs.keys()
         assert len(yard.published()) >= 0.9 * much.jobs  # a worker may die between being told and telling
@@ -246,12 +271,12 @@ async def test_what_is_accepted_survives_a_power_cut(tmp_path: Path, appendfsync
             began = time.monotonic()
             accepted = 0
             while time.monotonic() - began < 1.5:
-                await jobs.enqueue(TENANTS[0], NewJob(f"job_{accepted}", "video", "svd", {}, {}))
+                await jobs.enqueue(TENANTS[0], NewJob(job_id(accepted), "video", "svd", {}, {}))
                 accepted += 1
             lost = server.lose_power()
             server.start()
             await redis.connection_pool.disconnect()
-            kept = [await jobs.get(TENANTS[0], f"job_{number}") for number in range(accepted)]
+            kept = [await jobs.get(TENANTS[0], job_id(number)) for number in range(accepted)]
     assert (None not in kept) is lossless
     assert len(server.synced()) >= 1
     assert lossless or lost > 0

@@ -4,19 +4,14 @@ import pytest
 from openai import NotFoundError
 
 from chattr.adapters.fakes.media import SOUND
-from tests.media_rig import Rig, Rooms, finished
+from tests.media_rig import Rig, Rooms
 from tests.waiting import eventually, until
 
 pytestmark = pytest.mark.integration
 
 
 async def test_what_is_not_built_says_so(rig: Rig) -> None:
-    video = await rig.openai.videos.create(prompt="Hi.")
-    await finished(rig, video.id)
     for method, path in (
-        ("GET", f"/v1/videos/{video.id}/content?variant=thumbnail"),
-        ("GET", f"/v1/videos/{video.id}/content?variant=spritesheet"),
-        ("POST", f"/v1/videos/{video.id}/remix"),
         ("POST", "/v1/audio/voice_consents"),
         ("POST", "/v1/audio/voices"),
         ("POST", "/v1/audio/transcriptions"),

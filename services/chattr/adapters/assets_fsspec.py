@@ -14,11 +14,12 @@ import io
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 import orjson
@@ -33,6 +34,8 @@ T = TypeVar("T")
 SCHEMA: Final = 1
 ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 DESCRIPTION: Final = "asset.json"
+TEMPORARY: Final = re.compile(r"\.[0-9a-f]{32}$")
+WRITTEN: Final = ("mtime", "LastModified", "updated", "created")
 CHUNK: Final = 256 * 1024
 BAD_ID: Final = "An asset's id is 1 to 128 letters, digits, `_` or `-`."
 GONE: Final = "There is no such file, or it was removed."
@@ -46,6 +49,17 @@ FAILURES: Final = {
     "s3fs": ("botocore.exceptions:BotoCoreError",),
     "gcsfs": ("aiohttp:ClientError", "gcsfs.retry:HttpError", "google.auth.exceptions:GoogleAuthError"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file of an asset, and when it was written."""
+
+    path: str
+    owner: Owner
+    asset_id: str
+    name: str
+    written: float
 
 
 class FsspecAssets:
@@ -175,6 +189,34 @@ class FsspecAssets:
                 self._fs.rm(folder, recursive=True)
         return there
 
+    async def names(self, *, before: float) -> AsyncGenerator[tuple[Owner, str]]:
+        """Yield whose and what is stored since before a time."""
+        for file in await asyncio.to_thread(self._files):
+            if file.name == DESCRIPTION and file.written < before:
+                yield file.owner, file.asset_id
+
+    async def sweep(self, *, before: float) -> int:
+        """Remove temporary files, and bytes that no description names, from before a time."""
+        return await finished(lambda: self._sweep(before))
+
+    def _sweep(self, before: float) -> int:
+        files = self._files()
+        described = {(file.owner, file.asset_id) for file in files if file.name == DESCRIPTION}
+        removed = 0
+        for file in files:
+            whole = (file.owner, file.asset_id) in described and not TEMPORARY.search(file.name)
+            if not whole and file.written < before:
+                with self._reached(), suppress(FileNotFoundError):
+                    self._fs.rm_file(file.path)
+                    removed += 1
+        return removed
+
+    def _files(self) -> list[Stored]:
+        """List every file of every asset."""
+        with self._reached():
+            found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
+        return [file for path, about in found.items() if (file := stored_file(self._root, path, about)) is not None]
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         """Turn a missing file into `NotFound`, and a store that fails into `Unavailable`."""
@@ -194,6 +236,18 @@ class FsspecAssets:
 def data_path(folder: str, asset: Asset) -> str:
     """Name the file with an asset's bytes."""
     return f"{folder}/{asset.sha256}"
+
+
+def stored_file(root: str, path: str, about: Mapping[str, Any]) -> Stored | None:
+    """Read where a file lies; None for one that belongs to no asset. Stores call the time of writing differently."""
+    parts = path.removeprefix(root).strip("/").split("/")
+    moment = next((about[name] for name in WRITTEN if about.get(name) is not None), None)
+    if len(parts) != 4 or moment is None:
+        return None
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    written = moment.timestamp() if isinstance(moment, datetime) else float(moment)
+    return Stored(path, Owner(unquote(parts[0]), unquote(parts[1])), parts[2], parts[3], written)
 
 
 def safe(name: str) -> str:

@@ -1,12 +1,9 @@
 """Chattr's composition root: the only place that knows which adapter stands behind which port."""
 
-import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Final
-from uuid import uuid4
 
 from redis.asyncio import Redis
 
@@ -22,7 +19,9 @@ from chattr.adapters.redis_characters import RedisCharacters
 from chattr.adapters.redis_connection import connected, reachable
 from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_demand import RedisDemand
-from chattr.adapters.redis_durability import disk_must_be_awaited, require_durable, require_entry
+from chattr.adapters.redis_durability import require_durable, require_entry
+from chattr.adapters.redis_duty import RedisDuties, RedisSecret
+from chattr.adapters.redis_job_log import RedisJobLog
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_lorebooks import RedisLorebooks
@@ -31,14 +30,14 @@ from chattr.adapters.redis_replies import RedisReplyCache
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
 from chattr.adapters.redis_summaries import RedisSummaries
 from chattr.bootstrap.characters import open_cast
+from chattr.bootstrap.jobs import dispatchers, open_for_jobs, run_dispatcher, tidy_up
 from chattr.bootstrap.language import budget_of, open_language
 from chattr.bootstrap.memory import begin_learning, begin_summing, open_memory
-from chattr.dispatcher import Dispatcher, Pace
 from chattr.domain.prompt import Budget
 from chattr.ports.allowance import Policy, RateLimiter
 from chattr.ports.assets import Assets
 from chattr.ports.cache import IdempotencyStore
-from chattr.ports.jobs import Jobs, Modality
+from chattr.ports.jobs import JobLog, Jobs, Modality
 from chattr.ports.language import LanguageModel
 from chattr.ports.lorebooks import Lorebooks
 from chattr.ports.media import Filmer, Inference, Speaker
@@ -51,7 +50,6 @@ from chattr.usecases.characters import Cast
 from chattr.usecases.conversing import Conversing
 from chattr.usecases.editing import Editing
 from chattr.usecases.film import Film
-from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.live import Live
@@ -59,6 +57,7 @@ from chattr.usecases.moving import Moving
 from chattr.usecases.outstanding import Outstanding
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
+from chattr.usecases.signing import Signing
 from chattr.usecases.speak import Speak
 from chattr.usecases.summing import Summing
 from chattr.usecases.transcripts import Transcripts
@@ -87,7 +86,10 @@ class Stores:
     short_term: RedisShortTerm
     session_log: RedisSessionLog
     jobs: RedisJobs
+    job_log: RedisJobLog
     demand: RedisDemand
+    duties: RedisDuties
+    link_secret: RedisSecret
     idempotency: RedisIdempotency
     replies: RedisReplyCache | None
     rate_limiter: RedisRateLimiter | None
@@ -139,7 +141,9 @@ class Chattr:
     transcripts: Transcripts
     session_log: SessionLog
     jobs: Jobs
+    job_log: JobLog
     assets: Assets
+    signing: Signing
     outstanding: Outstanding
     idempotency: IdempotencyStore
     rate_limiter: RateLimiter | None
@@ -169,6 +173,7 @@ async def compose(
         live = open_live(stack, drain)
         if settings.run_dispatcher:
             run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry), drain)
+        tidy_up(stack, settings, stores, assets)
         speech, speaker = settings.vocalizr, predictors.speaker
         around = stores.around(cast, language, remember, summing if settings.sums_up else None)
         conversing = Conversing(cast, stores.conversations, stores.short_term, remember)
@@ -180,7 +185,7 @@ async def compose(
             moving=Moving(stores.conversations, stores.knowledge, stores.outbox),
             summing=summing,
             speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
-            film=Film(predictors.filmer, stores.jobs, assets, actors, speech_model=speech.model if speaker else None),
+            film=film_of(predictors, stores, assets, actors, settings),
             infer=infer_of(predictors, stores, settings),
             characters=cast,
             actors=actors,
@@ -191,13 +196,27 @@ async def compose(
             transcripts=Transcripts(conversing, stores.conversations, cast),
             session_log=stores.session_log,
             jobs=stores.jobs,
+            job_log=stores.job_log,
             assets=assets,
+            signing=Signing(assets, stores.link_secret),
             outstanding=Outstanding(stores.jobs, stores.demand, telemetry.meter),
             idempotency=stores.idempotency,
             rate_limiter=stores.rate_limiter,
             speaker=speaker,
             filmer=predictors.filmer,
         )
+
+
+def film_of(predictors: Predictors, stores: Stores, assets: Assets, actors: Actors, settings: ChattrSettings) -> Film:
+    """Make what takes orders of films."""
+    return Film(
+        predictors.filmer,
+        stores.jobs,
+        assets,
+        actors,
+        speech_model=settings.vocalizr.model if predictors.speaker else None,
+        kept_days=settings.asset_cleanup_days,
+    )
 
 
 def reply_of(around: Surroundings, live: Live, budget: Budget, settings: ChattrSettings, telemetry: Telemetry) -> Reply:
@@ -256,6 +275,7 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
     await_disk = await open_for_jobs(jobs, settings, apart=jobs is not records)
     short = settings.short_term_memory
     followers = await stack.enter_async_context(redis_at(settings.redis_server(short), connections=FOLLOWERS))
+    watchers = await stack.enter_async_context(redis_at(settings.redis_server(settings.jobs), connections=FOLLOWERS))
     return Stores(
         characters=RedisCharacters(records),
         lorebooks=RedisLorebooks(records),
@@ -268,20 +288,14 @@ async def open_stores(stack: AsyncExitStack, settings: ChattrSettings, health: H
         short_term=RedisShortTerm(sessions, ttl=short.ttl, max_size=short.max_size),
         session_log=RedisSessionLog(sessions, followers, ttl=short.ttl),
         jobs=RedisJobs(jobs, most_a_tenant=settings.jobs.tenant_concurrency, wait_for_disk=await_disk),
+        job_log=RedisJobLog(watchers),
         demand=RedisDemand(jobs),
+        duties=RedisDuties(jobs),
+        link_secret=RedisSecret(jobs, "links"),
         idempotency=RedisIdempotency(cache, ttl=settings.idempotency_ttl),
         replies=RedisReplyCache(cache, ttl=settings.cache_ttl) if settings.cache_ttl else None,
         rate_limiter=RedisRateLimiter(cache, Policy(settings.api_rate_limit)) if settings.api_rate_limit else None,
     )
-
-
-async def open_for_jobs(redis: Redis, settings: ChattrSettings, *, apart: bool) -> bool:
-    """Refuse a Redis that may lose a job; say whether a write of one has to be waited for."""
-    named = "JOBS" if settings.jobs.url is not None else "RECORDS"
-    vouched = settings.jobs.durable or (settings.jobs.url is None and settings.records.durable)
-    if apart:
-        await require_durable(redis, named, vouched=vouched)
-    return await disk_must_be_awaited(redis, named, vouched=vouched)
 
 
 def redis_at(server: RedisServer, connections: int = CONNECTIONS) -> AbstractAsyncContextManager[Redis]:
@@ -313,45 +327,8 @@ def infer_of(predictors: Predictors, stores: Stores, settings: ChattrSettings) -
     return Infer(found, stores.demand, seconds=max(settings.vocalizr.timeout, settings.visualizr.timeout))
 
 
-def dispatchers(
-    settings: ChattrSettings, stores: Stores, assets: Assets, predictors: Predictors, telemetry: Telemetry
-) -> list[Dispatcher]:
-    """Make the dispatcher of each modality that has jobs and is switched on."""
-    if predictors.filmer is None:
-        return []
-    work = FilmWork(
-        predictors.speaker,
-        predictors.filmer,
-        assets,
-        stores.demand,
-        speaking=settings.vocalizr.timeout,
-        filming=settings.visualizr.timeout,
-    )
-    return [
-        Dispatcher(
-            stores.jobs,
-            work,
-            worker=f"{socket.gethostname()}-{uuid4().hex[:8]}",
-            tracer=telemetry.tracer,
-            concurrency=settings.dispatcher_concurrency,
-            pace=Pace.of(lease=settings.jobs.lease, grace=settings.shutdown_grace),
-        )
-    ]
-
-
 def open_live(stack: AsyncExitStack, drain: Drain) -> Live:
     """Hold the replies that this process writes; at the end they may finish in what is left of the grace."""
     live = Live()
     stack.push_async_callback(lambda: live.close(drain.remaining))
     return live
-
-
-def run_dispatcher(stack: AsyncExitStack, made: list[Dispatcher], drain: Drain) -> None:
-    """Run dispatchers inside this process; at the end they stop leasing and hand back what they cannot finish."""
-    tasks = [asyncio.create_task(dispatcher.run(drain.begun)) for dispatcher in made]
-
-    async def stop() -> None:
-        drain.begin()
-        await asyncio.gather(*tasks)
-
-    stack.push_async_callback(stop)

@@ -36,3 +36,11 @@ class Assets(Protocol):
     async def delete(self, owner: Owner, asset_id: str) -> bool:
         """Remove an asset; False when there was none."""
         ...
+
+    def names(self, *, before: float) -> AsyncGenerator[tuple[Owner, str]]:
+        """Yield whose and what is stored since before a time, of everybody."""
+        ...
+
+    async def sweep(self, *, before: float) -> int:
+        """Remove what writes that broke off before a time have left; returns how many files that were."""
+        ...

@@ -7,15 +7,16 @@ Source: IETF draft "The Idempotency-Key HTTP Header Field". Same key and same re
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio
+from fastapi import Depends
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from chatacter.chassis.auth import Keyring, token_of
+from chatacter.chassis.auth import Caller, Keyring, Principal, token_of
 from chatacter.chassis.errors import InvalidInput, Unavailable
 from chattr.dependencies import idempotency_store, owner_of
 from chattr.domain.identity import Owner
@@ -43,9 +44,8 @@ class IdempotentRoute(APIRoute):
                 raise InvalidInput(f"An Idempotency-Key has 1 to {LONGEST_KEY} characters.", param="Idempotency-Key")
             keyring: Keyring = request.app.state.keyring
             caller = keyring.identify(token_of(request))
-            own_key = f"{caller.key_id}:{key}"  # another API key may lack the scope for what is kept here
             owner = owner_of(caller, request)
-            claim = Claim(idempotency_store(request), owner, own_key, await fingerprint(request))
+            claim = Claim(idempotency_store(request), owner, own(caller, key), await fingerprint(request))
             kept = await claim.begin()
             if kept is not None:
                 return replayed(kept)
@@ -58,6 +58,20 @@ class IdempotentRoute(APIRoute):
             return Keeping(response, claim)
 
         return idempotent
+
+
+def own(caller: Principal, key: str) -> str:
+    """Tell keys of different API keys apart: another may lack the scope for what is kept here."""
+    return f"{caller.key_id}:{key}"
+
+
+def own_key(caller: Caller, request: Request) -> str | None:
+    """Return what names a request for a store that makes one thing of a key, should the kept answer be lost."""
+    key = request.headers.get(HEADER)
+    return own(caller, key) if key else None
+
+
+OwnKeyDep = Annotated[str | None, Depends(own_key)]
 
 
 class Claim:

@@ -1,19 +1,18 @@
-"""Doors to sound, to stored media, to jobs of any kind, and to demand."""
+"""Doors to sound, to stored media, and to demand."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import NotBuilt, NotFound
+from chatacter.chassis.errors import NotBuilt
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, opened
 from chatacter.contracts.speech import MEDIA_TYPES, SpeechRequest, VoiceList
-from chatacter.contracts.video_job import DemandReport, JobList, JobView, ModelDemand
-from chattr.dependencies import AssetsDep, JobsDep, OutstandingDep, OwnerDep, SpeakDep
-from chattr.ports.jobs import Job, Modality, Order
+from chatacter.contracts.video_job import DemandReport, ModelDemand
+from chattr.dependencies import AssetsDep, OutstandingDep, OwnerDep, SpeakDep
 from chattr.routes.download import download, found
 from chattr.routes.idempotency import IdempotentRoute
 
@@ -22,7 +21,6 @@ voices = APIRouter(tags=["Speech"], dependencies=[Depends(scope("voices"))], rou
 stored = APIRouter(prefix="/api/v1", tags=["Media"], dependencies=[Depends(scope("videos"))])
 inside = APIRouter(prefix="/api/v1", tags=["Operations"], dependencies=[Depends(scope("inside"))])
 
-NO_JOB = "There is no such job."
 NO_CLONING = "Voices cannot be cloned yet. GET /v1/audio/voices lists those there are."
 NO_TRANSCRIPTION = "Speech is not transcribed yet."
 
@@ -69,32 +67,6 @@ async def media(asset_id: str, request: Request, owner: OwnerDep, assets: Assets
     return await download(assets, owner.shared, asset, request)
 
 
-@stored.get("/jobs")
-async def list_jobs(
-    owner: OwnerDep,
-    jobs: JobsDep,
-    modality: Modality = "video",
-    after: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = "desc",
-) -> JobList:
-    """List the tenant's jobs by age."""
-    page = await jobs.list(owner, modality, after=after, limit=limit + 1, order=order)
-    return JobList(data=[view(job) for job in page[:limit]], has_more=len(page) > limit)
-
-
-@stored.get("/jobs/{job_id}")
-async def get_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
-    """Show one job."""
-    return view(known(await jobs.get(owner, job_id)))
-
-
-@stored.post("/jobs/{job_id}/cancel")
-async def cancel_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
-    """Stop a job; one that has ended stays as it is."""
-    return view(known(await jobs.cancel(owner, job_id)))
-
-
 @inside.get("/demand")
 async def demand(
     outstanding: OutstandingDep, modality: Literal["speech", "video"] | None = None, model: str | None = None
@@ -107,30 +79,6 @@ async def demand(
         if modality in {None, kind} and model in {None, name}
     ]
     return DemandReport(outstanding=sum(each.outstanding for each in asked), models=asked)
-
-
-def known(job: Job | None) -> Job:
-    """Return a job that there is. Raises `NotFound`."""
-    if job is None:
-        raise NotFound(NO_JOB, param="job_id")
-    return job
-
-
-def view(job: Job) -> JobView:
-    """Show a job."""
-    return JobView(
-        id=job.id,
-        modality=job.modality,
-        model=job.model,
-        status=job.status,
-        phase=job.phase,
-        progress=job.progress,
-        attempts=job.attempts,
-        created_at=job.created_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        error={"code": job.error.code, "message": job.error.message} if job.error else None,
-    )
 
 
 router = APIRouter()

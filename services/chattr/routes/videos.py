@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import InvalidInput, NotBuilt
-from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Video
-from chatacter.contracts.video_job import VideoDeleted, VideoList, VideoOrder
+from chatacter.chassis.errors import InvalidInput
+from chatacter.contracts.video import VIDEO_MEDIA_TYPES, RenditionVariant, Video
+from chatacter.contracts.video_job import VideoDeleted, VideoList, VideoOrder, VideoRemix
 from chattr.dependencies import AssetsDep, FilmDep, OwnerDep
 from chattr.ports.casting import Picture
 from chattr.ports.jobs import Order
 from chattr.routes.download import download
-from chattr.routes.idempotency import IdempotentRoute
+from chattr.routes.idempotency import IdempotentRoute, OwnKeyDep
 
 router = APIRouter(
     prefix="/v1/videos", tags=["Video"], dependencies=[Depends(scope("videos"))], route_class=IdempotentRoute
@@ -28,8 +28,6 @@ REFERENCE: Final = "input_reference"
 MOST_FIELDS: Final = 64
 NOT_AN_IMAGE: Final = "`input_reference` must be a PNG, JPEG, WebP or layered SVG picture."
 ONE_FILE: Final = "Only `input_reference` can be a file."
-NO_VARIANT: Final = "Thumbnails and spritesheets are not made yet; `variant=video` is."
-NO_REMIX: Final = "Videos cannot be remixed yet. Order a new one."
 
 
 def order_schema() -> dict[str, Any]:
@@ -44,14 +42,14 @@ def order_schema() -> dict[str, Any]:
 
 
 @router.post("", openapi_extra=order_schema())
-async def create(request: Request, response: Response, owner: OwnerDep, film: FilmDep) -> Video:
+async def create(request: Request, response: Response, owner: OwnerDep, film: FilmDep, key: OwnKeyDep) -> Video:
     """Order a video; it is made in the background. Poll it, then fetch its content."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data":
         order, upload = await from_form(request)
     else:
         order, upload = from_json(await request.body()), None
     response.headers.update(POLL_AFTER)
-    return await film.create(owner, order, upload)
+    return await film.create(owner, order, upload, key=key)
 
 
 @router.get("")
@@ -98,18 +96,17 @@ async def content(
     owner: OwnerDep,
     film: FilmDep,
     assets: AssetsDep,
-    variant: Literal["video", "thumbnail", "spritesheet"] = "video",
+    variant: Literal["video", RenditionVariant] = "video",
 ) -> Response:
-    """Return the finished film, whole or in part."""
-    if variant != "video":
-        raise NotBuilt(NO_VARIANT)
-    return await download(assets, owner.shared, await film.content(owner, video_id), request)
+    """Return the finished film, or a small form of it where its model makes one; whole or in part."""
+    return await download(assets, owner.shared, await film.content(owner, video_id, variant), request)
 
 
 @router.post("/{video_id}/remix")
-async def remix(video_id: str) -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_REMIX)
+async def remix(video_id: str, body: VideoRemix, response: Response, owner: OwnerDep, film: FilmDep) -> Video:
+    """Order a finished video anew with another prompt; everything else is as it was."""
+    response.headers.update(POLL_AFTER)
+    return await film.remix(owner, video_id, body.prompt)
 
 
 def from_json(body: bytes) -> VideoOrder:

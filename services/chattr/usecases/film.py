@@ -1,7 +1,8 @@
 """Videos as clients see them: ordered, listed, fetched, removed. The work itself is `filming`."""
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import anyio
@@ -14,9 +15,9 @@ from chatacter.contracts.video_job import TALKING_MODEL, VideoOrder
 from chattr.domain.identity import Owner, new_id
 from chattr.ports.assets import Asset, Assets
 from chattr.ports.casting import Casting, Picture
-from chattr.ports.jobs import Job, Jobs, NewJob, Order
+from chattr.ports.jobs import Job, Jobs, NewJob, Order, Token
 from chattr.ports.media import Filmer
-from chattr.usecases.filming import film_id, image_id, sound_id, source_id
+from chattr.usecases.job_files import files_of, image_id, sound_id, source_id
 from chattr.usecases.serving import require_served
 
 LARGEST_REFERENCE: Final = 16 * 1024 * 1024
@@ -45,6 +46,9 @@ BAD_BASE64: Final = "This `data:` URL is not base64."
 NOT_YET: Final = "This video is not finished. GET /v1/videos/{id} tells how far it is."
 FAILED: Final = "This video could not be made. GET /v1/videos/{id} says why."
 UNKNOWN: Final = "There is no such video."
+NO_RENDITION: Final = "This video has no {variant}: its model, {model}, makes none. `variant=video` is there."
+SOUND_WAS_SENT: Final = "This video's sound was sent with its order, so its words cannot be changed. Order a new one."
+DAY: Final = 86_400
 
 
 class Film:
@@ -58,15 +62,22 @@ class Film:
         casting: Casting,
         *,
         speech_model: str | None,
+        kept_days: int = 0,
     ) -> None:
         self._filmer = filmer
         self._jobs = jobs
         self._assets = assets
         self._casting = casting
         self._speech_model = speech_model
+        self._kept_days = kept_days
 
-    async def create(self, owner: Owner, order: VideoOrder, upload: Picture | None = None) -> Video:
-        """Store a job for an order. Raises `InvalidInput` and its kin for what cannot be filmed."""
+    async def create(
+        self, owner: Owner, order: VideoOrder, upload: Picture | None = None, *, key: str | None = None
+    ) -> Video:
+        """Store a job for an order; the same order with the same idempotency key is the same job.
+
+        Raises `InvalidInput` and its kin for what cannot be filmed.
+        """
         if self._filmer is None:
             raise Unsupported(SWITCHED_OFF)
         if order.seconds is not None:
@@ -86,32 +97,81 @@ class Film:
                 request["sound"] = await self._kept(owner, sound_id(job_id), sound)
             if source is not None:
                 request["source"] = await self._kept(owner, source_id(job_id), source)
-            job = await self._jobs.enqueue(owner, NewJob(job_id, "video", order.model, request, carry()))
+            new = NewJob(
+                job_id,
+                "video",
+                order.model,
+                request,
+                carry(),
+                priority=order.priority,
+                weight=weight_of(request),
+                expires_in=order.expires_after,
+                token=token_of(key, order, upload),
+            )
+            job = await self._jobs.enqueue(owner, new)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self._clear(owner, job_id, fence=0)
             raise
-        return video_of(job)
+        if job.id != job_id:  # the key's first order; what this one stored is of no use
+            await self._clear(owner, job_id, fence=0)
+        return self._shown(job)
+
+    async def remix(self, owner: Owner, video_id: str, prompt: str) -> Video:
+        """Order a finished video anew with other words, all else as it was. Raises `NotFound`, `Conflict`."""
+        if self._filmer is None:
+            raise Unsupported(SWITCHED_OFF)
+        job = await self._job(owner, video_id)
+        self._require_done(job)
+        if job.request.get("sound"):
+            raise Unsupported(SOUND_WAS_SENT, param="prompt")
+        if job.request.get("voice") and not prompt.strip():
+            raise InvalidInput(NOTHING_SAID, param="prompt")
+        await require_served(self._filmer, "video", job.model)
+        job_id = new_id("video")
+        request = {**job.request, "prompt": prompt, "remixed_from": video_id}
+        try:
+            for kind, named in (("image", image_id), ("source", source_id)):
+                if kept := job.request.get(kind):
+                    request[kind] = await self._copied(owner, kept, named(job_id))
+            new = NewJob(job_id, "video", job.model, request, carry(), priority=job.priority, weight=weight_of(request))
+            made = await self._jobs.enqueue(owner, new)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._clear(owner, job_id, fence=0)
+            raise
+        return self._shown(made)
 
     async def list(self, owner: Owner, *, after: str | None, limit: int, order: Order) -> Sequence[Video]:
         """Return the tenant's videos by age; one more than `limit` when there are more."""
         jobs = await self._jobs.list(owner, "video", after=after, limit=limit + 1, order=order)
-        return [video_of(job) for job in jobs]
+        return [self._shown(job) for job in jobs]
 
     async def get(self, owner: Owner, video_id: str) -> Video:
         """Return one. Raises `NotFound`."""
-        return video_of(await self._job(owner, video_id))
+        return self._shown(await self._job(owner, video_id))
 
-    async def content(self, owner: Owner, video_id: str) -> Asset:
-        """Return the finished film's asset. Raises `NotFound`, or `Conflict` while there is none."""
+    async def content(self, owner: Owner, video_id: str, variant: str = "video") -> Asset:
+        """Return the asset of the finished film, or of a small form of it.
+
+        Raises `NotFound`, also where its model makes no such form; `Conflict` while there is no film.
+        """
         job = await self._job(owner, video_id)
-        if job.status != "completed" or job.result is None:
-            ended = STATUS[job.status] == "failed"
-            raise Conflict(FAILED if ended else NOT_YET, param="video_id", retry_after=None if ended else 2)
-        asset = await self._assets.info(owner.shared, job.result["asset"])
+        result = self._require_done(job)
+        name = result["asset"] if variant == "video" else result.get("renditions", {}).get(variant)
+        if name is None:
+            raise NotFound(NO_RENDITION.format(variant=variant, model=job.model), param="variant")
+        asset = await self._assets.info(owner.shared, name)
         if asset is None:
             raise NotFound(UNKNOWN, param="video_id")
         return asset
+
+    @staticmethod
+    def _require_done(job: Job) -> Mapping[str, Any]:
+        if job.status != "completed" or job.result is None:
+            ended = STATUS[job.status] == "failed"
+            raise Conflict(FAILED if ended else NOT_YET, param="video_id", retry_after=None if ended else 2)
+        return job.result
 
     async def delete(self, owner: Owner, video_id: str) -> None:
         """Remove a video with all its files; what runs is stopped. Raises `NotFound`."""
@@ -123,9 +183,19 @@ class Film:
 
     async def _clear(self, owner: Owner, job_id: str, *, fence: int) -> None:
         """Remove what was put away for a job, up to that lease."""
-        films = (film_id(job_id, number) for number in range(1, fence + 1))
-        for asset_id in (image_id(job_id), sound_id(job_id), source_id(job_id), *films):
+        for asset_id in files_of(job_id, fence):
             await self._assets.delete(owner.shared, asset_id)
+
+    async def _copied(self, owner: Owner, name: str, copy: str) -> str:
+        asset = await self._assets.info(owner.shared, name)
+        if asset is None:
+            raise NotFound(UNKNOWN, param="video_id")
+        data = b"".join([part async for part in self._assets.read(owner.shared, name)])
+        await self._assets.put(owner.shared, copy, data, asset.media_type)
+        return copy
+
+    def _shown(self, job: Job) -> Video:
+        return video_of(job, self._kept_days)
 
     async def _cast(
         self, owner: Owner, order: VideoOrder, request: dict[str, Any], picture: Picture | None, *, silent: bool
@@ -205,8 +275,22 @@ def decoded(url: str) -> Picture:
         raise InvalidInput(BAD_BASE64) from error
 
 
-def video_of(job: Job) -> Video:
-    """Show a job as OpenAI's video object."""
+def weight_of(request: Mapping[str, Any]) -> float:
+    """Say how much work a film is, as its model's jobs compare: what is said takes the time that saying it takes."""
+    return float(max(1, len(request["prompt"]))) if request.get("voice") else 1.0
+
+
+def token_of(key: str | None, order: VideoOrder, upload: Picture | None) -> Token | None:
+    """Make a token of an idempotency key, and of what is asked for with it."""
+    if key is None:
+        return None
+    asked = hashlib.sha256(order.model_dump_json().encode())
+    asked.update(upload.data if upload else b"")
+    return Token(hashlib.sha256(key.encode()).hexdigest(), asked.hexdigest())
+
+
+def video_of(job: Job, kept_days: int = 0) -> Video:
+    """Show a job as OpenAI's video object; `kept_days` is how long it stays once it has ended, 0 for ever."""
     request, result = job.request, job.result or {}
     width, height = (result.get(side) or request.get(side) for side in ("width", "height"))
     error = job.error
@@ -218,6 +302,8 @@ def video_of(job: Job) -> Video:
         progress=round(100 * job.progress),
         created_at=int(job.created_at),
         completed_at=int(job.ended_at) if job.ended_at and job.status == "completed" else None,
+        expires_at=int(job.ended_at + kept_days * DAY) if job.ended_at and kept_days else None,
+        remixed_from_video_id=request.get("remixed_from"),
         prompt=request.get("prompt") or None,
         seconds=f"{result['seconds']:g}" if result else None,
         size=f"{width}x{height}" if width and height else None,

@@ -18,10 +18,11 @@ from chatacter.contracts.video import (
     VideoProgress,
 )
 from chattr.domain.identity import Owner
-from chattr.ports.assets import Assets
+from chattr.ports.assets import Asset, Assets
 from chattr.ports.demand import Demand
 from chattr.ports.jobs import Job, Lease
 from chattr.ports.media import Filmer, Speaker
+from chattr.usecases.job_files import made_by, made_id, rendition_id
 
 T = TypeVar("T")
 
@@ -111,9 +112,13 @@ class FilmWork:
         )
         film = await self._filmed(shot, report, spoken=sound is not None and not request.get("sound"))
         report.at(PUBLISHING, FILMED_PROGRESS)
-        data = await asyncio.to_thread(base64.b64decode, film.video)
-        asset = await self._assets.put(job.owner.shared, film_id(job.id, lease.fence), data, film.media_type)
+        asset = await self._kept(job.owner, made_id(job.id, lease.fence), film.video, film.media_type)
+        renditions: dict[str, str] = {}
+        for each in film.renditions:
+            name = rendition_id(job.id, lease.fence, each.variant)
+            renditions[each.variant] = (await self._kept(job.owner, name, each.data, each.media_type)).id
         return {
+            "renditions": renditions,
             "asset": asset.id,
             "media_type": film.media_type,
             "sha256": asset.sha256,
@@ -127,7 +132,12 @@ class FilmWork:
 
     async def discard(self, lease: Lease) -> None:
         """Remove what a lease that came to nothing has put away."""
-        await self._assets.delete(lease.job.owner.shared, film_id(lease.job.id, lease.fence))
+        for name in made_by(lease.job.id, lease.fence):
+            await self._assets.delete(lease.job.owner.shared, name)
+
+    async def _kept(self, owner: Owner, name: str, encoded: str, media_type: str) -> Asset:
+        data = await asyncio.to_thread(base64.b64decode, encoded)
+        return await self._assets.put(owner.shared, name, data, media_type)
 
     async def _sound(self, job: Job, report: Report) -> Spoken | None:
         request = job.request
@@ -277,23 +287,3 @@ def finished_wav(data: bytes) -> bytes:
 def data_url(media_type: str, data: bytes) -> str:
     """Write bytes as a `data:` URL."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-
-
-def film_id(job_id: str, fence: int) -> str:
-    """Name the film that one lease makes: no lease overwrites another's."""
-    return f"{job_id}-{fence}"
-
-
-def image_id(job_id: str) -> str:
-    """Name the picture that a job films."""
-    return f"{job_id}-image"
-
-
-def sound_id(job_id: str) -> str:
-    """Name the sound that a job brings."""
-    return f"{job_id}-sound"
-
-
-def source_id(job_id: str) -> str:
-    """Name the film that a job makes another one from."""
-    return f"{job_id}-source"

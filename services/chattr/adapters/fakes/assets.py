@@ -49,3 +49,13 @@ class FakeAssets:
     async def delete(self, owner: Owner, asset_id: str) -> bool:
         """Remove an asset."""
         return self._stored.pop((owner, asset_id), None) is not None
+
+    async def names(self, *, before: float) -> AsyncGenerator[tuple[Owner, str]]:
+        """Yield what is stored since before a time."""
+        for (owner, asset_id), (asset, _) in list(self._stored.items()):
+            if asset.created_at < before:
+                yield owner, asset_id
+
+    async def sweep(self, *, before: float) -> int:
+        """Nothing breaks off here."""
+        return 0

@@ -8,7 +8,14 @@ from typing import Any
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, NotFound
 from chatacter.contracts.speech import Phoneme, SpeechDelta, SpeechDone, SpeechRequest, SpeechUsage, Voice
-from chatacter.contracts.video import VideoCompleted, VideoEvent, VideoFailed, VideoGenerationRequest, VideoProgress
+from chatacter.contracts.video import (
+    Rendition,
+    VideoCompleted,
+    VideoEvent,
+    VideoFailed,
+    VideoGenerationRequest,
+    VideoProgress,
+)
 from chattr.ports.media import Answer, Listing, Question
 
 FILM = b"\x1aE\xdf\xa3 a film"
@@ -103,11 +110,12 @@ class FakeSpeaker(Scripted):
 
 
 class FakeFilmer(Scripted):
-    """Films at once. `failure` is what it answers instead of a film."""
+    """Films at once. `failure` is what it answers instead of a film; `renditions` come with one."""
 
     def __init__(self, served: Sequence[str] = ("portrait",)) -> None:
         super().__init__(served)
         self.failure: VideoFailed | None = None
+        self.renditions: list[Rendition] = []
 
     async def film(self, request: VideoGenerationRequest, deadline: Deadline) -> AsyncGenerator[VideoEvent]:
         """Yield progress, then the film."""
@@ -127,6 +135,7 @@ class FakeFilmer(Scripted):
                 width=512,
                 height=512,
                 fps=25,
+                renditions=self.renditions,
                 metadata={"model": request.model, "seed": request.seed},
             )
             self.finished += 1
