@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,17 @@ async def test_owners_do_not_see_each_other(assets: Assets) -> None:
             await read(assets, "a", owner=other)
         assert not await assets.delete(other, "a")
     assert await read(assets, "a") == b"acme's"
+
+
+async def test_what_is_stored_is_listed_by_age_for_everybody(assets: Assets) -> None:
+    other = Owner("other", "a b@c")
+    await assets.put(ACME, "a", b"x", WEBM)
+    await assets.put(other, "b", b"y", WEBM)
+    now = time.time()
+    assert {pair async for pair in assets.names(before=now + 3600)} == {(ACME, "a"), (other, "b")}
+    assert [pair async for pair in assets.names(before=now - 3600)] == []
+    assert await assets.sweep(before=now + 3600) == 0
+    assert await read(assets, "a") == b"x"
 
 
 async def test_what_is_deleted_is_gone(assets: Assets) -> None:
