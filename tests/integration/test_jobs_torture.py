@@ -35,7 +35,7 @@ from tests.redis_server import free_port
 from tests.served import served
 from tests.synced_redis import SyncedRedis, recorded
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.integration
 
 TENANTS: Final = tuple(Owner(name, "anna") for name in ("acme", "beta", "corp"))
 PUBLISHED: Final = re.compile(r"a job is published.*?(video_[0-9a-f]{32})")
@@ -217,6 +217,7 @@ async def every_job(yard: Yard) -> dict[str, Job]:
     return found
 
 
+@pytest.mark.timeout(3600)
 async def test_whatever_dies_every_job_ends_once(tmp_path: Path) -> None:
     much = Misfortune()
     async with yard_at(tmp_path, much) as yard:
