@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatacter.contracts.speech import Phoneme
-from chatacter.contracts.video import Metadata, Quality, VideoFormat
+from chatacter.contracts.video import Metadata, Quality, RenditionVariant, VideoFormat
 from chatacter.serving.licences import Licence
 
 # Whether a backend does nothing with a part of a request, takes it where it is there, or cannot do without it.
@@ -132,8 +132,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendition:
+    """A small form of a film: an encoded picture or animation."""
+
+    variant: RenditionVariant
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Film:
-    """A finished film: an encoded file. `metadata` says what it was really made with."""
+    """A finished film: an encoded file, and small forms of it. `metadata` says what it was really made with."""
 
     data: bytes
     media_type: str
@@ -142,6 +151,7 @@ class Film:
     height: int
     fps: int
     metadata: Metadata = field(default_factory=dict)
+    renditions: tuple[Rendition, ...] = ()
 
 
 class VideoBackend(Protocol):

@@ -1,6 +1,7 @@
 """Encoding: pictures and a sound into one file, in sync, marked as synthetic."""
 
 import io
+import struct
 from collections.abc import Mapping
 from fractions import Fraction
 from types import TracebackType
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from chatacter.chassis import provenance
 from chatacter.contracts.video import VideoFormat
-from visualizr.backend import Sound
+from visualizr.backend import Rendition, Sound
+from visualizr.renditions import Reel
 
 SOUND_RATE: Final = 48_000
 SOUND_BLOCK: Final = 960
@@ -25,6 +27,7 @@ SOUND_BLOCK: Final = 960
 CODECS: Final[Mapping[VideoFormat, tuple[str, str]]] = {"webm": ("libvpx-vp9", "libopus"), "mp4": ("libx264", "aac")}
 MUXING: Final[Mapping[VideoFormat, dict[str, str]]] = {"webm": {}, "mp4": {"movflags": "+use_metadata_tags"}}
 SOUND_BITS: Final = 64_000
+XMP_BOX: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 
 def video_options(output_format: VideoFormat, threads: int) -> dict[str, str]:
@@ -61,6 +64,7 @@ class Recorder:
         self._file = io.BytesIO()
         self._frames = 0
         self._heard = 0
+        self._reel = Reel()
 
     def __enter__(self) -> Self:
         video_codec, sound_codec = CODECS[self._format]
@@ -96,6 +100,7 @@ class Recorder:
         picture.time_base = Fraction(1, self._fps)
         self._container.mux(self._video.encode(picture))
         self._frames += 1
+        self._reel.add(frame)
         self._hear(self._frames * SOUND_RATE // self._fps)
 
     def _hear(self, until: int) -> None:
@@ -120,4 +125,14 @@ class Recorder:
             self._container.mux(self._track.encode(None))
         self._container.close()
         heard = self._sound.seconds if self._sound else 0.0
-        return self._file.getvalue(), max(self._frames / self._fps, heard)
+        data = self._file.getvalue()
+        return mp4_marked(data) if self._format == "mp4" else data, max(self._frames / self._fps, heard)
+
+    def renditions(self) -> tuple[Rendition, ...]:
+        """Make the film's small forms from the frames that were added."""
+        return self._reel.renditions()
+
+
+def mp4_marked(data: bytes) -> bytes:
+    """Put the XMP packet at the end of an MP4. Source: XMP specification, part 3, section 1.2.7 (a `uuid` box)."""
+    return data + struct.pack(">I", 24 + len(provenance.XMP)) + b"uuid" + XMP_BOX + provenance.XMP

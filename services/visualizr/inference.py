@@ -12,6 +12,7 @@ from chatacter.contracts.video import DataUrl, FilmControls, Prompt, VideoFormat
 from chatacter.serving.predictor import Job, Tensor
 from visualizr.backend import Film
 from visualizr.render import Renderer
+from visualizr.routes import completed
 
 INPUTS: Final = (
     Tensor("prompt", "BYTES"),
@@ -40,6 +41,7 @@ OUTPUTS: Final = (
     Tensor("height", "INT64"),
     Tensor("fps", "INT64"),
     Tensor("metadata", "BYTES", structured=True),
+    Tensor("renditions", "BYTES", structured=True),
 )
 
 
@@ -75,6 +77,7 @@ def video_job(renderer: Renderer) -> Job[VideoRow]:
             "height": film.height,
             "fps": film.fps,
             "metadata": film.metadata,
+            "renditions": [small.model_dump() for small in completed(film).renditions],
         }
 
     return Job(request=VideoRow, work=work, inputs=INPUTS, outputs=OUTPUTS)

@@ -12,7 +12,7 @@ from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse
-from chatacter.contracts.video import VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
+from chatacter.contracts.video import Rendition, VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
 from chatacter.serving.hangup import unless_gone
 from visualizr.backend import Film, Progress
 from visualizr.references import data_url
@@ -80,6 +80,10 @@ def completed(film: Film) -> VideoCompleted:
         height=film.height,
         fps=film.fps,
         metadata=film.metadata,
+        renditions=[
+            Rendition(variant=small.variant, media_type=small.media_type, data=base64.b64encode(small.data).decode())
+            for small in film.renditions
+        ],
     )
 
 

@@ -1,6 +1,7 @@
 """What holds for every video backend: the fake, a drawn portrait, a photo, and another Visualizr behind HTTP."""
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,9 +14,10 @@ import cv2
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from PIL import Image
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured, Unsupported
-from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
+from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE, XMP
 from chatacter.contracts.speech import Phoneme
 from chatacter.contracts.video import VideoGenerationRequest
 from chatacter.serving.work import streamed
@@ -126,6 +128,27 @@ async def test_the_film_is_marked_as_synthetic(case: Case, output_format: str) -
     seen = await asyncio.to_thread(watched, await case.film(case.shot(output_format=output_format)))
     assert seen.tags["digital_source_type"] == DIGITAL_SOURCE_TYPE
     assert DIGITAL_SOURCE_TYPE in seen.tags["comment"]
+
+
+async def test_small_forms_come_along_and_are_marked(case: Case) -> None:
+    film = await case.film(case.shot(1.0, width=128, height=96))
+    small = {each.variant: each for each in film.renditions}
+    kinds = {variant: each.media_type for variant, each in small.items()}
+    assert kinds == {"thumbnail": "image/webp", "spritesheet": "image/jpeg", "preview": "image/webp"}
+    assert all(DIGITAL_SOURCE_TYPE.encode() in each.data for each in small.values())
+    still = cv2.imdecode(np.frombuffer(small["thumbnail"].data, np.uint8), cv2.IMREAD_COLOR)
+    grid = cv2.imdecode(np.frombuffer(small["spritesheet"].data, np.uint8), cv2.IMREAD_COLOR)
+    assert still.shape == (96, 128, 3)
+    assert grid.shape == (5 * 96, 5 * 128, 3)
+    with Image.open(io.BytesIO(small["preview"].data)) as preview:
+        assert (preview.size, preview.n_frames, preview.info["loop"]) == ((128, 96), 24, 0)
+        assert DIGITAL_SOURCE_TYPE.encode() in preview.info["xmp"]
+
+
+async def test_an_mp4_carries_xmp_and_still_plays(case: Case) -> None:
+    film = await case.film(case.shot(0.3, output_format="mp4"))
+    assert film.data.endswith(XMP)
+    assert len((await asyncio.to_thread(watched, film)).frames) == 8
 
 
 async def test_the_same_seed_gives_the_same_film(case: Case) -> None:

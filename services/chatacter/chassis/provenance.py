@@ -18,5 +18,14 @@ METADATA: Final[Mapping[str, str]] = {
     "digital_source_type": DIGITAL_SOURCE_TYPE,
 }
 
+# The same for formats that carry XMP: JPEG, WebP, MP4. Source: IPTC Photo Metadata Standard, "Digital Source Type".
+XMP: Final = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+    f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}" xmp:CreatorTool="{GENERATOR}"/></rdf:RDF></x:xmpmeta>'
+    '<?xpacket end="r"?>'
+).encode()
+
 # Beside every answer that carries sound or film; the only mark of raw PCM.
 HEADERS: Final[Mapping[str, str]] = {"x-digital-source-type": DIGITAL_SOURCE_TYPE}

@@ -69,6 +69,7 @@ class FakeBackend:
                     self.frames += 1
                     yield Progress((index + 1) / (frames + 1))
                 data, length = record.finish()
+                small = record.renditions()
             finished = True
             self.finished += 1
             yield Film(
@@ -79,6 +80,7 @@ class FakeBackend:
                 shot.height,
                 shot.fps,
                 metadata=told(shot, frames),
+                renditions=small,
             )
         finally:
             if not finished:

@@ -31,7 +31,7 @@ from chatacter.contracts.video import (
     VideoGenerationRequest,
     VideoProgress,
 )
-from visualizr.backend import Film, Picture, Preset, Progress, Shot, Sound, VideoCapabilities
+from visualizr.backend import Film, Picture, Preset, Progress, Rendition, Shot, Sound, VideoCapabilities
 from visualizr.ordered import CONTROLS
 from visualizr.references import data_of, data_url
 from visualizr.settings import VisualizrSettings
@@ -167,9 +167,13 @@ def film_of(event: VideoCompleted) -> Film:
     """Read the last event. Raises `UpstreamFailed` when its film is broken."""
     try:
         data = base64.b64decode(event.video, validate=True)
+        small = tuple(
+            Rendition(each.variant, each.media_type, base64.b64decode(each.data, validate=True))
+            for each in event.renditions
+        )
     except binascii.Error as error:
         raise UpstreamFailed(ENDED) from error
-    return Film(data, event.media_type, event.seconds, event.width, event.height, event.fps, event.metadata)
+    return Film(data, event.media_type, event.seconds, event.width, event.height, event.fps, event.metadata, small)
 
 
 def progress_of(event: VideoProgress) -> Progress:

@@ -177,6 +177,7 @@ class DiffusionBackend:
                 extra += 1
                 take.check()
             data, seconds = record.finish()
+            small = record.renditions()
         metadata: Metadata = {
             **done.used,
             "seed": shot.seed,
@@ -189,7 +190,7 @@ class DiffusionBackend:
             **told,
         }
         media_type = VIDEO_MEDIA_TYPES[shot.output_format]
-        return Film(data, media_type, seconds, shot.width, shot.height, shot.fps, metadata)
+        return Film(data, media_type, seconds, shot.width, shot.height, shot.fps, metadata, small)
 
     def _cached(self) -> Metadata:
         if self._cache is None:

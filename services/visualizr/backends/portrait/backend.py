@@ -83,6 +83,7 @@ class PortraitBackend:
                     told = time.monotonic()
                     yield Progress(PREPARED + (1 - PREPARED) * (index + 1) / (len(performance) + 1))
             data, seconds = recorder.finish()
+            small = recorder.renditions()
         media_type = VIDEO_MEDIA_TYPES[shot.output_format]
         metadata: Metadata = {
             "model": "portrait",
@@ -92,7 +93,7 @@ class PortraitBackend:
             "lips_follow": "phonemes" if shot.phonemes else "sound",
             "num_frames": len(performance),
         }
-        yield Film(data, media_type, seconds, shot.width, shot.height, shot.fps, metadata)
+        yield Film(data, media_type, seconds, shot.width, shot.height, shot.fps, metadata, small)
 
     def close(self) -> None:
         """Let go of the networks and the kept portraits."""
