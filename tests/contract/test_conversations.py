@@ -121,6 +121,9 @@ async def test_pages_run_from_new_to_old_without_gaps(conversations: Conversatio
         seen += [conversation.id for conversation in page]
         before = seen[-1]
     assert seen == [f"c{number}" for number in reversed(range(7))]
+    for unknown in ("c9", ""):
+        with pytest.raises(NotFound):
+            await conversations.list(ANN, before=unknown, limit=3)
 
 
 async def test_concurrent_writers_lose_nothing(conversations: Conversations) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from chatacter.chassis.errors import Misconfigured, Unavailable, UpstreamFailed
 from chattr.adapters.fakes.embedder import FakeEmbedder, bag
 from chattr.adapters.minilm_embedder import MiniLmEmbedder
-from chattr.adapters.openai_embedder import AT_ONCE, OpenAIEmbedder
+from chattr.adapters.openai_embedder import AT_ONCE, AWAY, OpenAIEmbedder
 from chattr.ports.embedder import Embedder
 from tests.served import served
 
@@ -102,12 +102,28 @@ async def test_the_endpoint_is_asked_for_its_model_with_the_key_and_no_more_text
     endpoint = Endpoint()
     async with AsyncExitStack() as stack:
         embedder = await opened(stack, endpoint, api_key=SecretStr("s3cret"), dimensions=64)
-        await embedder.embed(["tea"] * (AT_ONCE + 1))
         assert await embedder.check() is None
-    assert [len(body["input"]) for body in endpoint.bodies] == [AT_ONCE, 1, 1]
+        await embedder.embed(["tea"] * (AT_ONCE + 1))
+    assert [len(body["input"]) for body in endpoint.bodies] == [1, AT_ONCE, 1]
     assert {(body["model"], body["dimensions"]) for body in endpoint.bodies} == {("some/model:v1", 64)}
     assert {headers["authorization"] for headers in endpoint.headers} == {"Bearer s3cret"}
     assert embedder.name == "some/model:v1:64"
+
+
+async def test_probes_cost_nothing_while_the_endpoint_was_heard_lately() -> None:
+    endpoint = Endpoint()
+    async with AsyncExitStack() as stack:
+        embedder = await opened(stack, endpoint)
+        await embedder.embed(["tea"])
+        assert [await embedder.check() for _ in range(5)] == [None] * 5
+        assert len(endpoint.bodies) == 1
+        endpoint.status = 503
+        with pytest.raises(Unavailable):
+            await embedder.embed(["tea"])
+        assert [await embedder.check() for _ in range(5)] == [AWAY] * 5
+        endpoint.status = 200
+        await embedder.embed(["tea"])
+        assert await embedder.check() is None
 
 
 async def test_without_a_key_none_is_sent() -> None:

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+import orjson
 import pytest
 
 from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_connection import connected, key
 from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.domain.conversation import Message
@@ -105,10 +106,36 @@ async def test_what_was_done_to_memories_is_kept_told_and_dropped(shelf: Shelf) 
     await shelf.knowledge.amend(ANN, two)
     assert await shelf.told() == [(ANN, Changed("c1")), (ANN, Changed("c1"))]
     assert await shelf.knowledge.revision(ANN) > before
+    one, two = replace(one, revision=1), replace(two, revision=1)
     assert await shelf.knowledge.amendments(ANN) == {one.memory.id: one, two.memory.id: two}
     await shelf.knowledge.drop(ANN, [one.memory.id, "another"])
     await shelf.knowledge.drop(ANN, [])
     assert await shelf.knowledge.amendments(ANN) == {two.memory.id: two}
+
+
+async def test_of_two_changes_of_what_was_read_the_second_is_refused(shelf: Shelf) -> None:
+    first = amendment(1)
+    assert await shelf.knowledge.amend(ANN, first)
+    assert not await shelf.knowledge.amend(ANN, replace(first, pinned=False))
+    kept = (await shelf.knowledge.amendments(ANN))[first.memory.id]
+    assert kept == replace(first, revision=1)
+    assert await shelf.knowledge.amend(ANN, replace(kept, text="as it is now"))
+    assert not await shelf.knowledge.amend(ANN, replace(kept, text="too late"))
+    await shelf.knowledge.drop(ANN, [first.memory.id])
+    assert not await shelf.knowledge.amend(ANN, kept), "what was forgotten does not come back"
+    assert await shelf.told() == [(ANN, Changed("c1")), (ANN, Changed("c1"))]
+
+
+async def test_what_an_earlier_version_kept_has_been_done_once(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        knowledge, old = RedisKnowledge(redis), amendment(1)
+        record = old.record()
+        del record["revision"]
+        await redis.hset(key(ANN, "amended"), old.memory.id, orjson.dumps(record))
+        kept = (await knowledge.amendments(ANN))[old.memory.id]
+        assert kept == replace(old, revision=1)
+        assert await knowledge.amend(ANN, replace(kept, pinned=False))
+        assert (await knowledge.amendments(ANN))[old.memory.id] == replace(kept, pinned=False, revision=2)
 
 
 async def test_messages_are_learned_from_once(shelf: Shelf) -> None:

@@ -14,6 +14,7 @@ from chattr.adapters.redis_outbox import STREAM, RedisOutbox
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed, Selection
 from chattr.ports.outbox import Entry, Outbox
+from chattr.usecases.holding import held
 from tests.redis_server import started
 from tests.waiting import eventually
 
@@ -28,7 +29,8 @@ Make = Callable[[int], AbstractAsyncContextManager[Outbox]]
 def make(request: pytest.FixtureRequest) -> Make:
     """Opens the same outbox with a lease of so many milliseconds."""
     if request.param == "fake":
-        return lambda lease_ms: given(FakeOutbox(lease_ms=lease_ms, block_ms=20))
+        shared: dict[int, FakeOutbox] = {}
+        return lambda lease_ms: given(shared.setdefault(lease_ms, FakeOutbox(lease_ms=lease_ms, block_ms=20)))
     url = request.getfixturevalue("redis_url")
 
     @asynccontextmanager
@@ -82,6 +84,23 @@ async def test_what_is_taken_and_not_done_comes_back_once_the_lease_is_over(make
             again.extend(await outbox.take(10))
         assert again == first
         assert await outbox.waiting() == 1
+
+
+async def test_what_somebody_is_still_at_is_held_beyond_its_lease(make: Make) -> None:
+    async with make(200) as outbox, make(200) as other:
+        assert outbox.lease == 0.2
+        await outbox.note(ANN, [Changed("c1")])
+        entries = await outbox.take(1)
+        async with held(outbox, entries):
+            for _ in range(5):
+                await asyncio.sleep(0.1)
+                assert not await other.take(1)
+        await asyncio.sleep(0.25)
+        assert len(await other.take(1)) == 1
+        await outbox.done(entries)
+        await outbox.hold(entries)
+        await outbox.hold([])
+        assert await outbox.waiting() == 0
 
 
 async def test_two_readers_never_hold_the_same_entry(outbox: Outbox) -> None:

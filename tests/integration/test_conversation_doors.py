@@ -78,6 +78,17 @@ def test_a_person_is_greeted_by_name_and_swipes(client: httpx.Client, llm_server
     assert "Welcome" not in llm_server.requests[-1].prompt
 
 
+def test_a_page_goes_on_after_a_conversation_that_is_there(client: httpx.Client) -> None:
+    first = Talk(client)
+    second = Talk(client)
+    page = client.get("/api/v1/conversations", params={"after": second.id}).raise_for_status().json()
+    assert [one["id"] for one in page["data"]] == [first.id]
+    answer = client.get("/api/v1/conversations", params={"after": "unknown"})
+    assert answer.status_code == 404
+    assert "list from the beginning" in answer.json()["detail"]
+    assert answer.json()["param"] == "after"
+
+
 def test_replies_are_regenerated_continued_and_swiped(client: httpx.Client, llm_server: FakeLLMServer) -> None:
     talk = Talk(client, greeting=False)
     answers = []

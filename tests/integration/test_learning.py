@@ -1,5 +1,6 @@
 """Facts are drawn from talk while nobody waits, once, and go with what they were drawn from."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
@@ -9,17 +10,19 @@ import pytest
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError, InvalidInput, Unavailable, UpstreamFailed
+from chatacter.chassis.tasks import stopped
 from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.snowball_stemmer import english_stemmer
 from chattr.domain.character import Character, MemoryPolicy
 from chattr.domain.conversation import Conversation, Message, Role
-from chattr.domain.memory import Selection, memory_id
+from chattr.domain.memory import Changed, Selection, memory_id
 from chattr.ports.language import ChatRequest, Chunk
 from chattr.usecases.characters import Cast
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.learning import Learner, Teacher
 from tests.memory_world import ANN, World, fake_world
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -124,6 +127,7 @@ async def test_nothing_warm_is_evicted_and_a_schema_is_asked_for(school: School)
     await school.rest()
     (request,) = school.pupil.asked
     assert request.conversation is None
+    assert request.background
     assert request.sampling["response_format"]["type"] == "json_schema"
 
 
@@ -240,3 +244,48 @@ async def test_in_a_group_each_learns_from_what_it_heard_and_from_nobody_else_s_
     assert len(shown) == 2
     assert all("red" not in m[1]["content"] or "Mira: my hat is red" in m[1]["content"] for m in shown)
     assert sum("soot" in messages[1]["content"] for messages in shown) == 1
+
+
+async def test_a_long_lesson_is_held_while_it_is_learnt(school: School) -> None:
+    """Another replica that looks meanwhile finds nothing to learn."""
+    lessons = FakeOutbox(lease_ms=60, block_ms=1)
+    slow = SlowPupil()
+    learner = Learner(
+        cast=Cast({"ada": ADA}, {}, FakeCharacters(), default="ada"),
+        conversations=school.world.conversations,
+        knowledge=school.world.knowledge,
+        lessons=lessons,
+        outbox=school.world.outbox,
+        teacher=Teacher(slow),
+        stem=english_stemmer(),
+    )
+    await school.world.say("a", "the dog is called biscuit")
+    await lessons.note(ANN, [Changed("a")])
+    working = asyncio.create_task(learner.run())
+    await slow.begun.wait()
+    for _ in range(6):
+        await asyncio.sleep(0.03)
+        assert not await lessons.take(1)
+    slow.go.set()
+    await eventually(lambda: nothing_waits(lessons))
+    await stopped(working)
+    assert slow.times == 1
+
+
+async def nothing_waits(outbox: FakeOutbox) -> bool:
+    return await outbox.waiting() == 0
+
+
+class SlowPupil(Pupil):
+    """Thinks until it is told to answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go, self.times = asyncio.Event(), asyncio.Event(), 0
+
+    async def stream(self, request: ChatRequest, deadline: Deadline) -> AsyncGenerator[Chunk]:
+        self.times += 1
+        self.begun.set()
+        await self.go.wait()
+        async for chunk in super().stream(request, deadline):
+            yield chunk

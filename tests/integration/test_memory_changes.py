@@ -1,94 +1,25 @@
 """Doors that change memories, on a real server: correct, pin, take along, put down, and why a reply said something."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI
 
-from chatacter.chassis.app import Service, build
-from chatacter.chassis.health import Health
-from chatacter.chassis.settings import ServiceSettings
-from chatacter.chassis.telemetry import telemetry_of
-from chattr.adapters.fakes.characters import FakeCharacters
-from chattr.adapters.fakes.sessions import FakeShortTerm
-from chattr.domain.character import Character
+from chatacter.chassis.errors import NotFound
+from chattr.adapters.fakes.conversations import FakeConversations
+from chattr.adapters.fakes.knowledge import FakeKnowledge
+from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.domain.conversation import Conversation, Message, Reminder
 from chattr.domain.identity import Owner
-from chattr.domain.knowledge import Source
-from chattr.domain.memory import Selection, memory_id
-from chattr.domain.prompt import Budget
-from chattr.domain.summary import Summary, summary_id
-from chattr.routes import memories, memory_changes, reminders, summaries
+from chattr.domain.knowledge import Amendment
+from chattr.domain.memory import Selection
 from chattr.usecases.amending import Amending
-from chattr.usecases.characters import Cast
-from chattr.usecases.conversing import Conversing
+from chattr.usecases.knowing import Knowing
 from chattr.usecases.moving import Moving
-from chattr.usecases.summing import Windows
+from tests.memory_doors import ANN, BOB, ZOE, Rig, opened
 from tests.memory_world import World, fake_world
-from tests.served import served
 
 pytestmark = pytest.mark.integration
-
-ANN = Owner("default", "ann")
-BOB = Owner("default", "bob")
-ZOE = Owner("default", "zoe")
-ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
-BO = Character(id="bo", name="Bo", system_prompt="You are Bo.")
-ROUTERS = [reminders.router, summaries.router, memory_changes.router, memories.router]
-
-
-@dataclass
-class Rig:
-    """The doors with fakes behind them."""
-
-    web: httpx.AsyncClient
-    world: World
-
-    async def ask(self, method: str, path: str, *, person: str = "ann", **named: Any) -> httpx.Response:
-        return await self.web.request(method, f"/api/v1{path}", headers={"x-chatacter-person": person}, **named)
-
-    async def memories(self, person: str = "ann", **query: Any) -> list[dict[str, Any]]:
-        answer = await self.ask("GET", "/memories", person=person, params=query)
-        assert answer.status_code == 200, answer.text
-        data: list[dict[str, Any]] = answer.json()["data"]
-        return data
-
-    async def said(self, text: str, conversation: str = "a", *, owner: Owner = ANN) -> str:
-        """Say something and see it remembered; returns the memory's id."""
-        message_id = await self.world.say(conversation, text, owner=owner)
-        await self.world.index()
-        return memory_id(owner, message_id)
-
-
-def application(world: World) -> FastAPI:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        remember = world.remember()
-        cast = Cast({"ada": ADA, "bo": BO}, {}, FakeCharacters(), default="ada")
-        yield {
-            "remember": remember,
-            "amending": Amending(remember, world.knowing(), clock=lambda: world.now),
-            "moving": Moving(world.conversations, world.knowledge, world.outbox, clock=lambda: world.now),
-            "summing": world.summing(world.outbox, Windows(Budget(), 8)),
-            "characters": cast,
-            "conversing": Conversing(cast, world.conversations, FakeShortTerm(), remember),
-        }
-
-    settings = ServiceSettings.read()
-    service = Service("test", "Test", "0", Health(), lifespan, ROUTERS, telemetry_of("test", settings))
-    return build(service, settings)
-
-
-@asynccontextmanager
-async def opened(world: World) -> AsyncIterator[Rig]:
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(served(await asyncio.to_thread(application, world)))
-        yield Rig(await stack.enter_async_context(httpx.AsyncClient(base_url=url)), world)
 
 
 @pytest.fixture
@@ -107,6 +38,71 @@ async def test_a_corrected_memory_says_so_at_once_and_keeps_what_it_said(rig: Ri
     assert await rig.world.recalled("my dog called", owner=ANN) == {"my dog is called pickle"}
     again = await rig.ask("PATCH", f"/memories/{dog}", json={"text": "my dog is called pickle"})
     assert len(again.json()["history"]) == 1
+
+
+async def test_a_memory_is_changed_only_where_it_is_still_what_was_read(rig: Rig) -> None:
+    dog = await rig.said("my dog is called biscuit")
+    read = await rig.ask("GET", f"/memories/{dog}")
+    tag = read.headers["etag"]
+    unchanged = await rig.web.get(
+        f"/api/v1/memories/{dog}", headers={"x-chatacter-person": "ann", "if-none-match": tag}
+    )
+    assert unchanged.status_code == 304
+    changes: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", "", {"json": {"text": "my dog is called pickle"}}),
+        ("POST", "/pin", {}),
+        ("DELETE", "/pin", {}),
+    ]
+    for method, path, body in changes:
+        there = {"x-chatacter-person": "ann", "if-match": tag}
+        answer = await rig.web.request(method, f"/api/v1/memories/{dog}{path}", headers=there, **body)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["etag"] != tag
+        late = await rig.web.request(method, f"/api/v1/memories/{dog}{path}", headers=there, **body)
+        assert late.status_code == 412
+        tag = answer.headers["etag"]
+        assert (await rig.ask("GET", f"/memories/{dog}")).headers["etag"] == tag
+
+
+class Interrupted(Knowing):
+    """Lets somebody else do something before the first change is kept."""
+
+    def __init__(self, world: World, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(world.knowledge)
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def amend(self, owner: Owner, amendment: Amendment) -> bool:
+        if self._meanwhile is not None:
+            work, self._meanwhile = self._meanwhile, None
+            await work()
+        return await super().amend(owner, amendment)
+
+
+async def test_a_correction_and_a_pin_at_the_same_moment_both_hold(rig: Rig) -> None:
+    dog = await rig.said("my dog is called biscuit")
+    pinning = Amending(rig.world.remember(), rig.world.knowing())
+    other = Interrupted(rig.world, lambda: pinning.pin(ANN, dog, pinned=True))
+    known = await Amending(rig.world.remember(), other).correct(ANN, dog, "my dog is called pickle")
+    assert (known.memory.text, known.memory.standing) == ("my dog is called pickle", "pinned")
+    assert [one.text for one in known.history] == ["my dog is called biscuit"]
+
+
+async def test_of_two_corrections_at_the_same_moment_the_history_knows_both(rig: Rig) -> None:
+    dog = await rig.said("my dog is called biscuit")
+    first = Amending(rig.world.remember(), rig.world.knowing())
+    other = Interrupted(rig.world, lambda: first.correct(ANN, dog, "my dog is called rex"))
+    known = await Amending(rig.world.remember(), other).correct(ANN, dog, "my dog is called pickle")
+    assert known.memory.text == "my dog is called pickle"
+    assert [one.text for one in known.history] == ["my dog is called biscuit", "my dog is called rex"]
+
+
+async def test_what_is_forgotten_while_it_is_corrected_stays_forgotten(rig: Rig) -> None:
+    dog = await rig.said("my dog is called biscuit")
+    other = Interrupted(rig.world, lambda: rig.world.forget(Selection(ids=(dog,)), owner=ANN))
+    await rig.ask("POST", f"/memories/{dog}/pin")
+    with pytest.raises(NotFound):
+        await Amending(rig.world.remember(), other).correct(ANN, dog, "my dog is called pickle")
+    assert await rig.world.knowledge.amendments(ANN) == {}
 
 
 async def test_a_corrected_memory_is_found_by_its_new_words(rig: Rig) -> None:
@@ -284,70 +280,21 @@ async def test_a_reply_says_what_it_was_reminded_of_and_no_longer_what_was_forgo
     assert (await rig.ask("GET", "/conversations/b/messages/x/recall")).status_code == 404
 
 
-async def summed_up(rig: Rig, *texts: str) -> list[Summary]:
-    """Say things, and have each summed up with all before it."""
-    made: list[Summary] = []
-    for text in texts:
-        said = await rig.world.say("a", text, owner=ANN)
-        sources = (Source("a", said, rig.world.now),)
-        previous = made[-1].id if made else None
-        made.append(
-            Summary(
-                summary_id("ada", said), "a", "ada", said, rig.world.now, f"{text}, in short", sources, 9.0, previous
-            )
-        )
-        assert rig.world.summaries is not None
-        assert await rig.world.summaries.put(ANN, made[-1])
-    await rig.world.index()
-    return made
+class Moved(FakeConversations):
+    """Somebody deletes the conversation that a page ended with."""
+
+    async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
+        page = await super().list(owner, before=before, limit=limit)
+        if page and before is None:
+            await self.delete(owner, page[-1].id)
+        return page
 
 
-async def test_summaries_are_listed_with_what_they_were_made_of(rig: Rig) -> None:
-    first, _ = await summed_up(rig, "my dog is called biscuit", "he fears storms")
-    await rig.world.say("a", "or rather not", first.through_id, owner=ANN)
-    answer = await rig.ask("GET", "/conversations/a/summaries")
-    assert answer.status_code == 200, answer.text
-    one, other = answer.json()["data"]
-    assert (one["id"], one["text"], one["message_ids"]) == (first.id, first.text, [first.through_id])
-    assert (one["branch"], one["previous_id"], one["corrected"], one["character"]) == ("active", None, False, "ada")
-    assert (other["previous_id"], other["branch"]) == (first.id, "left")
-    assert (await rig.ask("GET", "/conversations/a/summaries", person="bob")).status_code == 404
-    assert (await rig.ask("GET", "/conversations/x/summaries")).status_code == 404
-
-
-async def test_a_summary_is_corrected_and_taken_back(rig: Rig) -> None:
-    first, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
-    place = "/conversations/a/summaries"
-    answer = await rig.ask("PATCH", f"{place}/{first.id}", json={"text": " Ann has a dog. "})
-    assert answer.status_code == 200, answer.text
-    assert (answer.json()["text"], answer.json()["corrected"]) == ("Ann has a dog.", True)
-    assert [one["id"] for one in (await rig.ask("GET", place)).json()["data"]] == [first.id]
-    assert (await rig.ask("PATCH", f"{place}/{second.id}", json={"text": "x"})).status_code == 404
-    for text in ("  ", "x" * 4_001):
-        assert (await rig.ask("PATCH", f"{place}/{first.id}", json={"text": text})).status_code == 422
-    assert (await rig.ask("DELETE", f"{place}/{first.id}", person="bob")).status_code == 404
-    assert (await rig.ask("DELETE", f"{place}/{first.id}")).status_code == 204
-    assert (await rig.ask("DELETE", f"{place}/{first.id}")).status_code == 404
-    await summed_up(rig, "the boats are blue")
-    assert (await rig.ask("DELETE", place)).status_code == 204
-    assert (await rig.ask("GET", place)).json()["data"] == []
-
-
-async def test_a_forgotten_memory_takes_the_summaries_of_its_message_back(rig: Rig) -> None:
-    first, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
-    dog = memory_id(ANN, second.through_id)
-    assert (await rig.ask("DELETE", f"/memories/{dog}")).status_code == 200
-    found = (await rig.ask("GET", "/conversations/a/summaries")).json()["data"]
-    assert [one["id"] for one in found] == [first.id]
-    assert (await rig.ask("DELETE", "/memories", params={"all": "true"})).status_code == 200
-    assert (await rig.ask("GET", "/conversations/a/summaries")).json()["data"] == []
-
-
-async def test_a_reply_says_which_summary_stood_in_its_prompt(rig: Rig) -> None:
-    (first,) = await summed_up(rig, "my dog is called biscuit")
-    reply = Message("r", first.through_id, "assistant", "Biscuit!", 2.0, "ada", summary_id=first.id)
-    await rig.world.conversations.append(ANN, "a", [reply])
-    recall = "/conversations/a/messages/r/recall"
-    assert (await rig.ask("GET", recall)).json()["summary"]["text"] == first.text
-    await rig.ask("DELETE", f"/conversations/a/summaries/{first.id}")
-    assert (await rig.ask("GET", recall)).json()["summary"] is None
+async def test_a_conversation_that_is_deleted_meanwhile_makes_an_archive_neither_longer_nor_endless() -> None:
+    conversations = Moved()
+    for number in range(150):
+        await conversations.create(ANN, Conversation(f"c{number:03}", "ada", float(number)))
+    moving = Moving(conversations, FakeKnowledge(), FakeOutbox())
+    ids = [one.id for one in (await moving.take(ANN, None)).conversations]
+    assert len(ids) == len(set(ids))
+    assert set(ids) >= {f"c{number:03}" for number in range(150)} - {"c050"}

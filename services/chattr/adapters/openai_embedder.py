@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from math import inf
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -19,6 +22,7 @@ CONNECT_SECONDS: Final = 5.0
 AT_ONCE: Final = 32
 # Characters of a text that are embedded: OpenAI takes 8,191 tokens, and no writing has more than two a character.
 LONGEST: Final = 4_000
+HEARD_LATELY: Final = 60.0
 
 REFUSED_KEY: Final = "The embeddings endpoint refuses the API key. Set EMBEDDINGS__API_KEY."
 NO_MODEL: Final = "The embeddings endpoint knows no such model. Check EMBEDDINGS__NAME and EMBEDDINGS__URL."
@@ -52,6 +56,8 @@ class OpenAIEmbedder:
         self._timeout = timeout
         self._through_proxy = through_proxy
         self._client: AsyncOpenAI | None = None
+        self._failure: str | None = None
+        self._heard_at = -inf
 
     async def __aenter__(self) -> Self:
         """Make the client; the first request connects."""
@@ -70,6 +76,15 @@ class OpenAIEmbedder:
         """Return one vector of length 1 a text. Raises `Unavailable`, `Misconfigured`, `UpstreamFailed`."""
         if not texts:
             return np.zeros((0, self._dimensions or 0), np.float32)
+        try:
+            made = await self._embedded(texts)
+        except ChatacterError as error:
+            self._failure, self._heard_at = error.message, monotonic()
+            raise
+        self._failure, self._heard_at = None, monotonic()
+        return made
+
+    async def _embedded(self, texts: Sequence[str]) -> Vectors:
         rows = [row for some in pieces(texts) for row in await self._asked(some)]
         try:
             found = np.array(rows, np.float32)
@@ -81,12 +96,14 @@ class OpenAIEmbedder:
         return np.asarray(found / lengths, np.float32)
 
     async def check(self) -> str | None:
-        """Readiness: None when a text can be embedded."""
-        try:
-            await self.embed(["ready"])
-        except ChatacterError as error:
-            return error.message
-        return None
+        """Readiness: None when a text can be embedded.
+
+        Probes ask every few seconds and each text costs something, so what was heard lately is told again.
+        """
+        if monotonic() - self._heard_at > HEARD_LATELY:
+            with suppress(ChatacterError):
+                await self.embed(["ready"])
+        return self._failure
 
     def _made(self) -> AsyncOpenAI:
         """Make the client, in a thread: it reads certificates, and files that tell what system this is."""

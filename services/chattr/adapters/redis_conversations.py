@@ -117,6 +117,7 @@ return 1
 """
 GONE: Final = -1
 ORPHAN: Final = -2
+NO_PAGE: Final = "The conversation that the page before ended with is not there; list from the beginning again."
 NO_PARENT: Final = "The message that this belongs to is no longer there."
 
 
@@ -158,8 +159,10 @@ class RedisConversations:
         """Return the newest first."""
         index = key(owner, "conversations")
         with told():
-            rank = await self._redis.zrevrank(index, before) if before else None
-            start = 0 if rank is None else int(rank) + 1
+            rank = await self._redis.zrevrank(index, before) if before is not None else -1
+            if rank is None:
+                raise NotFound(NO_PAGE, param="after")
+            start = int(rank) + 1
             ids = await self._redis.zrevrange(index, start, start + limit - 1)
             async with self._redis.pipeline(transaction=False) as pipe:
                 for conversation_id in ids:

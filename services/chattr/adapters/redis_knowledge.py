@@ -1,6 +1,7 @@
 """Knowledge in Redis: a hash of a person's facts, one of what they did to memories, and a set for each conversation."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -25,6 +26,17 @@ redis.call('HINCRBY', KEYS[1], 'revision', 1)
 for i = 4 + removed + 2 * written, #ARGV do redis.call('XADD', KEYS[2], '*', unpack(cjson.decode(ARGV[i]))) end
 return 1
 """
+# Earlier versions kept no revision with what was done to a memory; that counts as the first.
+AMEND: Final = """
+local kept = redis.call('HGET', KEYS[1], ARGV[1])
+local revision = 0
+if kept then revision = cjson.decode(kept).revision or 1 end
+if revision ~= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('HINCRBY', KEYS[2], 'revision', 1)
+redis.call('XADD', KEYS[3], '*', unpack(cjson.decode(ARGV[4])))
+return 1
+"""
 
 
 class RedisKnowledge:
@@ -34,6 +46,7 @@ class RedisKnowledge:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
+        self._amend = redis.register_script(AMEND)
 
     async def facts(self, owner: Owner) -> Facts:
         """Return a person's facts."""
@@ -78,15 +91,12 @@ class RedisKnowledge:
             stored = await self._redis.hgetall(key(owner, "amended"))
         return {name.decode(): Amendment.of_record(orjson.loads(record)) for name, record in stored.items()}
 
-    async def amend(self, owner: Owner, amendment: Amendment) -> None:
-        """Keep what was done to a memory."""
-        memory = amendment.memory
+    async def amend(self, owner: Owner, amendment: Amendment) -> bool:
+        """Keep what was done to a memory; False where something else was done meanwhile."""
+        memory, record = amendment.memory, replace(amendment, revision=amendment.revision + 1).record()
+        args: list[Any] = [memory.id, amendment.revision, orjson.dumps(record), entry(owner, memory.conversation_id)]
         with told():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hset(key(owner, "amended"), memory.id, orjson.dumps(amendment.record()))
-                pipe.hincrby(key(owner, "facts"), "revision", 1)
-                pipe.xadd(STREAM, fields(owner, Changed(memory.conversation_id)))
-                await pipe.execute()
+            return bool(await self._amend(keys=[key(owner, "amended"), key(owner, "facts"), STREAM], args=args))
 
     async def drop(self, owner: Owner, ids: Sequence[str]) -> None:
         """Forget what was done to memories."""

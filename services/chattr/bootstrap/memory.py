@@ -75,7 +75,7 @@ async def open_memory(
     """Open long-term memory and begin to carry to it what waits; None where it is switched off."""
     if not settings.enable_long_term_memory:
         return None
-    embedder = await open_embedder(stack, settings)
+    embedder = await open_embedder(stack, settings, health)
     index = await open_index(stack, settings, health)
     stem = english_stemmer()
     knowing = Knowing(stores.knowledge, stores.summaries)
@@ -139,7 +139,7 @@ def begin_summing(
     return summing
 
 
-async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings) -> Embedder:
+async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings, health: Health) -> Embedder:
     """Connect to the endpoint of embeddings, or load the packaged model."""
     wanted = settings.embeddings
     if wanted.url and wanted.name:
@@ -150,6 +150,7 @@ async def open_embedder(stack: AsyncExitStack, settings: ChattrSettings) -> Embe
             dimensions=wanted.dimensions,
             timeout=wanted.timeout,
         )
+        health.tell("embeddings", endpoint.check)
         return await stack.enter_async_context(endpoint)
     store = ModelStore(settings.models_dir)
     weights, tokenizer = store.file(MINILM, "model.safetensors"), store.file(MINILM, "tokenizer.json")

@@ -90,6 +90,8 @@ class Amendment:
     pinned: bool = False
     history: tuple[Correction, ...] = ()
     """What it said before, the oldest first."""
+    revision: int = 0
+    """How often something was done to it; 0: never."""
 
     def applied(self, memory: Memory) -> Memory:
         """Return a memory as somebody wants it."""
@@ -104,7 +106,8 @@ class Amendment:
     def of_record(cls, record: Mapping[str, Any]) -> "Amendment":
         """Read what `record` wrote."""
         history = tuple(Correction(**one) for one in record["history"])
-        return cls(Memory.of_record(record["memory"]), record["text"], record["pinned"], history)
+        memory, revision = Memory.of_record(record["memory"]), record.get("revision", 1)
+        return cls(memory, record["text"], record["pinned"], history, revision)
 
 
 def fact_id(owner: Owner, character_id: str, text: str, message_id: str) -> str:

@@ -114,13 +114,17 @@ def chosen(recalled: Sequence[Recalled], question: str, stem: Stem, *, limit: in
     Left out: what says the same as a better one or only repeats the question, and what is noise beside the best. One
     place is kept for the best by meaning alone.
     """
-    floor = SHARE_OF_BEST * max((one.bearing for one in recalled), default=0.0)
-    related = [one for one in recalled if one.meaning >= UNRELATED or one.words > 0]
-    telling_ones = [one for one in related if one.bearing >= floor]
+    telling_ones = relevant(recalled)
     said = {key_of(question, stem)}
     kept = list(islice(distinct(telling_ones, said, stem), limit - 1))
     rest = sorted((one for one in telling_ones if one not in kept), key=lambda one: -one.meaning)
     return kept + list(islice(distinct(rest, said, stem), 1))
+
+
+def relevant(recalled: Sequence[Recalled]) -> list[Recalled]:
+    """Return what bears on the question, and is no noise beside what bears on it most."""
+    floor = SHARE_OF_BEST * max((one.bearing for one in recalled), default=0.0)
+    return [one for one in recalled if (one.meaning >= UNRELATED or one.words > 0) and one.bearing >= floor]
 
 
 def distinct(recalled: Iterable[Recalled], said: set[frozenset[str]], stem: Stem) -> Iterator[Recalled]:

@@ -49,8 +49,11 @@ class Knowledge(Protocol):
         """Return what a person did to memories, by the memory's id."""
         ...
 
-    async def amend(self, owner: Owner, amendment: Amendment) -> None:
-        """Keep what was done to a memory, instead of what was kept of it before."""
+    async def amend(self, owner: Owner, amendment: Amendment) -> bool:
+        """Keep what was done to a memory, one revision further than `amendment` says.
+
+        False, and nothing is done, where another revision is kept: somebody else did something meanwhile.
+        """
         ...
 
     async def drop(self, owner: Owner, ids: Sequence[str]) -> None:

@@ -69,7 +69,9 @@ class Conversations(Protocol):
         ...
 
     async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
-        """Return the newest first; `before` is the id that the previous page ended with."""
+        """Return the newest first; `before` is the id that the previous page ended with. Raises `NotFound` where that
+        is not there, or no longer.
+        """
         ...
 
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:

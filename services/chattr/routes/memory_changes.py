@@ -1,11 +1,12 @@
 """What a person does with memories besides reading and forgetting them: correct, pin, take along and put down."""
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, Unsupported
@@ -13,11 +14,13 @@ from chatacter.contracts.base import Strict
 from chattr.dependencies import AmendingDep, CastDep, MovingDep, OwnerDep
 from chattr.domain.archive import MemoryArchive
 from chattr.domain.memory import MAX_CHARACTERS
+from chattr.routes.etags import REVALIDATED, Conditions, ConditionsDep, etag
 from chattr.routes.memories import SWITCHED_OFF, MemoryRead, shown
 from chattr.usecases.amending import Amending, Known
 
 router = APIRouter(prefix="/api/v1/memories", tags=["Memories"], dependencies=[Depends(scope("memories"))])
 
+JSON: Final = "application/json"
 SAYS_NOTHING: Final = "a memory says something"
 OF_SEVERAL: Final = "This archive holds the memories of several characters; leave `character` out."
 
@@ -119,30 +122,43 @@ async def import_memories(
 
 
 @router.get("/{memory_id}", response_model=MemoryKnown)
-async def get_memory(memory_id: UUID, owner: OwnerDep, amending: Amends) -> JSONResponse:
+async def get_memory(memory_id: UUID, owner: OwnerDep, amending: Amends, asked: ConditionsDep) -> Response:
     """Read one memory, and what it said before."""
-    return known(await amending.get(owner, str(memory_id)))
+    return asked.answer(body_of(await amending.get(owner, str(memory_id))), JSON)
 
 
 @router.patch("/{memory_id}", response_model=MemoryKnown)
-async def correct_memory(memory_id: UUID, body: Corrected, owner: OwnerDep, amending: Amends) -> JSONResponse:
+async def correct_memory(
+    memory_id: UUID, body: Corrected, owner: OwnerDep, amending: Amends, asked: ConditionsDep
+) -> Response:
     """Let a memory say something else. What was said stays in its conversation."""
-    return known(await amending.correct(owner, str(memory_id), body.text))
+    return changed(await amending.correct(owner, str(memory_id), body.text, checking(asked)))
 
 
 @router.post("/{memory_id}/pin", response_model=MemoryKnown)
-async def pin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends) -> JSONResponse:
+async def pin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends, asked: ConditionsDep) -> Response:
     """Have a memory reach every prompt of its character."""
-    return known(await amending.pin(owner, str(memory_id), pinned=True))
+    return changed(await amending.pin(owner, str(memory_id), pinned=True, check=checking(asked)))
 
 
 @router.delete("/{memory_id}/pin", response_model=MemoryKnown)
-async def unpin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends) -> JSONResponse:
+async def unpin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends, asked: ConditionsDep) -> Response:
     """Have a memory reach only the prompts that it bears on."""
-    return known(await amending.pin(owner, str(memory_id), pinned=False))
+    return changed(await amending.pin(owner, str(memory_id), pinned=False, check=checking(asked)))
 
 
-def known(found: Known) -> JSONResponse:
-    """Show a memory with what it said before."""
-    history: list[dict[str, Any]] = [{"text": one.text, "until": one.until} for one in found.history]
-    return JSONResponse({**shown(found.memory).model_dump(), "history": history})
+def checking(asked: Conditions) -> Callable[[Known], None] | None:
+    """Make the check of a request's preconditions, against what would be shown of a memory."""
+    return (lambda found: asked.require(etag(body_of(found)))) if asked.any else None
+
+
+def changed(found: Known) -> Response:
+    """Answer with what a memory is now."""
+    body = body_of(found)
+    return Response(body, media_type=JSON, headers={"etag": etag(body), **REVALIDATED})
+
+
+def body_of(found: Known) -> bytes:
+    """Write a memory with what it said before as it is sent."""
+    history = [Before(text=one.text, until=one.until) for one in found.history]
+    return MemoryKnown(**shown(found.memory).model_dump(), history=history).model_dump_json().encode()

@@ -1,19 +1,22 @@
 """People correct what is remembered of them, and pin what must not be missed. What it said before is kept beside it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from chatacter.chassis.errors import Conflict, NotFound
+from chatacter.chassis.errors import Busy, Conflict, NotFound
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Correction, superseded
 from chattr.domain.memory import Memory, Selection
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import MOST_PINNED, Remember
 
+# Two changes of one memory at once are made one after the other; so often one looks again.
+TRIES: Final = 16
 NO_MEMORY: Final = "There is no such memory of this person."
 FULL: Final = "At most {most} memories of one character can be pinned. Take another pin away first."
+RESTLESS: Final = "This memory is changed all the time; nothing was done. Try again in a moment."
 
 
 class Known(NamedTuple):
@@ -23,8 +26,14 @@ class Known(NamedTuple):
     history: tuple[Correction, ...]
 
 
+Check: TypeAlias = Callable[[Known], None]
+
+
 class Amending:
-    """Changes memories of a person. Every method raises `NotFound` for one that is not theirs, and `Unavailable`."""
+    """Changes memories of a person. Every method raises `NotFound` for one that is not theirs, and `Unavailable`.
+
+    `check` is asked about the very memory that is changed, and raises where it is not the one that was meant.
+    """
 
     def __init__(self, remember: Remember, knowing: Knowing, *, clock: Callable[[], float] = time.time) -> None:
         self._remember = remember
@@ -34,34 +43,58 @@ class Amending:
     async def get(self, owner: Owner, memory_id: str) -> Known:
         """Return a memory and what it said before, also where something newer took a fact's place."""
         memory = await self._existing(owner, memory_id)
-        amendment = await self._amendment(owner, memory)
+        return await self._known(owner, memory, await self._amendment(owner, memory))
+
+    async def correct(self, owner: Owner, memory_id: str, text: str, check: Check | None = None) -> Known:
+        """Let a memory say something else."""
+
+        async def corrected(known: Memory, amendment: Amendment) -> Amendment:
+            if known.text == text:
+                return amendment
+            history = (*amendment.history, Correction(known.text, self._clock()))
+            return replace(amendment, text=text, history=history)
+
+        return await self._change(owner, memory_id, corrected, check)
+
+    async def pin(self, owner: Owner, memory_id: str, *, pinned: bool, check: Check | None = None) -> Known:
+        """Have a memory reach every prompt, or take that back. Raises `Conflict` where too many do."""
+
+        async def repinned(known: Memory, amendment: Amendment) -> Amendment:
+            if pinned and not amendment.pinned:
+                amended = (await self._knowing.amendments(owner)).values()
+                others = [one for one in amended if one.pinned and one.memory.character_id == known.character_id]
+                if len(others) >= MOST_PINNED:
+                    raise Conflict(FULL.format(most=MOST_PINNED), param="memory_id")
+            return replace(amendment, pinned=pinned)
+
+        return await self._change(owner, memory_id, repinned, check)
+
+    async def _change(
+        self,
+        owner: Owner,
+        memory_id: str,
+        work: Callable[[Memory, Amendment], Awaitable[Amendment]],
+        check: Check | None,
+    ) -> Known:
+        """Work a change out from what there is, again where somebody else changed it meanwhile."""
+        for _ in range(TRIES):
+            memory = await self._existing(owner, memory_id)
+            amendment = await self._amendment(owner, memory)
+            now = amendment.applied(memory)
+            if check is not None:
+                check(await self._known(owner, now, amendment))
+            changed = await work(now, amendment)
+            if changed == amendment or await self._knowing.amend(owner, changed):
+                return await self.get(owner, memory_id)
+        raise Busy(RESTLESS, retry_after=1)
+
+    async def _known(self, owner: Owner, memory: Memory, amendment: Amendment) -> Known:
         facts = {fact.id: fact for fact in await self._knowing.facts(owner)}
         older: list[Correction] = []
-        if memory_id in facts:
-            chain = [facts[each] for each in superseded(facts[memory_id], facts)]
+        if memory.id in facts:
+            chain = [facts[each] for each in superseded(facts[memory.id], facts)]
             older = [Correction(fact.text, fact.valid_to or memory.created_at) for fact in reversed(chain)]
         return Known(memory, (*older, *amendment.history))
-
-    async def correct(self, owner: Owner, memory_id: str, text: str) -> Known:
-        """Let a memory say something else."""
-        memory = await self._existing(owner, memory_id)
-        if memory.text != text:
-            amendment = await self._amendment(owner, memory)
-            history = (*amendment.history, Correction(memory.text, self._clock()))
-            await self._knowing.amend(owner, replace(amendment, text=text, history=history))
-        return await self.get(owner, memory_id)
-
-    async def pin(self, owner: Owner, memory_id: str, *, pinned: bool) -> Known:
-        """Have a memory reach every prompt, or take that back. Raises `Conflict` where too many do."""
-        memory = await self._existing(owner, memory_id)
-        amended = await self._knowing.amendments(owner)
-        others = [one for one in amended.values() if one.pinned and one.memory.character_id == memory.character_id]
-        if pinned and memory.standing == "plain" and len(others) >= MOST_PINNED:
-            raise Conflict(FULL.format(most=MOST_PINNED), param="memory_id")
-        if pinned != (memory.standing == "pinned"):
-            amendment = await self._amendment(owner, memory)
-            await self._knowing.amend(owner, replace(amendment, pinned=pinned))
-        return await self.get(owner, memory_id)
 
     async def _existing(self, owner: Owner, memory_id: str) -> Memory:
         found = await self._remember.newest(owner, Selection(ids=(memory_id,)), limit=1)

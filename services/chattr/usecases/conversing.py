@@ -94,7 +94,9 @@ class Conversing:
         return Whole(found, Tree(await self._conversations.messages(owner, conversation_id)))
 
     async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
-        """Return the newest first; `before` is the id that the previous page ended with."""
+        """Return the newest first; `before` is the id that the previous page ended with. Raises `NotFound` for
+        another.
+        """
         return await self._conversations.list(owner, before=before, limit=limit)
 
     async def change(self, owner: Owner, conversation_id: str, changes: dict[str, Any]) -> Conversation:

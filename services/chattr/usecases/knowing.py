@@ -33,9 +33,9 @@ class Knowing:
         """Return what a person did to memories, by the memory's id."""
         return await self._knowledge.amendments(owner)
 
-    async def amend(self, owner: Owner, amendment: Amendment) -> None:
-        """Keep what was done to a memory."""
-        await self._knowledge.amend(owner, amendment)
+    async def amend(self, owner: Owner, amendment: Amendment) -> bool:
+        """Keep what was done to a memory; False where somebody else did something to it meanwhile."""
+        return await self._knowledge.amend(owner, amendment)
 
     async def change(self, owner: Owner, work: Callable[[Sequence[Fact]], Sequence[Fact]]) -> Facts:
         """Work facts out from those that there are, again where others did too. Returns what is stored then."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import uuid5
 
+from chatacter.chassis.errors import NotFound
 from chattr.domain.archive import ArchivedAmendment, ArchivedConversation, ArchivedFact, ArchivedMessage, MemoryArchive
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
@@ -157,8 +158,7 @@ class Moving:
             if untouched is None:
                 arrived.refused.append(Refused(one.fact_id or one.message_id or "", NOTHING))
             elif untouched.memory.id not in known:
-                await self._knowing.amend(owner, one.applied(untouched))
-                arrived.amendments += 1
+                arrived.amendments += await self._knowing.amend(owner, one.applied(untouched))
 
     async def _there(self, owner: Owner, archive: MemoryArchive) -> dict[str, Amendment]:
         """Return what stands in the archive's conversations now, each message as a memory that nobody touched.
@@ -178,12 +178,24 @@ class Moving:
         return found
 
     async def _every(self, owner: Owner) -> AsyncIterator[Conversation]:
-        """Yield a person's conversations, the newest first."""
-        before: str | None = None
-        while page := await self._conversations.list(owner, before=before, limit=PAGE):
+        """Yield a person's conversations, the newest first, each once. Where one that a page ended with was deleted
+        meanwhile, it goes on after the one before that.
+        """
+        marks: list[str | None] = [None]
+        seen: set[str] = set()
+        while True:
+            try:
+                page = await self._conversations.list(owner, before=marks[-1], limit=PAGE)
+            except NotFound:
+                marks.pop()
+                continue
+            if not page:
+                return
             for one in page:
-                yield one
-            before = page[-1].id
+                if one.id not in seen:
+                    seen.add(one.id)
+                    yield one
+            marks.append(page[-1].id)
 
 
 def taken_along(

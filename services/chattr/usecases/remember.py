@@ -16,11 +16,11 @@ from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError
 from chattr.domain.conversation import Reminder
 from chattr.domain.identity import Owner
-from chattr.domain.knowledge import Amendment, standing
+from chattr.domain.knowledge import Amendment, forgets, standing, without
 from chattr.domain.memory import Changed, Forgotten, Memory, Recalled, Selection, memory_id
 from chattr.domain.question import understood
-from chattr.domain.recall import MAX_FACTS, MAX_RECALLED, chosen, line, ranked
-from chattr.domain.terms import Stem, query_terms
+from chattr.domain.recall import MAX_FACTS, MAX_RECALLED, chosen, line, ranked, relevant
+from chattr.domain.terms import Stem, query_terms, words
 from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Query
 from chattr.ports.outbox import Outbox
@@ -36,6 +36,8 @@ FORGET_SECONDS: Final = 5.0
 EMBED_SECONDS: Final = 1.2
 # Candidates by each way of searching: of the turns that answer a question, 96 of 100 are among them (ADR 0018).
 CANDIDATES: Final = 100
+# The cosine from which a turn is about a text by itself: unrelated ones of MiniLM's stay below it.
+ABOUT_IT: Final = 0.35
 # Pinned memories of one character: they take their place in every prompt.
 MOST_PINNED: Final = 8
 
@@ -215,6 +217,28 @@ class Remember:
         )
         gone = Forgotten(forgotten)
         return [as_amended(memory, amended) for memory in found if not gone.covers(memory)]
+
+    async def bearing(self, owner: Owner, text: str, within: Selection, *, limit: int) -> Sequence[Recalled]:
+        """Return memories that bear on a text by themselves, not by the talk around them, and are no noise beside the
+        best. Raises `Unavailable`.
+        """
+        found = relevant(await self.search(owner, text, within, limit=CANDIDATES))
+        asked, dense = set(words(text, self._stem)), await self._embedded(text)
+        indexed = await self._memory.indexed(owner, [one.memory.id for one in found], self._embedder.name)
+        vectors = {one.memory.id: one.dense for one in indexed}
+
+        def itself(memory: Memory) -> bool:
+            own = vectors.get(memory.id)
+            near = dense is not None and own is not None and float(dense @ own) >= ABOUT_IT
+            return near or bool(asked & set(words(memory.text, self._stem)))
+
+        return [one for one in found if itself(one.memory)][:limit]
+
+    async def going_along(self, owner: Owner, what: Selection) -> Sequence[Memory]:
+        """Return the facts that would be gone with what is forgotten. Raises `Unavailable`."""
+        facts = await self._knowing.facts(owner)
+        left = {fact.id for fact in without(owner, facts, what)}
+        return [fact.memory() for fact in facts if fact.id not in left and not forgets(what, fact)]
 
     async def forget(self, owner: Owner, what: Selection) -> bool:
         """Forget for good, with what was drawn from it: no answer holds it, nor does what still waits come back.

@@ -97,6 +97,10 @@ class Summing:
             raise Stale(CHANGED, param="summary_id")
         return corrected
 
+    async def touched(self, owner: Owner, what: Selection) -> list[str]:
+        """Return the summaries that would be gone with what is forgotten."""
+        return [each for gone in (await touched(self._summaries, owner, what)).values() for each in gone]
+
     async def drop(self, owner: Owner, conversation_id: str, summary_id: str | None = None) -> None:
         """Take a summary back with all that were made of it, or all. Raises `NotFound`."""
         found = await self._summaries.of(owner, conversation_id)
@@ -108,9 +112,15 @@ class Summing:
 
 async def erase(summaries: Summaries, owner: Owner, what: Selection) -> None:
     """Take back the summaries that stand on something that was forgotten."""
-    forgotten = Forgotten([what])
+    for place, gone in (await touched(summaries, owner, what)).items():
+        await summaries.drop(owner, place, gone)
+
+
+async def touched(summaries: Summaries, owner: Owner, what: Selection) -> dict[str, list[str]]:
+    """Return the summaries that stand on something that is forgotten, by conversation."""
+    forgotten, gone = Forgotten([what]), dict[str, list[str]]()
     for place in await summaries.places(owner):
         found = await summaries.of(owner, place)
-        gone = [one.id for one in found if touches(owner, one, forgotten)]
-        if gone:
-            await summaries.drop(owner, place, made_of(gone, found))
+        if ids := [one.id for one in found if touches(owner, one, forgotten)]:
+            gone[place] = made_of(ids, found)
+    return gone

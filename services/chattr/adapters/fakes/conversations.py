@@ -65,7 +65,10 @@ class FakeConversations:
         """Return the newest first."""
         own = [kept.meta for (whose, _), kept in self._kept.items() if whose == owner]
         own.sort(key=lambda conversation: (conversation.created_at, conversation.id), reverse=True)
-        start = next((index + 1 for index, each in enumerate(own) if each.id == before), 0)
+        ids = [each.id for each in own]
+        if before is not None and before not in ids:
+            raise NotFound("There is no such conversation to go on after.", param="after")
+        start = 0 if before is None else ids.index(before) + 1
         return own[start : start + limit]
 
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:

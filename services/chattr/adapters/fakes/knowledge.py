@@ -1,12 +1,16 @@
 """Knowledge in memory."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
 
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact
-from chattr.domain.memory import Changed
+from chattr.domain.memory import Changed, Memory
 from chattr.ports.knowledge import Facts
+
+UNTOUCHED: Final = Amendment(Memory("", "", "user", "", "", "", 0.0))
 
 
 class FakeKnowledge:
@@ -51,12 +55,16 @@ class FakeKnowledge:
         """Return what a person did to memories."""
         return {memory_id: one for (whose, memory_id), one in self._amended.items() if whose == owner}
 
-    async def amend(self, owner: Owner, amendment: Amendment) -> None:
-        """Keep what was done to a memory."""
+    async def amend(self, owner: Owner, amendment: Amendment) -> bool:
+        """Keep what was done to a memory; False where something else was done meanwhile."""
+        place = (owner, amendment.memory.id)
+        if self._amended.get(place, UNTOUCHED).revision != amendment.revision:
+            return False
         self._note(owner, amendment.memory.conversation_id)
-        self._amended[(owner, amendment.memory.id)] = amendment
+        self._amended[place] = replace(amendment, revision=amendment.revision + 1)
         now = await self.facts(owner)
         self._facts[owner] = Facts(now.all, now.revision + 1)
+        return True
 
     async def drop(self, owner: Owner, ids: Sequence[str]) -> None:
         """Forget what was done to memories."""
