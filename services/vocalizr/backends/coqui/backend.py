@@ -47,15 +47,15 @@ class CoquiSpeech:
 
     def load(self) -> None:
         """Load the weights, fetching them first where they were named by their name at a hub."""
+        where = place(self._settings)
+        if where is None:
+            raise no_weights(self._settings, self._hub_name)
         logging.getLogger("TTS").setLevel(logging.ERROR)  # what it warns of quotes the text
         with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}"):
             from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio  # noqa: PLC0415 - with PyTorch
 
             mend_torchaudio()
             from vocalizr.backends.coqui import downloads, engine  # noqa: PLC0415 - with coqui-tts
-        where = place(self._settings)
-        if where is None:
-            raise no_weights(self._settings, self._hub_name)
         folder, vocoder = (whole(where), None) if isinstance(where, Path) else downloads.fetched(where)
         self._known = told, _ = self._described(sheet.read(folder))
         if told.needs_espeak and not any(shutil.which(program) for program in ESPEAK):

@@ -108,7 +108,8 @@ class XttsVoicing:
                 torch.cat(heard, dim=-1), HEARD, length=config.gpt_cond_len, chunk_length=config.gpt_cond_chunk_len
             )
             speaker = torch.stack(speakers).mean(dim=0)
-        return safetensors.torch.save({GPT: kept(latents), SPEAKER: kept(speaker)})
+        likeness: bytes = safetensors.torch.save({GPT: kept(latents), SPEAKER: kept(speaker)})
+        return likeness
 
     def _voice(self, utterance: Utterance) -> tuple[Any, Any]:
         if utterance.likeness is None:
