@@ -98,6 +98,8 @@ def xtts(folder: Path) -> Path:
     model = Xtts(config)
     model.tokenizer = VoiceBpeTokenizer(vocab_file=folder / "vocab.json")
     model.init_models()
+    # Random weights would end most sentences at once.
+    model.gpt.mel_head.bias.data[args.gpt_stop_audio_token] -= 3.0
     torch.save({"model": model.state_dict()}, folder / "model.pth")
     config.save_json(str(folder / "config.json"))
     latents = [(torch.randn(1, 32, 64), torch.randn(1, 512, 1)) for _ in XTTS_SPEAKERS]

@@ -113,11 +113,20 @@ def test_it_is_as_short_as_a_screen() -> None:
 
 
 def test_a_model_that_no_image_of_this_version_carries_is_told() -> None:
-    bark = {"modality": "speech", "backend": "bark"}
-    said = "The images of this version carry no backend bark: the pods of singer will not start"
-    assert said in notes({"inference": {"models": {"singer": bark}}})
-    brought = {**bark, "image": {"repository": "registry.example.com/bark"}}
+    hum = {"modality": "speech", "backend": "hum"}
+    said = "The images of this version carry no backend hum: the pods of singer will not start"
+    assert said in notes({"inference": {"models": {"singer": hum}}})
+    brought = {**hum, "image": {"repository": "registry.example.com/hum"}}
     assert said not in notes({"inference": {"models": {"singer": brought}}})
+
+
+def test_a_model_without_its_image_or_its_weights_is_told() -> None:
+    bark = {"modality": "speech", "backend": "bark"}
+    text = notes({"inference": {"models": {"singer": bark}}})
+    assert "inference.models.singer has the backend bark, which needs PyTorch" in text
+    assert "inference.models.singer has the backend bark, whose weights are in no image" in text
+    whole = {**bark, "gpu": {"count": 1}, "storageUri": "hf://suno/bark"}
+    assert "singer" not in notes({"inference": {"models": {"singer": whole}}}).partition("Mind")[2]
 
 
 @pytest.mark.parametrize(("modality", "group"), [("speech", "chatacter.speech"), ("video", "chatacter.video")])
@@ -126,4 +135,4 @@ def test_what_is_told_to_be_carried_is_what_the_code_brings(modality: str, group
     told = re.search(r"no backend other:.*they carry (.*)\.", text)
     assert told
     ours = {each.name for each in entry_points(group=group) if each.dist and each.dist.name == "chatacter"}
-    assert set(told[1].split(" and ")) == ours - {"fake"}
+    assert set(told[1].split(" and ")) == {name for name in ours if not name.startswith("fake")}

@@ -12,7 +12,7 @@
 {{- if and $ours (not $model.backend) -}}
 {{- fail (printf "inference.models.%s has no backend: set inference.models.%s.backend to a plugin of %s, e.g. %s." $model.key $model.key $model.module (ternary "kokoro" "portrait" (eq $model.module "vocalizr"))) -}}
 {{- end -}}
-{{- if and (eq ($model.backend | default "") "fake") (ne $mode "Deployment") -}}
+{{- if and (hasPrefix "fake" ($model.backend | default "")) (ne $mode "Deployment") -}}
 {{- fail (printf "inference.models.%s has the backend fake, which makes test tones and test cards: it is for inference.serving.mode=Deployment alone. Choose a real backend." $model.key) -}}
 {{- end -}}
 {{- if not (and (dig "limits" "cpu" "" $model.resources) (dig "limits" "memory" "" $model.resources)) -}}
