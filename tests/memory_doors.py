@@ -19,7 +19,7 @@ from chattr.domain.character import Character
 from chattr.domain.identity import Owner
 from chattr.domain.memory import memory_id
 from chattr.domain.prompt import Budget
-from chattr.routes import forgetting, memories, memory_changes, reminders, summaries
+from chattr.routes import conversations, forgetting, memories, memory_changes, reminders, summaries
 from chattr.usecases.amending import Amending
 from chattr.usecases.characters import Cast
 from chattr.usecases.conversing import Conversing
@@ -33,7 +33,14 @@ BOB = Owner("default", "bob")
 ZOE = Owner("default", "zoe")
 ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
 BO = Character(id="bo", name="Bo", system_prompt="You are Bo.")
-ROUTERS = [reminders.router, summaries.router, forgetting.router, memory_changes.router, memories.router]
+ROUTERS = [
+    conversations.router,
+    reminders.router,
+    summaries.router,
+    forgetting.router,
+    memory_changes.router,
+    memories.router,
+]
 
 
 @dataclass
@@ -62,15 +69,15 @@ class Rig:
 def application(world: World) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        remember = world.remember()
+        remember, summing = world.remember(), world.summing(world.outbox, Windows(Budget(), 8))
         cast = Cast({"ada": ADA, "bo": BO}, {}, FakeCharacters(), default="ada")
         yield {
             "remember": remember,
             "amending": Amending(remember, world.knowing(), clock=lambda: world.now),
-            "moving": Moving(world.conversations, world.knowledge, world.outbox, clock=lambda: world.now),
-            "summing": world.summing(world.outbox, Windows(Budget(), 8)),
+            "moving": Moving(world.conversations, world.knowledge, world.outbox, summing, clock=lambda: world.now),
+            "summing": summing,
             "characters": cast,
-            "conversing": Conversing(cast, world.conversations, FakeShortTerm(), remember),
+            "conversing": Conversing(cast, world.conversations, FakeShortTerm(), remember, summing),
         }
 
     settings = ServiceSettings.read()

@@ -76,7 +76,8 @@ class MemorySettings(Section):
     from a joke (benchmarks/RESULTS.md)."""
     summary: Literal["auto", "on", "off"] = "auto"
     """Whether the language model sums up, while nobody waits, what no longer stands in a prompt of a long conversation
-    word by word: `on`, `off`, or `auto`, which does with a provider and not with the embedded model."""
+    word by word: `on`, `off`, or `auto`, which does with a provider and not with the embedded model,
+    which mixes up who said what."""
 
 
 class RedisServer(NamedTuple):

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,29 @@ async def test_each_conversation_keeps_its_own_cache(opened: Opened) -> None:
     for conversation in ("one", "two"):
         said = (await last_of(model, f"Hello, this is {conversation}.", conversation))["timings"]
         assert said["prompt_n"] < 5
+
+
+async def test_what_nobody_waits_for_gives_way_to_those_who_talk_and_takes_nobodys_cache(opened: Opened) -> None:
+    model = await opened(conversations=1)
+    await last_of(model, "Good day")
+    aside = ChatRequest([{"role": "user", "content": "Count. " * 200}], {"max_tokens": 8}, background=True)
+    assert [chunk async for chunk in model.stream(aside, Deadline.after(120))]
+    warm = await last_of(model, "Good day")
+    assert warm["timings"]["prompt_n"] < 5, "the talk is still in its slot"
+
+    async def heard() -> list[Chunk]:
+        return [
+            chunk async for chunk in model.stream(replace(aside, sampling={"max_tokens": 900}), Deadline.after(120))
+        ]
+
+    working = asyncio.create_task(heard())
+    async with asyncio.timeout(60):
+        while not await model.computing():
+            await asyncio.sleep(0.01)
+    talking = asyncio.create_task(last_of(model, "Good evening"))
+    with pytest.raises(errors.Busy):
+        await working
+    assert await talking
 
 
 async def test_a_new_characters_prefix_is_kept_from_its_first_turn_on(opened: Opened) -> None:

@@ -87,3 +87,50 @@ async def test_a_reply_says_which_summary_stood_in_its_prompt(rig: Rig) -> None:
     assert (await rig.ask("GET", recall)).json()["summary"]["text"] == first.text
     await rig.ask("DELETE", f"/conversations/a/summaries/{first.id}")
     assert (await rig.ask("GET", recall)).json()["summary"] is None
+
+
+async def test_summaries_are_taken_along_and_put_down_with_their_conversation(rig: Rig) -> None:
+    first, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    archive = (await rig.ask("GET", "/memories/export")).json()
+    assert len(archive["conversations"][0]["summaries"]) == 2
+    arrived = await rig.ask("POST", "/memories/import?character=bo", json=archive, person="zoe")
+    assert arrived.status_code == 200, arrived.text
+    place = "/conversations/a/summaries"
+    one, other = (await rig.ask("GET", place, person="zoe")).json()["data"]
+    assert (one["text"], one["character"], one["message_ids"]) == (first.text, "bo", [first.through_id])
+    assert (other["text"], other["previous_id"]) == (second.text, one["id"])
+    again = await rig.ask("POST", "/memories/import?character=bo", json=archive, person="zoe")
+    assert again.status_code == 200
+    assert len((await rig.ask("GET", place, person="zoe")).json()["data"]) == 2
+
+
+async def test_what_was_forgotten_is_taken_along_in_no_summary_nor_brought_by_one(rig: Rig) -> None:
+    _, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    before = (await rig.ask("GET", "/memories/export")).json()
+    await rig.ask("DELETE", f"/memories/{memory_id(ANN, second.through_id)}")
+    archive = (await rig.ask("GET", "/memories/export")).json()
+    assert [one["through_id"] for one in archive["conversations"][0]["summaries"]] != [second.through_id]
+    assert len(archive["conversations"][0]["summaries"]) == 1
+    await rig.world.conversations.delete(ANN, "a")
+    assert (await rig.ask("POST", "/memories/import", json=before)).status_code == 200
+    found = (await rig.ask("GET", "/conversations/a/summaries")).json()["data"]
+    assert [one["text"] for one in found] == ["my dog is called biscuit, in short"]
+
+
+async def test_an_archive_whose_summaries_name_what_is_not_there_comes_without_them(rig: Rig) -> None:
+    await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    archive = (await rig.ask("GET", "/memories/export")).json()
+    archive["conversations"][0]["summaries"][0]["sources"][0]["message_id"] = "unknown"
+    assert (await rig.ask("POST", "/memories/import", json=archive, person="zoe")).status_code == 200
+    assert (await rig.ask("GET", "/conversations/a/summaries", person="zoe")).json()["data"] == []
+
+
+async def test_a_fork_begins_with_the_summaries_of_what_it_copies(rig: Rig) -> None:
+    first, second = await summed_up(rig, "my dog is called biscuit", "he fears storms")
+    for message_id, number in ((second.through_id, 2), (first.through_id, 1)):
+        forked = await rig.ask("POST", "/conversations/a/fork", json={"message_id": message_id})
+        assert forked.status_code == 201, forked.text
+        home = f"/conversations/{forked.json()['id']}/summaries"
+        found = (await rig.ask("GET", home)).json()["data"]
+        assert [one["text"] for one in found] == [first.text, second.text][:number]
+        assert {one["through_message_id"] for one in found} <= {one["id"] for one in forked.json()["messages"]}

@@ -176,13 +176,13 @@ async def compose(
         tidy_up(stack, settings, stores, assets)
         speech, speaker = settings.vocalizr, predictors.speaker
         around = stores.around(cast, language, remember, summing if settings.sums_up else None)
-        conversing = Conversing(cast, stores.conversations, stores.short_term, remember)
+        conversing = Conversing(cast, stores.conversations, stores.short_term, remember, summing)
         yield Chattr(
             health=health,
             reply=reply_of(around, live, budget, settings, telemetry),
             remember=remember,
             amending=Amending(remember, Knowing(stores.knowledge, stores.summaries)) if remember else None,
-            moving=Moving(stores.conversations, stores.knowledge, stores.outbox),
+            moving=Moving(stores.conversations, stores.knowledge, stores.outbox, summing),
             summing=summing,
             speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
             film=film_of(predictors, stores, assets, actors, settings),

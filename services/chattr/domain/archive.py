@@ -4,7 +4,7 @@ Memories are not in it: they follow from what is (`memories_of`), wherever it is
 so that nothing can be put into anybody else's memory.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Final, Literal, Self
 
@@ -26,6 +26,7 @@ from chattr.domain.conversation import (
 from chattr.domain.knowledge import About, Amendment, Correction, Fact, Source
 from chattr.domain.memory import MAX_CHARACTERS
 from chattr.domain.person import Persona
+from chattr.domain.summary import LONGEST_TEXT, Summary, summary_id
 
 MOST_CONVERSATIONS: Final = 10_000
 MOST_MESSAGES: Final = 100_000
@@ -97,6 +98,64 @@ class ArchivedMessage(Strict):
         )
 
 
+class ArchivedSource(Strict):
+    """A message that something was drawn from, or sums up."""
+
+    conversation_id: Id
+    message_id: Id
+    said_at: Moment
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """Take it along."""
+        return cls(conversation_id=source.conversation_id, message_id=source.message_id, said_at=source.said_at)
+
+
+class ArchivedSummary(Strict):
+    """What was summed up of a conversation, up to a message."""
+
+    character: CharacterId
+    through_id: Id
+    through_at: Moment
+    text: Annotated[str, Field(max_length=LONGEST_TEXT)]
+    sources: Annotated[tuple[ArchivedSource, ...], Field(max_length=MOST_MESSAGES)]
+    """The messages that it adds to the summary before."""
+    created_at: Moment
+    previous_through_id: Id | None = None
+    """Up to which message the summary goes that it was made of."""
+    corrected: bool = False
+
+    @classmethod
+    def of(cls, summary: Summary, through: Mapping[str, str]) -> Self:
+        """Take a summary along; `through` says where each summary ends, by id."""
+        return cls(
+            character=summary.character_id,
+            through_id=summary.through_id,
+            through_at=summary.through_at,
+            text=summary.text,
+            sources=tuple(ArchivedSource.of(one) for one in summary.sources),
+            created_at=summary.created_at,
+            previous_through_id=through[summary.previous_id] if summary.previous_id else None,
+            corrected=summary.corrected,
+        )
+
+    def summary(self, conversation_id: str) -> Summary:
+        """Return it as it was stored where it comes from."""
+        before = self.previous_through_id
+        return Summary(
+            id=summary_id(self.character, self.through_id),
+            conversation_id=conversation_id,
+            character_id=self.character,
+            through_id=self.through_id,
+            through_at=self.through_at,
+            text=self.text,
+            sources=tuple(Source(one.conversation_id, one.message_id, one.said_at) for one in self.sources),
+            created_at=self.created_at,
+            previous_id=summary_id(self.character, before) if before is not None else None,
+            corrected=self.corrected,
+        )
+
+
 class ArchivedConversation(Strict):
     """A conversation with all its branches."""
 
@@ -111,6 +170,8 @@ class ArchivedConversation(Strict):
     order: Order = "mention"
     replies: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 1
     messages: Annotated[tuple[ArchivedMessage, ...], Field(max_length=MOST_MESSAGES)]
+    summaries: Annotated[tuple[ArchivedSummary, ...], Field(max_length=MOST_MESSAGES)] = ()
+    """What was summed up of it and holds."""
 
     @model_validator(mode="after")
     def is_a_tree(self) -> Self:
@@ -125,8 +186,12 @@ class ArchivedConversation(Strict):
         return self
 
     @classmethod
-    def of(cls, conversation: Conversation, messages: Iterable[ArchivedMessage]) -> Self:
-        """Take a conversation along."""
+    def of(
+        cls, conversation: Conversation, messages: Iterable[ArchivedMessage], summaries: Iterable[Summary] = ()
+    ) -> Self:
+        """Take a conversation along, with summaries of it that hold."""
+        held = list(summaries)
+        through = {one.id: one.through_id for one in held}
         return cls(
             id=conversation.id,
             character=conversation.character_id,
@@ -138,6 +203,7 @@ class ArchivedConversation(Strict):
             order=conversation.order,
             replies=conversation.replies,
             messages=tuple(messages),
+            summaries=tuple(ArchivedSummary.of(one, through) for one in held),
         )
 
     def conversation(self, renamed: dict[str, str]) -> Conversation:
@@ -158,14 +224,6 @@ class ArchivedConversation(Strict):
         )
 
 
-class ArchivedSource(Strict):
-    """A message that a fact was drawn from."""
-
-    conversation_id: Id
-    message_id: Id
-    said_at: Moment
-
-
 class ArchivedFact(Strict):
     """Something that is known."""
 
@@ -180,16 +238,12 @@ class ArchivedFact(Strict):
     @classmethod
     def of(cls, fact: Fact) -> Self:
         """Take a fact along."""
-        sources = [
-            ArchivedSource(conversation_id=one.conversation_id, message_id=one.message_id, said_at=one.said_at)
-            for one in fact.sources
-        ]
         return cls(
             id=fact.id,
             character=fact.character_id,
             about=fact.about,
             text=fact.text,
-            sources=tuple(sources),
+            sources=tuple(ArchivedSource.of(one) for one in fact.sources),
             valid_from=fact.valid_from,
             supersedes=fact.supersedes,
         )

@@ -6,7 +6,7 @@ of them is gone or was forgotten, so are it and all that were made of it, and th
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import uuid5
 
@@ -155,6 +155,49 @@ def made_of(ids: Iterable[str], summaries: Iterable[Summary]) -> list[str]:
         gone |= dict.fromkeys(new)
         more = bool(new)
     return list(gone)
+
+
+def carried(
+    summaries: Iterable[Summary], conversation_id: str, names: Mapping[str, str], characters: Mapping[str, str]
+) -> list[Summary]:
+    """Return summaries as they are of copies of the messages, each after the one that it was made of.
+
+    `names`: what the messages are called there; a summary of one that is not among them is left out. `characters`:
+    those that have other ids there.
+    """
+    made: dict[str, Summary] = {}
+    waiting = list(summaries)
+    more = True
+    while more:
+        ready = [one for one in waiting if one.previous_id is None or one.previous_id in made]
+        waiting = [one for one in waiting if one not in ready]
+        more = bool(ready)
+        for one in ready:
+            if one.through_id in names and all(source.message_id in names for source in one.sources):
+                made[one.id] = copied(one, conversation_id, names, characters, made)
+    return list(made.values())
+
+
+def copied(
+    one: Summary,
+    conversation_id: str,
+    names: Mapping[str, str],
+    characters: Mapping[str, str],
+    made: Mapping[str, Summary],
+) -> Summary:
+    """Return a summary as it is of copies of its messages."""
+    character_id = characters.get(one.character_id, one.character_id)
+    through = names[one.through_id]
+    sources = (Source(conversation_id, names[source.message_id], source.said_at) for source in one.sources)
+    return replace(
+        one,
+        id=summary_id(character_id, through),
+        conversation_id=conversation_id,
+        character_id=character_id,
+        through_id=through,
+        sources=tuple(sources),
+        previous_id=made[one.previous_id].id if one.previous_id is not None else None,
+    )
 
 
 def along(summaries: Iterable[Summary], character_id: str, path: Sequence[Message]) -> list[tuple[int, Summary]]:

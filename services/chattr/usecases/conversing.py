@@ -18,6 +18,7 @@ from chattr.ports.sessions import ShortTerm
 from chattr.usecases.characters import Cast
 from chattr.usecases.remember import Remember
 from chattr.usecases.scene import Ask, Under, no_conversation, no_message
+from chattr.usecases.summing import Summing
 
 # A subtree is cut from the conversation as it was read; so often is it read again when somebody speaks in between.
 TRIES: Final = 16
@@ -44,6 +45,7 @@ class Conversing:
         conversations: Conversations,
         short_term: ShortTerm,
         remember: Remember | None,
+        summing: Summing | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -51,6 +53,7 @@ class Conversing:
         self._conversations = conversations
         self._short_term = short_term
         self._remember = remember
+        self._summing = summing
         self._clock = clock
 
     async def begin(
@@ -209,7 +212,8 @@ class Conversing:
         whole = await self.whole(owner, conversation_id)
         old = whole.conversation
         leaf = existing(whole.tree, message_id).id if message_id is not None else old.head_id
-        copied = renamed([replace(each, memorable=False) for each in whole.tree.path(leaf)])
+        path = whole.tree.path(leaf)
+        copied = renamed([replace(each, memorable=False) for each in path])
         made = replace(
             Conversation(new_id("conv"), old.character_id, self._clock(), old.title if title is None else title),
             persona=old.persona,
@@ -219,6 +223,10 @@ class Conversing:
             head_id=copied[-1].id if copied else None,
         )
         await self._conversations.create(owner, made, copied)
+        if self._summing is not None:
+            names = {old.id: new.id for old, new in zip(path, copied, strict=True)}
+            found = (await self._summing.standing(owner, conversation_id)).values()
+            await self._summing.carry(owner, found, made.id, names)
         return Whole(made, Tree(copied))
 
     async def delete(self, owner: Owner, conversation_id: str) -> None:

@@ -12,10 +12,12 @@ from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact, mended
 from chattr.domain.memory import NAMESPACE, Forgotten, memories_of, memory_of, name_of, overheard
+from chattr.domain.summary import Summary
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
 from chattr.usecases.knowing import Knowing
+from chattr.usecases.summing import Summing
 
 PAGE: Final = 100
 THERE: Final = "A conversation of this id is there already; it was left as it is."
@@ -50,6 +52,7 @@ class Moving:
         conversations: Conversations,
         knowledge: Knowledge,
         outbox: Outbox,
+        summing: Summing | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -57,6 +60,7 @@ class Moving:
         self._knowledge = knowledge
         self._knowing = Knowing(knowledge)
         self._outbox = outbox
+        self._summing = summing
         self._clock = clock
 
     async def take(self, owner: Owner, character_id: str | None) -> MemoryArchive:
@@ -71,7 +75,7 @@ class Moving:
                     taken_along(owner, one, each, forgotten, character_id)
                     for each in await self._conversations.messages(owner, one.id)
                 ]
-                kept.append(ArchivedConversation.of(one, archived))
+                kept.append(ArchivedConversation.of(one, archived, await self._summed(owner, one.id, character_id)))
         places = {conversation.id for conversation in kept}
         facts = [fact for fact in await self._knowing.facts(owner) if within(fact, places)]
         amended = [
@@ -101,12 +105,23 @@ class Moving:
             if await self._conversations.create(owner, one.conversation(names), messages):
                 arrived.conversations += 1
                 arrived.messages += len(messages)
+                if self._summing is not None:
+                    same = {message.id: message.id for message in messages}
+                    summaries = [each.summary(one.id) for each in one.summaries]
+                    await self._summing.carry(owner, summaries, one.id, same, names)
             else:
                 arrived.refused.append(Refused(one.id, THERE))
         there = await self._there(owner, archive)
         await self._put_facts(owner, archive.facts, ids, names, there, arrived)
         await self._put_amendments(owner, archive.amendments, ids, names, there, arrived)
         return arrived
+
+    async def _summed(self, owner: Owner, conversation_id: str, character_id: str | None) -> list[Summary]:
+        """Return what holds of what was summed up, for all or for one character."""
+        if self._summing is None:
+            return []
+        found = (await self._summing.standing(owner, conversation_id)).values()
+        return [one for one in found if character_id in {None, one.character_id}]
 
     async def _ids(self, owner: Owner, facts: Sequence[ArchivedFact]) -> dict[str, str]:
         """Say what facts are called here: a name of this person's own, but for those that were never away."""

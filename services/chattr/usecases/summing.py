@@ -1,7 +1,7 @@
 """The running summaries of conversations: which of them hold, and what a person does with them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,7 +13,7 @@ from chattr.domain.identity import Owner
 from chattr.domain.lorebook.activation import Lore
 from chattr.domain.memory import Changed, Forgotten, Selection
 from chattr.domain.prompt import RESERVED, Budget, assemble
-from chattr.domain.summary import Summary, Window, made_of, standing, summary_tokens, touches
+from chattr.domain.summary import Summary, Window, carried, made_of, standing, summary_tokens, touches
 from chattr.ports.outbox import Outbox
 from chattr.ports.summaries import Summaries
 
@@ -24,6 +24,7 @@ CHANGED: Final = "This summary changed meanwhile; read it again."
 # Lore and the person's description take of the window what nobody can tell beforehand.
 CERTAIN: Final = 0.95
 SMALLEST: Final = 64
+NOBODY_RENAMED: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,21 @@ class Summing:
         if corrected != found and not await self._summaries.put(owner, corrected, instead_of=found):
             raise Stale(CHANGED, param="summary_id")
         return corrected
+
+    async def carry(
+        self,
+        owner: Owner,
+        summaries: Iterable[Summary],
+        conversation_id: str,
+        names: Mapping[str, str],
+        characters: Mapping[str, str] = NOBODY_RENAMED,
+    ) -> int:
+        """Keep summaries as those of copies of their messages, and count them; see `carried`. What was forgotten here
+        comes with none.
+        """
+        made = carried(summaries, conversation_id, names, characters)
+        kept = standing(owner, made, await self.forgotten(owner)) if made else {}
+        return sum([await self._summaries.put(owner, one) for one in made if one.id in kept])
 
     async def touched(self, owner: Owner, what: Selection) -> list[str]:
         """Return the summaries that would be gone with what is forgotten."""
