@@ -1,5 +1,6 @@
 """A process for each model, as in a cluster: Chattr's public doors and a dispatcher find the right one by its name."""
 
+import base64
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from chatacter.chassis.provenance import COMMENT, DIGITAL_SOURCE_TYPE
 from chatacter.client.api import Api
 from tests import fake_llm_server
 from tests.redis_server import free_port, started
@@ -150,6 +152,15 @@ def test_a_voice_is_spoken_by_its_model(cluster: Cluster, model: str, voice: str
     answer = cluster.say(model, voice)
     assert (answer.status_code, answer.content[:4]) == (200, b"RIFF")
     assert cluster.done() == {**before, speaker: before[speaker] + 1}
+
+
+def test_what_is_spoken_is_marked_at_every_door(cluster: Cluster) -> None:
+    spoken = cluster.say("alpha", "high")
+    predicted = cluster.web.post("/v1/models/alpha:predict", json={"instances": [ROWS["alpha"]]})
+    for answer in (spoken, predicted):
+        assert answer.raise_for_status().headers["x-digital-source-type"] == DIGITAL_SOURCE_TYPE
+    for sound in (spoken.content, base64.b64decode(predicted.json()["predictions"][0]["audio"])):
+        assert COMMENT.encode() in sound[:512]
 
 
 @pytest.mark.parametrize("path", ["/v1/audio/speech", "/v1/videos", "/v1/models/bert:predict"])

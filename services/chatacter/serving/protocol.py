@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, NotFound, NotReady
+from chatacter.chassis.provenance import HEADERS
 from chatacter.serving.hangup import unless_gone
 from chatacter.serving.kserve_import import (
     INFERENCE_CONTENT_LENGTH_HEADER,
@@ -147,7 +148,7 @@ class Models:
             raise InvalidInput(NOT_V1) from error
         answer, _ = await self.plane.infer(name, payload, known)
         encoded, extra = self.plane.encode(name, answer, known, attributes)
-        return response(encoded, extra)
+        return response(encoded, {**HEADERS, **extra})
 
     async def infer(self, name: str, body: bytes, headers: Mapping[str, str]) -> Response:
         """Answer the V2 protocol, JSON or with binary tensors."""
@@ -155,7 +156,7 @@ class Models:
         request = decoded(self.plane, name, body, dict(headers))
         answer, _ = await self.plane.infer(name, request, dict(headers))
         encoded, extra = self.plane.encode(name, answer, {}, {})
-        return response(encoded, extra)
+        return response(encoded, {**HEADERS, **extra})
 
 
 def json_headers(headers: Mapping[str, str]) -> dict[str, str]:

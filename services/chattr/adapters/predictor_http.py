@@ -21,7 +21,7 @@ RETRY_AFTER: Final = 2.0
 LARGEST_ERROR: Final = 64 * 1024
 LARGEST_EVENT: Final = 512 * 1024 * 1024
 JSON: Final = {"content-type": "application/json"}
-PASSED_ON: Final = frozenset({"inference-header-content-length"})
+PASSED_ON: Final = frozenset({"inference-header-content-length", "x-digital-source-type"})
 
 AWAY: Final = (
     "{name} cannot be reached. Check that it runs and that {setting} is right. "
