@@ -26,7 +26,7 @@ from vocalizr.backends.fake import FakeSpeech, FakeTogether
 from vocalizr.backends.kokoro.backend import KokoroSpeech
 from vocalizr.backends.remote import RemoteSpeech
 from vocalizr.settings import VocalizrSettings
-from vocalizr.together import InCompany
+from vocalizr.together import InCompany, together
 
 pytestmark = pytest.mark.contract
 
@@ -117,7 +117,8 @@ def named(request: pytest.FixtureRequest) -> tuple[str, SpeechBackend | None]:
 async def case(named: tuple[str, SpeechBackend | None], other_vocalizr: FastAPI) -> AsyncIterator[Case]:
     name, model = named
     if model is not None:
-        yield Case(model)
+        # What speaks together is served in batches; what holds for it alone is asked of `fake-together`.
+        yield Case(together(model, untold))
     elif name == "fake-together":
         yield Case(FakeTogether())
     elif name == "fake in company":

@@ -7,23 +7,37 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from chatacter.chassis.errors import InvalidInput, Misconfigured
 from chatacter.chassis.plugins import needing
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
+from chatacter.serving.batching import Made
 from chatacter.serving.licences import Licence
-from vocalizr.backend import NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import (
+    NOTHING_TO_SAY,
+    Piece,
+    Recording,
+    SpeechCapabilities,
+    SpeechChunk,
+    Together,
+    Utterance,
+)
 from vocalizr.backends.coqui import published, sheet
 from vocalizr.backends.coqui.sheet import Sheet
-from vocalizr.backends.coqui.voicing import Voicing
+from vocalizr.backends.coqui.voicing import Portion, Voicing
 from vocalizr.backends.pytorch.edges import flowing
 from vocalizr.backends.pytorch.weights import CONFIG, no_weights, place, whole
 from vocalizr.settings import VocalizrSettings
+from vocalizr.together import alone
 
 if TYPE_CHECKING:
     from vocalizr.backends.pytorch.turns import Turns
 
 # Before the weights are here, nothing is known of them but their licence.
 UNKNOWN: Final = Sheet("unknown", 24000, sheet.ONE_PACE, {"en": "en"}, phonemizer=None)
+# VITS says lines one after the other on one axis: what is beside a line costs it nothing.
+TOGETHER: Final = Together(pieces=16, symbols=1600, padded=False)
 ESPEAK: Final = ("espeak-ng", "espeak")
 NO_ESPEAK: Final = (
     "This model's text becomes phonemes by a program that is not here: install espeak-ng (`apt install espeak-ng`, "
@@ -73,6 +87,9 @@ class CoquiSpeech:
 
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Speak piece by piece; XTTS in chunks of a second while a sentence is still in the making."""
+        if self.capabilities.together is not None:
+            yield from alone(self, utterance, cancelled)
+            return
         (told, _), (voicing, turns) = self._told(), self._ready()
         language = told.language(utterance.language)
         pieces = voicing.pieces(utterance.text, language)
@@ -86,6 +103,35 @@ class CoquiSpeech:
                 yield SpeechChunk(samples)
                 if cancelled.is_set():
                     return
+
+    def pieces(self, utterance: Utterance) -> Sequence[Piece]:
+        """Cut a text for `speak_together`."""
+        (told, _), (voicing, _) = self._told(), self._ready()
+        language = told.language(utterance.language)
+        texts = voicing.pieces(utterance.text, language)
+        if not texts:
+            raise InvalidInput(NOTHING_TO_SAY, param="input")
+        seed = self._settings.vocalizr_seed
+        return [
+            Piece(number, len(text), Portion(text, utterance, language, None if seed is None else seed + number))
+            for number, text in enumerate(texts)
+        ]
+
+    def speak_together(
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
+    ) -> Iterator[Made[SpeechChunk]]:
+        """Speak pieces of several texts; what is cancelled by now is left out."""
+        (told, _), (voicing, turns) = self._told(), self._ready()
+        wanted = [number for number, event in enumerate(cancelled) if not event.is_set()]
+        portions: list[Portion] = [pieces[number].content for number in wanted]
+        sounds = voicing.said_together(portions, turns.utterance()) if portions else []
+        for position, (number, portion) in enumerate(zip(wanted, portions, strict=True)):
+            if sounds is None:
+                sound = voicing.said(portion.text, portion.utterance, portion.language, turns.utterance())
+            else:
+                sound = iter([sounds[position]])
+            whole = np.concatenate(list(flowing(sound, portion.text, told.rate)))
+            yield Made(number, SpeechChunk(whole))
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Return XTTS's latents of a speaker as safetensors."""
@@ -124,6 +170,7 @@ class CoquiSpeech:
             speed=told.speed,
             max_characters=MAX_INPUT_CHARACTERS,
             licence=self._licence(told),
+            together=TOGETHER if told.kind == sheet.VITS else None,
         )
 
     def _licence(self, told: Sheet) -> Licence | None:

@@ -14,8 +14,9 @@ from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 
 from chatacter.chassis.errors import Misconfigured, Unsupported
 from vocalizr.backend import NO_CLONING, Recording, Samples, Utterance
-from vocalizr.backends.coqui.sheet import Sheet
-from vocalizr.backends.coqui.voicing import Turn
+from vocalizr.backends.coqui.sheet import VITS, Sheet
+from vocalizr.backends.coqui.vits import Line, VitsTogether
+from vocalizr.backends.coqui.voicing import Portion, Turn
 from vocalizr.backends.pytorch.device import Hardware
 from vocalizr.clauses import clauses
 
@@ -26,7 +27,7 @@ ONLY: Final = "default"
 
 
 class PlainVoicing:
-    """A loaded model."""
+    """A loaded model; several pieces in one go where it is a VITS."""
 
     def __init__(self, synthesizer: Any, sheet: Sheet, hardware: Hardware) -> None:
         self._synthesizer = synthesizer
@@ -34,6 +35,9 @@ class PlainVoicing:
         self._sheet = sheet
         self._hardware = hardware
         self._pace = getattr(self._model, "length_scale", None)
+        # One that raises its sampling rate between flow and decoder has a step that knows no ends of lines.
+        one_rate = sheet.kind == VITS and not self._model.args.encoder_sample_rate
+        self._together = VitsTogether(self._model) if one_rate else None
 
     @classmethod
     def load(cls, folder: Path, vocoder: Path | None, sheet: Sheet, hardware: Hardware) -> "PlainVoicing":
@@ -75,6 +79,31 @@ class PlainVoicing:
                 self._model.length_scale = self._pace / utterance.speed
             sound = self._synthesizer.tts(piece, **names, split_sentences=False)
         yield np.asarray(sound[:-PAD_SILENCE_SAMPLES], dtype=np.float32)
+
+    def said_together(self, pieces: Sequence[Portion], turn: Turn) -> list[Samples] | None:
+        """Say several pieces in one go; None where this model cannot."""
+        if self._together is None:
+            return None
+        with turn(), torch.inference_mode(), self._numbers():
+            sounds = self._together.said([self._line(portion) for portion in pieces])
+        if self._synthesizer.tts_config.audio.get("do_trim_silence"):
+            return [sound[: self._model.ap.find_endpoint(sound)] for sound in sounds]
+        return sounds
+
+    def _line(self, portion: Portion) -> Line:
+        model, utterance = self._model, portion.utterance
+        name = portion.language if len(self._sheet.languages) > 1 else None
+        speaker, vector = model._get_speaker_id_or_dvector(utterance.voice if self._several else None)
+        voice = model._get_speaker_conditioning(
+            {"speaker_ids": speaker, "d_vectors": vector}, "emb_g", normalize_embedding=False
+        )
+        return Line(
+            tokens=model.tokenizer.text_to_ids(portion.text, language=portion.language),
+            pace=utterance.speed,
+            seed=portion.seed,
+            voice=None if voice is None else voice[0],
+            language=model._get_language_id(name),
+        )
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Raise `Unsupported`: these have their own speakers only."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from chatacter.chassis.errors import Misconfigured
 
 XTTS: Final = "xtts"
+VITS: Final = "vits"
 # Kinds that cannot be spoken with here, and what takes their place.
 REFUSED: Final[Mapping[str, str]] = {
     "bark": "use VOCALIZR_MODEL=bark with the weights of suno/bark or suno/bark-small",

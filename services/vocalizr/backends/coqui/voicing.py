@@ -2,9 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from vocalizr.backend import Recording, Samples, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A piece of an utterance, in the model's name of its language; `seed` None for another sound each time."""
+
+    text: str
+    utterance: Utterance
+    language: str
+    seed: int | None
 
 
 class Turn(Protocol):
@@ -29,6 +40,10 @@ class Voicing(Protocol):
 
     def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
         """Say a piece, as it comes."""
+        ...
+
+    def said_together(self, pieces: Sequence[Portion], turn: Turn) -> list[Samples] | None:
+        """Say several pieces in one go; None where the model cannot."""
         ...
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:

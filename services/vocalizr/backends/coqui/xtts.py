@@ -17,7 +17,7 @@ from TTS.tts.models.xtts import Xtts, _legacy_safe_globals
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured
 from vocalizr.backend import Recording, Samples, Utterance
-from vocalizr.backends.coqui.voicing import Turn
+from vocalizr.backends.coqui.voicing import Portion, Turn
 from vocalizr.backends.pytorch.device import Hardware
 from vocalizr.clauses import clauses
 
@@ -92,6 +92,10 @@ class XttsVoicing:
         )
         for chunk in self._in_turns(sound, turn):
             yield chunk.float().cpu().numpy().reshape(-1)
+
+    def said_together(self, pieces: Sequence[Portion], turn: Turn) -> list[Samples] | None:
+        """Return None: its sentences are streamed, one at a time."""
+        return None
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Return the latents of a speaker. Raises `InvalidInput` for recordings with too little sound."""

@@ -1,0 +1,226 @@
+"""VITS, saying several lines in one go: each sounds as alone, whatever it is said beside.
+
+The text encoder sees the lines side by side, padded and masked. What makes frames and samples of them, nearly all of
+the work, sees them one after the other on one time axis, with gaps as wide as its widest filter reaches: there is no
+padding to pay for. In the gaps everything is zero before each filter, as it is beyond the ends of a line that is alone.
+Random numbers are drawn for each line by itself.
+
+Imports PyTorch. The names are those of coqui-tts' own `Vits.inference`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
+from vocalizr.backend import Samples
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """What is said: token ids, how fast, which random numbers (None: any), in which voice and language.
+
+    `voice` is the model's conditioning, [channels, 1], or None where it has one voice.
+    """
+
+    tokens: Sequence[int]
+    pace: float
+    seed: int | None
+    voice: Tensor | None
+    language: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Lines after the text encoder, padded: [lines, channels, tokens], and what belongs to them."""
+
+    encoded: Tensor
+    mean: Tensor
+    deviation: Tensor
+    mask: Tensor
+    voices: Tensor | None
+    language: Tensor | None
+
+
+class VitsTogether:
+    """A loaded VITS. One call at a time."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._device = next(model.parameters()).device
+        self._beyond = Beyond()
+        without_weight_norm(model)
+        for part in filters_of(model.waveform_decoder):
+            part.register_forward_pre_hook(self._beyond)
+        self._gap = gap_of(model)
+        self._hop = math.prod(up.stride[0] for up in model.waveform_decoder.ups)
+
+    def said(self, lines: Sequence[Line]) -> list[Samples]:
+        """Return the samples of each line."""
+        chances = [self._chance(line.seed) for line in lines]
+        text = self._read(lines)
+        counts = self._counts(lines, text, chances)
+        frames = [self._frames(text, row, counts[row, : len(line.tokens)]) for row, line in enumerate(lines)]
+        pieces = [
+            mean + self._noise(mean, chance) * torch.exp(deviation) * self._model.inference_noise_scale
+            for (mean, deviation), chance in zip(frames, chances, strict=True)
+        ]
+        return self._sounds(pieces, text.voices)
+
+    def _read(self, lines: Sequence[Line]) -> Text:
+        model, device = self._model, self._device
+        lengths = torch.tensor([len(line.tokens) for line in lines], device=device)
+        tokens = torch.zeros(len(lines), int(lengths.max()), dtype=torch.long, device=device)
+        for row, line in enumerate(lines):
+            tokens[row, : len(line.tokens)] = torch.tensor(line.tokens, device=device)
+        language = None
+        if model.args.use_language_embedding:
+            ids = torch.tensor([line.language or 0 for line in lines], device=device)
+            language = model.emb_l(ids).unsqueeze(-1)
+        voices = [line.voice for line in lines if line.voice is not None]
+        encoded, mean, deviation, mask = model.text_encoder(tokens, lengths, lang_emb=language)
+        return Text(encoded, mean, deviation, mask, torch.stack(voices) if voices else None, language)
+
+    def _counts(self, lines: Sequence[Line], text: Text, chances: Sequence[torch.Generator]) -> Tensor:
+        """How many frames each token lasts: [lines, tokens]."""
+        model = self._model
+        voices = text.voices if model.args.condition_dp_on_speaker else None
+        if model.args.use_sdp:
+            logarithms = self._drawn(lines, text, voices, chances)
+        else:
+            logarithms = model.duration_predictor(text.encoded, text.mask, g=voices, lang_emb=text.language)
+        paces = torch.tensor([line.pace for line in lines], device=self._device).view(-1, 1, 1)
+        lasting = torch.exp(logarithms.float()) * text.mask * model.length_scale / paces
+        return torch.ceil(lasting).long().squeeze(1)
+
+    def _drawn(
+        self, lines: Sequence[Line], text: Text, voices: Tensor | None, chances: Sequence[torch.Generator]
+    ) -> Tensor:
+        """The reverse direction of the stochastic duration predictor, with noise of each line's own."""
+        predictor = self._model.duration_predictor
+        x = predictor.pre(text.encoded)
+        if voices is not None:
+            x = x + predictor.cond(voices)
+        if text.language is not None:
+            x = x + predictor.cond_lang(text.language)
+        x = predictor.proj(predictor.convs(x, text.mask)) * text.mask
+        z = torch.zeros(len(lines), 2, x.shape[-1], device=x.device, dtype=x.dtype)
+        for row, (line, chance) in enumerate(zip(lines, chances, strict=True)):
+            part = z[row, :, : len(line.tokens)]
+            part.copy_(self._noise(part, chance))
+        z = z * self._model.inference_noise_scale_dp
+        flows = list(reversed(predictor.flows))
+        for flow in [*flows[:-2], flows[-1]]:
+            z = flow(torch.flip(z, [1]), text.mask, g=x, reverse=True)
+        return z[:, :1]
+
+    def _frames(self, text: Text, row: int, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of a line's frames, [channels, frames] each; at least one frame."""
+        if not int(counts.sum()):
+            counts = torch.ones_like(counts)
+        tokens = counts.shape[0]
+        return (
+            text.mean[row, :, :tokens].repeat_interleave(counts, dim=1),
+            text.deviation[row, :, :tokens].repeat_interleave(counts, dim=1),
+        )
+
+    def _sounds(self, pieces: Sequence[Tensor], voices: Tensor | None) -> list[Samples]:
+        model, gap = self._model, self._gap
+        lengths = [min(piece.shape[-1], model.max_inference_len or piece.shape[-1]) for piece in pieces]
+        starts = [gap]
+        for length in lengths:
+            starts.append(starts[-1] + length + gap)
+        line = torch.zeros(1, pieces[0].shape[0], starts[-1], device=self._device, dtype=pieces[0].dtype)
+        mask = torch.zeros(1, 1, starts[-1], device=self._device, dtype=line.dtype)
+        for piece, start, length in zip(pieces, starts, lengths, strict=False):
+            line[0, :, start : start + length] = piece[:, :length]
+            mask[..., start : start + length] = 1
+        of_frames = None
+        if voices is not None:
+            spans = torch.tensor([after - before for before, after in pairwise([0, *starts[1:]])], device=self._device)
+            of_frames = voices[..., 0].t().unsqueeze(0).repeat_interleave(spans, dim=2)
+        z = model.flow(line, mask, g=of_frames, reverse=True)
+        with self._beyond.ends(mask):
+            sound = model.waveform_decoder(z * mask, g=of_frames)
+        samples: Samples = sound[0, 0].float().cpu().numpy()
+        hop = self._hop
+        return [
+            np.array(samples[start * hop : (start + length) * hop])
+            for start, length in zip(starts, lengths, strict=False)
+        ]
+
+    def _chance(self, seed: int | None) -> torch.Generator:
+        chance = torch.Generator(device=self._device)
+        if seed is None:
+            chance.seed()
+        else:
+            chance.manual_seed(seed)
+        return chance
+
+    def _noise(self, like: Tensor, chance: torch.Generator) -> Tensor:
+        return torch.randn(like.shape, generator=chance, device=self._device).to(like.dtype)
+
+
+class Beyond:
+    """Before a filter, sets what lies beyond the ends of the lines to zero: a hook on each filter of the decoder."""
+
+    def __init__(self) -> None:
+        self._masks: dict[int, Tensor] = {}
+
+    @contextmanager
+    def ends(self, mask: Tensor) -> Iterator[None]:
+        """Do so for the length of the block; `mask` is one within a line, [1, 1, frames]."""
+        self._masks = {1: mask}
+        try:
+            yield
+        finally:
+            self._masks = {}
+
+    def __call__(self, _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Mask a filter's input, whatever number of samples it has for a frame."""
+        if not self._masks:
+            return None
+        given = arguments[0]
+        scale = given.shape[-1] // self._masks[1].shape[-1]
+        if scale not in self._masks:
+            self._masks[scale] = self._masks[1].repeat_interleave(scale, dim=-1)
+        return (given * self._masks[scale], *arguments[1:])
+
+
+def filters_of(decoder: Any) -> Iterator[nn.Module]:
+    """Yield what in the decoder looks at neighbours in time."""
+    yield decoder.conv_pre
+    yield from decoder.ups
+    for block in decoder.resblocks:
+        yield from (part for part in block.modules() if isinstance(part, nn.Conv1d))
+    yield decoder.conv_post
+
+
+def gap_of(model: Any) -> int:
+    """Return how many frames any one filter reaches, and one more."""
+    decoder = model.waveform_decoder
+    reach: list[float] = [decoder.conv_pre.padding[0]]
+    reach += [part.padding[0] for part in model.flow.modules() if isinstance(part, nn.Conv1d)]
+    blocks = len(decoder.resblocks) // len(decoder.ups)
+    scale = 1
+    for number, up in enumerate(decoder.ups):
+        reach.append(up.kernel_size[0] / up.stride[0] / scale)
+        scale *= up.stride[0]
+        for block in decoder.resblocks[number * blocks : (number + 1) * blocks]:
+            reach += [part.padding[0] / scale for part in block.modules() if isinstance(part, nn.Conv1d)]
+    reach.append(decoder.conv_post.padding[0] / scale)
+    return math.ceil(max(reach)) + 1
+
+
+def without_weight_norm(model: Any) -> None:
+    """Keep the weights instead of working them out anew at each call."""
+    for part in model.modules():
+        if is_parametrized(part, "weight"):
+            remove_parametrizations(part, "weight", leave_parametrized=True)

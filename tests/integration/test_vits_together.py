@@ -1,0 +1,111 @@
+"""VITS in batches: the real architecture, small and with random weights, sounds the same whatever it is said beside."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny_speech import vits
+from vocalizr.backend import Piece, Samples, Utterance
+from vocalizr.backends.coqui.backend import CoquiSpeech
+from vocalizr.settings import VocalizrSettings
+
+pytestmark = pytest.mark.integration
+
+TEXTS = (
+    "Hi.",
+    "A much longer sentence, that goes on and on for quite a while.",
+    "Two words.",
+    "It was a bright cold day in april, and the clocks were striking thirteen; nobody looked up.",
+    "No!",
+    "Somewhere in between, in length.",
+)
+WITHIN = 1e-5
+
+
+def loaded(folder: Path, seed: int | None = 7) -> CoquiSpeech:
+    backend = CoquiSpeech(
+        VocalizrSettings(vocalizr_model="coqui", vocalizr_weights=str(folder), vocalizr_seed=seed), ""
+    )
+    backend.load()
+    return backend
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["durations told", "durations drawn"])
+def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> CoquiSpeech:
+    """With each of VITS' two ways to say how long a sound lasts."""
+    folder = tmp_path_factory.mktemp("vits")
+    return loaded(vits(folder / "weights", {"use_sdp": request.param}))
+
+
+def asked(backend: CoquiSpeech) -> list[Piece]:
+    """The first pieces of texts of many lengths, in three voices, at three speeds."""
+    voices = [voice.id for voice in backend.voices()]
+    return [
+        backend.pieces(Utterance(text, voices[number % len(voices)], (0.8, 1.0, 1.5)[number % 3], None, None))[0]
+        for number, text in enumerate(TEXTS)
+    ]
+
+
+def said(backend: CoquiSpeech, pieces: list[Piece], gone: tuple[int, ...] = ()) -> dict[int, Samples]:
+    events = [threading.Event() for _ in pieces]
+    for number in gone:
+        events[number].set()
+    return {made.number: made.result.samples for made in backend.speak_together(pieces, events)}
+
+
+def test_it_sounds_the_same_whatever_it_is_said_beside(backend: CoquiSpeech) -> None:
+    pieces = asked(backend)
+    alone = [said(backend, [piece])[0] for piece in pieces]
+    together = said(backend, pieces)
+    turned = said(backend, pieces[::-1])
+    for number, sound in enumerate(alone):
+        assert np.abs(sound).max() > 100 * WITHIN
+        for other in (together[number], turned[len(pieces) - 1 - number]):
+            assert other.shape == sound.shape
+            assert np.abs(other - sound).max() < WITHIN
+
+
+def test_voices_and_speeds_are_each_ones_own(backend: CoquiSpeech) -> None:
+    utterances = [Utterance(TEXTS[1], voice.id, 1.0, None, None) for voice in backend.voices()]
+    sounds = said(backend, [backend.pieces(utterance)[0] for utterance in utterances])
+    lengths = min(sound.size for sound in sounds.values())
+    assert np.abs(sounds[0][:lengths] - sounds[1][:lengths]).max() > 100 * WITHIN
+    slow, fast = (Utterance(TEXTS[1], "bob", speed, None, None) for speed in (0.5, 2.0))
+    sounds = said(backend, [backend.pieces(slow)[0], backend.pieces(fast)[0]])
+    assert sounds[0].size > 1.5 * sounds[1].size
+
+
+def test_who_is_gone_is_left_out(backend: CoquiSpeech) -> None:
+    pieces = asked(backend)
+    everyone = said(backend, pieces)
+    rest = said(backend, pieces, gone=(1, 3))
+    assert set(rest) == {0, 2, 4, 5}
+    assert all(np.abs(rest[number] - everyone[number]).max() < WITHIN for number in rest)
+    assert said(backend, pieces[:1], gone=(0,)) == {}
+
+
+def test_it_is_what_coqui_itself_would_say(backend: CoquiSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
+    voicing = backend._ready()[0]
+    model = voicing._model  # type: ignore[attr-defined]
+    monkeypatch.setattr(model, "inference_noise_scale", 0.0)
+    monkeypatch.setattr(model, "inference_noise_scale_dp", 0.0)
+    pieces = [backend.pieces(Utterance(text, "eve", 1.0, None, None))[0] for text in TEXTS]
+    mine = voicing.said_together([piece.content for piece in pieces], nobody_else)
+    assert mine is not None
+    for piece, sound in zip(pieces, mine, strict=True):
+        theirs = model.synthesize(piece.content.text, speaker="eve", language="en")["wav"]
+        assert theirs.shape == sound.shape
+        assert np.abs(theirs - sound).max() < WITHIN
+
+
+def nobody_else() -> threading.Lock:
+    """A turn that nobody disputes."""
+    return threading.Lock()
+
+
+def test_without_a_seed_it_sounds_different_each_time(tiny_vits: Path) -> None:
+    backend = loaded(tiny_vits, seed=None)
+    pieces = asked(backend)[:1]
+    assert np.abs(said(backend, pieces)[0] - said(backend, pieces)[0]).max() > WITHIN
