@@ -119,7 +119,8 @@ class VitsTogether:
         flows = list(reversed(predictor.flows))
         for flow in [*flows[:-2], flows[-1]]:
             z = flow(torch.flip(z, [1]), text.mask, g=x, reverse=True)
-        return z[:, :1]
+        logarithms: Tensor = z[:, :1]
+        return logarithms
 
     def _frames(self, text: Text, row: int, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of a line's frames, [channels, frames] each; at least one frame."""
@@ -207,16 +208,21 @@ def gap_of(model: Any) -> int:
     """Return how many frames any one filter reaches, and one more."""
     decoder = model.waveform_decoder
     reach: list[float] = [decoder.conv_pre.padding[0]]
-    reach += [part.padding[0] for part in model.flow.modules() if isinstance(part, nn.Conv1d)]
+    reach += [reach_of(part) for part in model.flow.modules() if isinstance(part, nn.Conv1d)]
     blocks = len(decoder.resblocks) // len(decoder.ups)
     scale = 1
     for number, up in enumerate(decoder.ups):
         reach.append(up.kernel_size[0] / up.stride[0] / scale)
         scale *= up.stride[0]
         for block in decoder.resblocks[number * blocks : (number + 1) * blocks]:
-            reach += [part.padding[0] / scale for part in block.modules() if isinstance(part, nn.Conv1d)]
+            reach += [reach_of(part) / scale for part in block.modules() if isinstance(part, nn.Conv1d)]
     reach.append(decoder.conv_post.padding[0] / scale)
     return math.ceil(max(reach)) + 1
+
+
+def reach_of(part: nn.Conv1d) -> int:
+    """Return how many samples a filter reaches to each side: what it is padded by."""
+    return int(part.padding[0])
 
 
 def without_weight_norm(model: Any) -> None:
