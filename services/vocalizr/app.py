@@ -1,26 +1,30 @@
 """Vocalizr's composition root."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from chatacter.chassis import plugins
-from chatacter.serving.service import Doors, Place, Plan, predictor_app
+from chatacter.serving.predictor import Job
+from chatacter.serving.room import Room
+from chatacter.serving.service import Place, Plan, predictors_app
 from vocalizr.backend import SpeechBackend, SpeechCapabilities
 from vocalizr.inference import speech_job
 from vocalizr.replicas import on_replicas
 from vocalizr.routes import speech_router
 from vocalizr.settings import VocalizrSettings
+from vocalizr.several import Speakers
 from vocalizr.synthesize import OPERATION, Synthesizer
 from vocalizr.together import together
 
 
 def create_app(settings: VocalizrSettings) -> FastAPI:
-    """Build the service around the backend that the settings name. Raises `Misconfigured`."""
-    make = partial(made, settings)
+    """Build the service around the backends that the settings name. Raises `Misconfigured`."""
     if settings.vocalizr_engine == "ray":
-        return application(settings, on_replicas(settings, make))
-    return application(settings, make())
+        return application(settings, on_replicas(settings, partial(made, settings)))
+    return shared(settings, {name: made(settings.for_model(name)) for name in settings.served})
 
 
 def made(settings: VocalizrSettings) -> SpeechBackend:
@@ -31,22 +35,40 @@ def made(settings: VocalizrSettings) -> SpeechBackend:
 
 def application(settings: VocalizrSettings, backend: SpeechBackend) -> FastAPI:
     """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
+    return shared(settings, {settings.served_name: backend})
 
-    def doors(place: Place) -> Doors:
-        speaker = together(backend, place.batches)
-        synthesizer = Synthesizer(place.model, speaker, place.loading, place.gate, place.tracer)
-        return Doors(speech_router(synthesizer), speech_job(synthesizer))
 
-    plan = Plan(
+def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend]) -> FastAPI:
+    """Build the service around several backends by their models' names. Raises `Misconfigured`."""
+
+    def doors(stands: Sequence[Place]) -> tuple[APIRouter, Sequence[Job[Any]]]:
+        synthesizers = [
+            Synthesizer(
+                place.model, together(backends[place.model], place.batches), place.loading, place.gate, place.tracer
+            )
+            for place in stands
+        ]
+        return speech_router(Speakers(synthesizers)), [speech_job(synthesizer) for synthesizer in synthesizers]
+
+    loaded = settings.vocalizr_models_loaded
+    shelf = [
+        (plan_of(settings, name, backend, preload=loaded is None or number < loaded), backend)
+        for number, (name, backend) in enumerate(backends.items())
+    ]
+    return predictors_app(shelf, settings, doors, Room(loaded))
+
+
+def plan_of(settings: VocalizrSettings, name: str, backend: SpeechBackend, *, preload: bool) -> Plan:
+    """Plan one model; `preload` is whether there is room for it at the start."""
+    return Plan(
         name="vocalizr",
         title="Vocalizr",
-        model=settings.served_name,
+        model=name,
         operation=OPERATION,
         concurrency=places(settings, backend.capabilities),
         queue=settings.vocalizr_queue,
-        preload=settings.preload_models,
+        preload=settings.preload_models and preload,
     )
-    return predictor_app(plan, settings, backend, doors)
 
 
 def places(settings: VocalizrSettings, capable: SpeechCapabilities) -> int:

@@ -24,6 +24,7 @@ from chatacter.contracts.speech import (
 )
 from chatacter.serving.hangup import unless_gone
 from vocalizr.backend import Utterance
+from vocalizr.several import Speakers
 from vocalizr.synthesize import Sound, Synthesizer
 
 SOUND_RESPONSE = {
@@ -34,8 +35,8 @@ SOUND_RESPONSE = {
 }
 
 
-def speech_router(synthesizer: Synthesizer) -> APIRouter:
-    """Make the routes of one speech model."""
+def speech_router(speakers: Speakers) -> APIRouter:
+    """Make the routes of the speech models."""
     router = APIRouter(tags=["speech"])
 
     @router.post(
@@ -46,12 +47,12 @@ def speech_router(synthesizer: Synthesizer) -> APIRouter:
     )
     async def speech(request: SpeechRequest, raw: Request) -> Response:
         """Say a text. The sound streams as it is made."""
-        return await unless_gone(raw, answered(synthesizer, request))
+        return await unless_gone(raw, answered(speakers.named(request), request))
 
     @router.get("/v1/audio/voices", dependencies=[Depends(scope("voices"))])
     async def voices() -> VoiceList:
         """List the voices that can be asked for."""
-        return VoiceList(data=list(await synthesizer.voices()))
+        return await speakers.voices()
 
     return router
 

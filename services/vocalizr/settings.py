@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from chatacter.chassis.settings import CommaSeparated
+from chatacter.chassis.settings import CommaSeparated, pairs, split_commas
 from chatacter.serving.settings import Engine, PredictorSettings
 
 
@@ -16,13 +16,17 @@ class VocalizrSettings(PredictorSettings):
     shutdown_grace: Annotated[float, Field(ge=0)] = 120.0
     """Seconds that running speech gets to finish after SIGTERM; at least as long as the longest text takes."""
     vocalizr_model: str = "kokoro"
-    """The backend that speaks: the name of a `chatacter.speech` plugin."""
+    """The backend that speaks: the name of a `chatacter.speech` plugin. Several, separated by commas, serve as many
+    models in one process: `kokoro,xtts`, or `narrator=coqui` for a model of another name than its backend."""
+    vocalizr_models_loaded: Annotated[int, Field(ge=1)] | None = None
+    """With several models: how many may be in memory at once; the one used longest ago makes room. Unset: all."""
     vocalizr_served_name: str | None = None
-    """The model id that clients send; the name of the backend when unset."""
+    """The model id that clients send, where there is one model; the name of the backend when unset."""
     vocalizr_weights: str | None = None
     """Weights of a model that comes without any of its own (`coqui`, `xtts`, `bark`): a folder, or a name that may be
     downloaded at start, e.g. `tts_models/en/vctk/vits` or `suno/bark-small`. Unset: a folder of the model's name in
-    `CHATACTER_HOME/models`, else that folder itself, which is where KServe mounts a `storageUri`."""
+    `CHATACTER_HOME/models`, else that folder itself, which is where KServe mounts a `storageUri`.
+    With several models `xtts=/srv/xtts,bark=suno/bark-small`."""
     vocalizr_device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where models on PyTorch compute: `auto` takes a CUDA device, else an Apple GPU, else the processor."""
     vocalizr_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -59,9 +63,33 @@ class VocalizrSettings(PredictorSettings):
 
     @model_validator(mode="after")
     def _remote_is_complete(self) -> Self:
-        if self.vocalizr_model == "remote" and not self.vocalizr_remote_url:
+        if "remote" in self.served.values() and not self.vocalizr_remote_url:
             raise ValueError("VOCALIZR_MODEL=remote needs VOCALIZR_REMOTE_URL, e.g. https://api.openai.com/v1")
+        if len(self.served) > 1 and (self.vocalizr_served_name or self.vocalizr_engine == "ray"):
+            raise ValueError(
+                "several models in VOCALIZR_MODEL: name them there, and run them with VOCALIZR_ENGINE=inprocess"
+            )
         return self
+
+    @property
+    def served(self) -> dict[str, str]:
+        """The backend of each model, by the id that clients send."""
+        named = [each.partition("=") for each in split_commas(self.vocalizr_model)]
+        if len(named) == 1 and not named[0][1]:
+            return {self.vocalizr_served_name or self.vocalizr_model: self.vocalizr_model}
+        return {name.strip(): (plugin or name).strip() for name, _, plugin in named}
+
+    def for_model(self, name: str) -> Self:
+        """Return the settings of one of several models."""
+        if len(self.served) == 1 and self.vocalizr_model == self.served[name]:
+            return self
+        weights = pairs(split_commas(self.vocalizr_weights or ""))
+        given = {
+            "vocalizr_model": self.served[name],
+            "vocalizr_served_name": name,
+            "vocalizr_weights": weights.get(name),
+        }
+        return self.model_copy(update=given)
 
     @property
     def weights(self) -> str | None:

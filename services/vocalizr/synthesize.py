@@ -43,8 +43,8 @@ class Synthesizer:
 
     async def voices(self) -> Sequence[Voice]:
         """List the voices. Raises `NotReady` while the model loads."""
-        await self.loading.obtain()
-        return await asyncio.to_thread(self._backend.voices)
+        async with self.loading.used():
+            return await asyncio.to_thread(self._backend.voices)
 
     async def checked(self, request: SpeechRequest) -> Utterance:
         """Check a request against what the model can do. Raises the error that says what to change."""
@@ -73,7 +73,7 @@ class Synthesizer:
         Raises `Busy` when the queue is full, and what the backend raises.
         """
         work = partial(self._work, utterance, audio_format)
-        async with self._gate.place(), aclosing(streamed(work)) as pieces:
+        async with self.loading.used(), self._gate.place(), aclosing(streamed(work)) as pieces:
             async for piece in pieces:
                 yield piece
 

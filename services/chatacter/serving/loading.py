@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from chatacter.chassis.errors import ChatacterError, Misconfigured, NotReady
+from chatacter.serving.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +22,56 @@ class Loading:
     """Loads one model in a thread, once, and closes it when the service ends.
 
     With `preload` the load begins with the service, and requests before its end are refused with `NotReady`. Without,
-    the first request begins it and waits; until then the service counts as ready.
+    the first request begins it and waits; until then the service counts as ready. Models may share a room with too few
+    places for all: one that nobody uses is then unloaded, and loaded again by the next request.
     """
 
-    def __init__(self, name: str, load: Callable[[], None], close: Callable[[], None], *, preload: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], None],
+        close: Callable[[], None],
+        *,
+        preload: bool = True,
+        room: Room | None = None,
+    ) -> None:
         self.name = name
         self._load = load
         self._close = close
         self._preload = preload
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        self._room = room or Room()
+        self._users = 0
+        self.used_at = 0.0
+
+    @property
+    def present(self) -> bool:
+        """Whether the model takes memory: it is loaded, or loading."""
+        return self._task is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody uses it, and it could be unloaded."""
+        return self._users == 0 and self._task is not None and self._task.done()
+
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[None]:
+        """Obtain the model and keep it for the length of the block. Raises what `obtain` raises."""
+        self._users += 1
+        try:
+            await self.obtain()
+            self.used_at = time.monotonic()
+            yield
+        finally:
+            self._users -= 1
+
+    async def unload(self) -> None:
+        """Take the model out of memory; the next request loads it again."""
+        self._preload = False
+        self._task = None  # before it is closed: whoever asks from now on waits for the room
+        await asyncio.to_thread(self._close)
+        logger.info("model unloaded", extra={"model": self.name})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -70,8 +111,10 @@ class Loading:
 
     async def obtain(self) -> None:
         """Return once the model can work. Raises `NotReady` while it loads, and what loading failed with."""
-        if self._task is None and not self._preload:
-            self._begin()
+        if self._task is None and not self._preload and not self._ended:
+            async with self._room.made(self):
+                if self._task is None:
+                    self._begin()
             await self.settled()
         if self._ended or self._task is None or not self._task.done():
             raise NotReady(f"The model {self.name} is still loading.", retry_after=RETRY_AFTER)

@@ -4,7 +4,7 @@
 conventions have none for jobs running and waiting, nor for batches: those names are ours.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
@@ -33,26 +33,33 @@ BOUNDARIES: Final = (
 )
 
 
-def measured_gate(meter: Meter, *, model: str, operation: str, concurrency: int, queue: int) -> Gate:
-    """Make a gate whose jobs are counted: `chatacter.inference.running`, `.waiting`, and their durations."""
-    attributes = attributes_of(model, operation)
+def measured_gates(meter: Meter, operation: str, gates: Mapping[str, tuple[int, int]]) -> Mapping[str, Gate]:
+    """Make a gate for each model, of its concurrency and queue.
+
+    Jobs are counted as `chatacter.inference.running`, `.waiting`, and their durations measured.
+    """
     durations = meter.create_histogram(
         "gen_ai.server.request.duration",
         unit="s",
         description="Seconds from a job's place at the model to its end",
         explicit_bucket_boundaries_advisory=BOUNDARIES,
     )
-    gate = Gate(concurrency, queue, lambda seconds: durations.record(seconds, attributes))
+    attributes = {model: attributes_of(model, operation) for model in gates}
+
+    def made(model: str, concurrency: int, queue: int) -> Gate:
+        return Gate(concurrency, queue, lambda seconds: durations.record(seconds, attributes[model]))
+
+    opened = {model: made(model, *size) for model, size in gates.items()}
 
     def running(_: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(gate.running, attributes)
+        yield from (Observation(gate.running, attributes[model]) for model, gate in opened.items())
 
     def waiting(_: CallbackOptions) -> Iterable[Observation]:
-        yield Observation(gate.waiting, attributes)
+        yield from (Observation(gate.waiting, attributes[model]) for model, gate in opened.items())
 
     meter.create_observable_gauge("chatacter.inference.running", [running], description="Jobs at the model")
     meter.create_observable_gauge("chatacter.inference.waiting", [waiting], description="Jobs in the queue before it")
-    return gate
+    return opened
 
 
 def measured_batches(meter: Meter, *, model: str, operation: str) -> Callable[[Batch], None]:

@@ -1,7 +1,7 @@
-"""A predictor as a service: one backend, loaded in the background, behind a gate, at doors of its own and KServe's."""
+"""A predictor as a service: backends, loaded in the background, behind gates, at doors of its own and KServe's."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -16,9 +16,10 @@ from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
 from chatacter.serving.licences import Licence, require_accepted
 from chatacter.serving.loading import Loading
-from chatacter.serving.metrics import measured_batches, measured_gate
+from chatacter.serving.metrics import measured_batches, measured_gates
 from chatacter.serving.predictor import Job, Predictor
 from chatacter.serving.protocol import Models, kserve_probes, kserve_router
+from chatacter.serving.room import Room
 from chatacter.serving.settings import PredictorSettings
 
 
@@ -87,35 +88,72 @@ def predictor_app(
     plan: Plan, settings: PredictorSettings, backend: Backend, doors: Callable[[Place], Doors]
 ) -> FastAPI:
     """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
+
+    def opened(places: Sequence[Place]) -> tuple[APIRouter, Sequence[Job[Any]]]:
+        only = doors(places[0])
+        return only.router, [only.job]
+
+    return predictors_app([(plan, backend)], settings, opened)
+
+
+def predictors_app(
+    shelf: Sequence[tuple[Plan, Backend]],
+    settings: PredictorSettings,
+    doors: Callable[[Sequence[Place]], tuple[APIRouter, Sequence[Job[Any]]]],
+    room: Room | None = None,
+) -> FastAPI:
+    """Build a service of several models; `doors` are theirs together, and a job of each. Raises `Misconfigured`."""
     release = version("chatacter")
+    plan = shelf[0][0]
     telemetry = telemetry_of(plan.name, settings)
-    gate = measured_gate(
-        telemetry.meter, model=plan.model, operation=plan.operation, concurrency=plan.concurrency, queue=plan.queue
-    )
-    licence = backend.capabilities.licence
-
-    def load() -> None:
-        require_accepted(plan.model, licence, settings.accept_model_licenses)
-        backend.load()
-
-    loading = Loading(plan.model, load, backend.close, preload=plan.preload)
-    batches = measured_batches(telemetry.meter, model=plan.model, operation=plan.operation)
-    opened = doors(Place(plan.model, loading, gate, telemetry.tracer, batches))
-    models = Models(plan.name, release, [Predictor(plan.model, loading, opened.job, licence)])
+    sizes = {each.model: (each.concurrency, each.queue) for each, _ in shelf}
+    gates = measured_gates(telemetry.meter, plan.operation, sizes)
+    room = room or Room()
+    loadings = [loading_of(each, backend, settings, room) for each, backend in shelf]
+    room.enter(loadings)
+    places = [
+        Place(
+            each.model,
+            loading,
+            gates[each.model],
+            telemetry.tracer,
+            measured_batches(telemetry.meter, model=each.model, operation=each.operation),
+        )
+        for (each, _), loading in zip(shelf, loadings, strict=True)
+    ]
+    router, jobs = doors(places)
+    predictors = [
+        Predictor(place.model, place.loading, job, backend.capabilities.licence)
+        for place, job, (_, backend) in zip(places, jobs, shelf, strict=True)
+    ]
+    models = Models(plan.name, release, predictors)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with loading.running():
+        async with AsyncExitStack() as stack:
+            for loading in loadings:
+                await stack.enter_async_context(loading.running())
             yield {}
 
     service = Service(
         name=plan.name,
         title=plan.title,
         version=release,
-        health=Health({plan.model: loading.check}),
+        health=Health({loading.name: loading.check for loading in loadings}),
         lifespan=lifespan,
-        routers=[opened.router, kserve_router(models)],
+        routers=[router, kserve_router(models)],
         telemetry=telemetry,
         probes=[kserve_probes(models)],
     )
     return build(service, settings)
+
+
+def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: Room) -> Loading:
+    """Make what loads a model, once its licence allows it."""
+    licence = backend.capabilities.licence
+
+    def load() -> None:
+        require_accepted(plan.model, licence, settings.accept_model_licenses)
+        backend.load()
+
+    return Loading(plan.model, load, backend.close, preload=plan.preload, room=room)

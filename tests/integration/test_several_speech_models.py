@@ -1,0 +1,97 @@
+"""Several speech models in one process: a request names the one that speaks, and memory holds as many as it may."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from tests.served import served
+from tests.vocalizr_server import Held, until_answered
+from tests.waiting import until
+from vocalizr.app import shared
+from vocalizr.backend import SpeechBackend
+from vocalizr.backends.fake import FakeSpeech
+from vocalizr.settings import VocalizrSettings
+
+pytestmark = pytest.mark.integration
+
+ASKED = {"input": "Hello there.", "voice": "high", "response_format": "pcm"}
+
+
+@asynccontextmanager
+async def serving(backends: dict[str, SpeechBackend], **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    told = VocalizrSettings(vocalizr_model=",".join(f"{name}=fake" for name in backends), **settings)
+    app = await asyncio.to_thread(shared, told, backends)
+    async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+        await until_answered(client, "/readyz", "200")
+        yield client
+
+
+async def speak(client: httpx.AsyncClient, model: str) -> httpx.Response:
+    return await client.post("/v1/audio/speech", json={"model": model, **ASKED})
+
+
+async def test_each_model_is_listed_ready_and_asked_by_name_at_every_door() -> None:
+    backends = {name: FakeSpeech(name) for name in ("one", "two")}
+    async with serving(dict(backends)) as client:
+        assert (await client.get("/v1/models")).json()["models"] == ["one", "two"]
+        for name, backend in backends.items():
+            assert (await client.get(f"/v2/models/{name}/ready")).status_code == 200
+            assert (await speak(client, name)).status_code == 200
+            row = {"instances": [{**ASKED, "response_format": "wav"}]}
+            assert (await client.post(f"/v1/models/{name}:predict", json=row)).status_code == 200
+            assert backend.begun == 2
+        refused = await speak(client, "three")
+        assert (refused.status_code, "one, two" in refused.text) == (404, True)
+        voices = (await client.get("/v1/audio/voices")).json()
+        assert {voice["model"] for voice in voices["data"]} == {"one", "two"}
+
+
+async def test_only_as_many_as_may_are_in_memory() -> None:
+    one, two = FakeSpeech("one"), FakeSpeech("two")
+    async with serving({"one": one, "two": two}, vocalizr_models_loaded=1) as client:
+        assert (one.loaded, two.loaded) == (1, 0)
+        voices = (await client.get("/v1/audio/voices")).json()
+        assert ({voice["model"] for voice in voices["data"]}, list(voices["away"])) == ({"one"}, ["two"])
+        assert (await speak(client, "two")).status_code == 200
+        assert (one.closed, two.loaded) == (1, 1)
+        assert (await speak(client, "one")).status_code == 200
+        assert (one.loaded, two.closed) == (2, 1)
+        assert (await client.get("/v2/health/ready")).status_code == 200
+
+
+async def test_who_speaks_is_heard_to_the_end_before_another_takes_its_place() -> None:
+    speaking, other = Held(), FakeSpeech("other")
+    async with serving({"held": speaking, "other": other}, vocalizr_models_loaded=1) as client:
+        first = asyncio.create_task(speak(client, "held"))
+        await until(lambda: speaking.reached == 0)
+        refused = await speak(client, "other")
+        assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+        speaking.may.release(10)
+        assert (await first).status_code == 200
+        assert (await speak(client, "other")).status_code == 200
+
+
+def test_names_backends_and_weights_are_told_apart() -> None:
+    told = VocalizrSettings(
+        vocalizr_model="kokoro, narrator=coqui", vocalizr_weights="narrator=/srv/vits", vocalizr_queue=3
+    )
+    assert told.served == {"kokoro": "kokoro", "narrator": "coqui"}
+    narrator = told.for_model("narrator")
+    assert (narrator.vocalizr_model, narrator.served_name, narrator.weights) == ("coqui", "narrator", "/srv/vits")
+    assert (told.for_model("kokoro").weights, narrator.vocalizr_queue) == (None, 3)
+    single = VocalizrSettings(vocalizr_model="coqui", vocalizr_served_name="tts-1", vocalizr_weights="/srv/a=b,c")
+    assert single.served == {"tts-1": "coqui"}
+    assert single.for_model("tts-1").weights == "/srv/a=b,c"
+
+
+@pytest.mark.parametrize(
+    "more", [{"vocalizr_served_name": "tts-1"}, {"vocalizr_engine": "ray"}, {"vocalizr_model": "kokoro,remote"}]
+)
+def test_what_several_models_cannot_have_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        VocalizrSettings(**{"vocalizr_model": "kokoro,bark", **more})

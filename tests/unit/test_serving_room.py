@@ -1,0 +1,136 @@
+"""Room for fewer models than there are: who leaves, who stays, and who has to wait."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from chatacter.chassis.errors import Busy, Misconfigured
+from chatacter.serving.loading import Loading
+from chatacter.serving.room import Room
+
+pytestmark = pytest.mark.unit
+
+
+class Model:
+    """Counts what is done with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.loaded = 0
+        self.closed = 0
+        self.error: Exception | None = None
+
+    def load(self) -> None:
+        if self.error:
+            raise self.error
+        self.loaded += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@asynccontextmanager
+async def shelf(models: list[Model], size: int | None, preload: int = 0) -> AsyncIterator[list[Loading]]:
+    """The models in a room, the first of them loaded at the start."""
+    room = Room(size)
+    loadings = [
+        Loading(model.name, model.load, model.close, preload=number < preload, room=room)
+        for number, model in enumerate(models)
+    ]
+    room.enter(loadings)
+    async with AsyncExitStack() as stack:
+        for loading in loadings:
+            await stack.enter_async_context(loading.running())
+        for loading in loadings:
+            await loading.settled()
+        yield loadings
+
+
+async def use(loading: Loading) -> None:
+    async with loading.used():
+        assert loading.ready
+
+
+async def test_the_one_used_longest_ago_makes_room() -> None:
+    models = [Model(name) for name in "abc"]
+    async with shelf(models, 2, preload=2) as (a, b, c):
+        await use(b)
+        await use(a)
+        await use(c)
+        assert (a.present, b.present, c.present) == (True, False, True)
+        assert (models[1].loaded, models[1].closed) == (1, 1)
+        assert b.told() is None, "the next request loads it again"
+        await use(b)
+        assert (a.present, models[1].loaded) == (False, 2)
+    assert [model.loaded - model.closed for model in models] == [0, 0, 0]
+
+
+async def test_without_a_size_all_stay() -> None:
+    models = [Model(name) for name in "abc"]
+    async with shelf(models, None) as loadings:
+        for loading in loadings:
+            await use(loading)
+        assert all(loading.present for loading in loadings)
+
+
+async def test_what_is_at_work_is_not_unloaded() -> None:
+    models = [Model(name) for name in "ab"]
+    async with shelf(models, 1, preload=1) as (a, b):
+        async with a.used():
+            with pytest.raises(Busy) as refused:
+                await use(b)
+            assert refused.value.retry_after
+        await use(b)
+        assert not a.present
+
+
+async def test_who_asks_for_a_model_that_is_leaving_never_meets_it_half_gone() -> None:
+    models = [Model("a"), Model("b")]
+    gate, leaving = threading.Event(), threading.Event()
+    close = models[0].close
+
+    def slowly() -> None:
+        leaving.set()
+        gate.wait(5)
+        close()
+
+    models[0].close = slowly  # type: ignore[method-assign]
+    async with shelf(models, 1, preload=1) as (a, b):
+        other = asyncio.create_task(use(b))
+        await asyncio.to_thread(leaving.wait, 5)
+        again = asyncio.create_task(use(a))
+        await asyncio.sleep(0)
+        assert not again.done()
+        gate.set()
+        with pytest.raises(Busy):
+            await again
+        await other
+        await use(a)
+        assert (models[0].loaded, models[0].closed) == (2, 1)
+
+
+async def test_two_who_want_the_same_model_load_it_once() -> None:
+    held = threading.Event()
+    model = Model("a")
+    slow = Loading("a", lambda: (held.wait(5), model.load())[1], model.close, preload=False, room=Room(1))
+    async with slow.running():
+        first = asyncio.create_task(use(slow))
+        while not slow.present:
+            await asyncio.sleep(0)
+        held.set()
+        await first
+        await use(slow)
+    assert model.loaded == 1
+
+
+async def test_one_that_cannot_be_loaded_takes_no_ones_place_for_good() -> None:
+    models = [Model("a"), Model("b")]
+    models[0].error = Misconfigured("no weights")
+    async with shelf(models, 1) as (a, b):
+        with pytest.raises(Misconfigured):
+            await use(a)
+        await use(b)
+        assert (a.present, b.present) == (False, True)
