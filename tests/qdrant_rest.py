@@ -197,6 +197,8 @@ def identity(written: Any) -> str:
 def sparse_of(vector: models.SparseVector) -> edge.SparseVector:
     if len(set(vector.indices)) != len(vector.indices) or len(vector.indices) != len(vector.values):
         raise Refused("indices must be unique, and as many as values")
+    if not all(0 <= index < 2**32 for index in vector.indices):
+        raise Refused("indices are numbers of 32 bits without a sign")
     return edge.SparseVector(indices=vector.indices, values=vector.values)
 
 
