@@ -9,7 +9,7 @@ import pytest
 from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.redis_characters import RedisCharacters
 from chattr.adapters.redis_connection import connected
-from chattr.domain.character import Character
+from chattr.domain.character import Brief, Character
 from chattr.domain.identity import Owner
 from chattr.ports.records import Characters, StoredCharacter
 
@@ -46,7 +46,8 @@ async def test_characters_belong_to_a_tenant(characters: Characters) -> None:
     assert await characters.get(EVE, "zoe") is None
     assert await characters.write(EVE, character("zoe", description="Eve's"), None) == "done"
     assert await characters.delete(ANN, "zoe", (await there(characters, ANN)).revision)
-    assert [(one.character.id, one.tenant) for one in await characters.list(EVE)] == [("zoe", "evil")]
+    assert list(await characters.list(EVE)) == [Brief.of(character("zoe", description="Eve's"))]
+    assert [one.tenant for one in await characters.some([("acme", "zoe"), ("evil", "zoe"), ("evil", "no")])] == ["evil"]
     assert not await characters.list(ANN)
 
 
@@ -82,13 +83,14 @@ async def test_what_is_published_has_one_id_among_all_tenants(characters: Charac
     found = await characters.published("zoe")
     assert found is not None
     assert (found.tenant, found) == ("acme", await there(characters, ANN))
-    assert list(await characters.all_published()) == [found]
+    assert list(await characters.all_published()) == [("acme", Brief.of(found.character))]
+    assert list(await characters.some([("acme", "zoe")])) == [found]
     hers = await there(characters, EVE)
     assert await characters.write(EVE, character("zoe", published=True), hers.revision) == "taken"
     assert await there(characters, EVE) == hers, "a refused write changes nothing"
     changed = character("zoe", published=True, scenario="new")
     assert await characters.write(ANN, changed, found.revision) == "done"
-    assert [one.character for one in await characters.all_published()] == [changed]
+    assert list(await characters.all_published()) == [("acme", Brief.of(changed))]
 
 
 @pytest.mark.parametrize("by", ["withdrawing", "deleting"])
@@ -126,5 +128,7 @@ async def test_what_an_older_version_stored_is_read_and_changed(redis_url: str, 
         characters = RedisCharacters(redis)
         found = await there(characters, ANN)
         assert (found.character.schema_version, found.character.published) == (version, False)
+        assert list(await characters.list(ANN)) == [Brief.of(found.character)], "it has no brief yet"
         assert await characters.write(ANN, character("zoe"), found.revision) == "done"
         assert (await there(characters, ANN)).character.schema_version == 3
+        assert list(await characters.list(ANN)) == [Brief.of(character("zoe"))]

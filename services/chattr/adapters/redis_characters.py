@@ -1,4 +1,5 @@
-"""Characters in Redis: a hash a tenant, id → JSON, and one hash of all: the id of what is published → its tenant.
+"""Characters in Redis: a hash a tenant, id → JSON, another one of briefs, so that a list reads no character whole, and
+one hash of all: the id of what is published → its tenant. What an earlier version stored has no brief.
 
 A write is one script, which touches both; so this needs one Redis with its replicas, not a Redis Cluster. A revision is
 the hash of what is stored, so that records of every version have one.
@@ -11,7 +12,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from chattr.adapters.redis_connection import PREFIX, key, told
-from chattr.domain.character import Character
+from chattr.domain.character import Brief, Character
 from chattr.domain.identity import Owner
 from chattr.ports.records import StoredCharacter, Written
 
@@ -22,7 +23,7 @@ local stored = redis.call('HGET', KEYS[1], ARGV[1])
 local revision = stored and redis.sha1hex(stored) or ''
 local claimed = redis.call('HGET', KEYS[2], ARGV[1])
 """
-# KEYS characters claims; ARGV id tenant expected json published. An empty `expected` stands for nothing stored.
+# KEYS characters claims briefs; ARGV id tenant expected json published brief. An empty `expected`: nothing is stored.
 WRITE: Final = (
     UNCHANGED
     + """
@@ -34,16 +35,18 @@ elseif claimed == ARGV[2] then
   redis.call('HDEL', KEYS[2], ARGV[1])
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
+redis.call('HSET', KEYS[3], ARGV[1], ARGV[6])
 return 'done'
 """
 )
-# KEYS characters claims; ARGV id tenant expected.
+# KEYS characters claims briefs; ARGV id tenant expected.
 DELETE: Final = (
     UNCHANGED
     + """
 if not stored or revision ~= ARGV[3] then return 0 end
 if claimed == ARGV[2] then redis.call('HDEL', KEYS[2], ARGV[1]) end
 redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
 return 1
 """
 )
@@ -64,11 +67,16 @@ class RedisCharacters:
             stored = await self._redis.hget(home(owner), character_id)
         return read(owner.tenant, stored) if stored else None
 
-    async def list(self, owner: Owner) -> Sequence[StoredCharacter]:
+    async def some(self, places: Sequence[tuple[str, str]]) -> Sequence[StoredCharacter]:
+        """Return those that are there, in the order in which they are named."""
+        stored = await self._hashed("characters", places)
+        return [read(tenant, one) for (tenant, _), one in zip(places, stored, strict=True) if one]
+
+    async def list(self, owner: Owner) -> Sequence[Brief]:
         """Return all of the tenant's, by id."""
         with told():
-            stored = await self._redis.hgetall(home(owner))
-        return [read(owner.tenant, stored[name]) for name in sorted(stored)]
+            names = await self._redis.hkeys(home(owner))
+        return [brief for _, brief in await self._briefs([(owner.tenant, name.decode()) for name in sorted(names)])]
 
     async def published(self, character_id: str) -> StoredCharacter | None:
         """Return the one that any tenant published under this id, or None."""
@@ -77,30 +85,53 @@ class RedisCharacters:
         found = await self.get(Owner(tenant.decode()), character_id) if tenant else None
         return found if found and found.character.published else None
 
-    async def all_published(self) -> Sequence[StoredCharacter]:
+    async def all_published(self) -> Sequence[tuple[str, Brief]]:
         """Return all that any tenant published, by id."""
         with told():
             claims = await self._redis.hgetall(CLAIMS)
-            places = [(claims[name].decode(), name) for name in sorted(claims)]
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for tenant, name in places:
-                    pipe.hget(home(Owner(tenant)), name)
-                stored = await pipe.execute()
-        found = [read(tenant, one) for (tenant, _), one in zip(places, stored, strict=True) if one]
-        return [one for one in found if one.character.published]  # one may have been withdrawn between the two
+        found = await self._briefs([(claims[name].decode(), name.decode()) for name in sorted(claims)])
+        return [(tenant, brief) for tenant, brief in found if brief.published]  # one may have been withdrawn since
 
     async def write(self, owner: Owner, character: Character, expected: str | None) -> Written:
         """Store one, with its claim on the id where it is published."""
         published = int(character.published)
         args: list[str | int] = [character.id, owner.tenant, expected or "", character.model_dump_json(), published]
+        args.append(Brief.of(character).model_dump_json())
         with told():
-            outcome: bytes = await self._write(keys=[home(owner), CLAIMS], args=args)
+            outcome: bytes = await self._write(keys=keys_of(owner), args=args)
         return OUTCOMES[outcome]
 
     async def delete(self, owner: Owner, character_id: str, expected: str) -> bool:
         """Remove one, and its claim."""
         with told():
-            return bool(await self._delete(keys=[home(owner), CLAIMS], args=[character_id, owner.tenant, expected]))
+            return bool(await self._delete(keys=keys_of(owner), args=[character_id, owner.tenant, expected]))
+
+    async def _briefs(self, places: Sequence[tuple[str, str]]) -> Sequence[tuple[str, Brief]]:
+        """Return the briefs of what is there, each behind its tenant; what has none is read whole."""
+        stored = dict(zip(places, await self._hashed("character_briefs", places), strict=True))
+        whole = {
+            (one.tenant, one.character.id): Brief.of(one.character)
+            for one in await self.some([place for place, brief in stored.items() if not brief])
+        }
+        briefs = {place: Brief.model_validate_json(brief) for place, brief in stored.items() if brief} | whole
+        return [(place[0], briefs[place]) for place in places if place in briefs]
+
+    async def _hashed(self, kind: str, places: Sequence[tuple[str, str]]) -> Sequence[bytes | None]:
+        """Read a field of each tenant's hash of a kind, all in one go."""
+        by_tenant: dict[str, list[str]] = {}
+        for tenant, name in places:
+            by_tenant.setdefault(tenant, []).append(name)
+        with told():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for tenant, names in by_tenant.items():
+                    pipe.hmget(key(Owner(tenant).shared, kind), names)
+                answers = await pipe.execute()
+        found = {
+            (tenant, name): one
+            for (tenant, names), answer in zip(by_tenant.items(), answers, strict=True)
+            for name, one in zip(names, answer, strict=True)
+        }
+        return [found[place] for place in places]
 
 
 OUTCOMES: Final[dict[bytes, Written]] = {b"done": "done", b"stale": "stale", b"taken": "taken"}
@@ -109,6 +140,11 @@ OUTCOMES: Final[dict[bytes, Written]] = {b"done": "done", b"stale": "stale", b"t
 def home(owner: Owner) -> str:
     """Name a tenant's hash."""
     return key(owner.shared, "characters")
+
+
+def keys_of(owner: Owner) -> list[str]:
+    """Name what a write touches."""
+    return [home(owner), CLAIMS, key(owner.shared, "character_briefs")]
 
 
 def read(tenant: str, stored: bytes) -> StoredCharacter:

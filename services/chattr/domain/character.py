@@ -207,6 +207,28 @@ class Character(CharacterCreate):
         return cls(**{name: getattr(written, name) for name in CharacterCreate.model_fields})
 
 
+class Brief(Strict):
+    """What a list is searched by: a character without what makes it long. Stored beside each."""
+
+    id: CharacterId
+    """What it is named by."""
+    name: str
+    """What it is called."""
+    nickname: str = ""
+    """What it is called in talk."""
+    description: str = ""
+    """For people who choose a character."""
+    tags: tuple[str, ...] = ()
+    """What it is found by."""
+    published: bool = False
+    """Whether other tenants may talk with it too."""
+
+    @classmethod
+    def of(cls, character: Character) -> Self:
+        """Take of a character what a list needs, without checking it again."""
+        return cls.model_construct(**{name: getattr(character, name) for name in cls.model_fields})
+
+
 Origin = Literal["built_in", "file", "own", "override", "published"]
 Capability = Literal["text", "speech", "video"]
 

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chattr.domain.character import Character
+from chattr.domain.character import Brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Search:
         """Read a query and tags as somebody wrote them."""
         return cls(tuple(folded(query).split()), tuple(folded(tag).strip() for tag in tags))
 
-    def finds(self, character: Character) -> bool:
+    def finds(self, character: Brief) -> bool:
         """Whether a character is looked for."""
         tags = [folded(tag) for tag in character.tags]
         text = "\n".join([folded(f"{character.name}\n{character.nickname}\n{character.description}"), *tags])

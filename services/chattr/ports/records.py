@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from chattr.domain.character import Character
+from chattr.domain.character import Brief, Character
 from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
 
@@ -29,16 +29,20 @@ class Characters(Protocol):
         """Return one of the tenant's, or None."""
         ...
 
-    async def list(self, owner: Owner) -> Sequence[StoredCharacter]:
-        """Return all of the tenant's, by id."""
+    async def some(self, places: Sequence[tuple[str, str]]) -> Sequence[StoredCharacter]:
+        """Return those that are there, in the order in which they are named, each by its tenant and its id."""
+        ...
+
+    async def list(self, owner: Owner) -> Sequence[Brief]:
+        """Return all of the tenant's, by id. Reads none of them whole."""
         ...
 
     async def published(self, character_id: str) -> StoredCharacter | None:
         """Return the one that any tenant published under this id, or None."""
         ...
 
-    async def all_published(self) -> Sequence[StoredCharacter]:
-        """Return all that any tenant published, by id."""
+    async def all_published(self) -> Sequence[tuple[str, Brief]]:
+        """Return all that any tenant published, by id, each behind its tenant. Reads none of them whole."""
         ...
 
     async def write(self, owner: Owner, character: Character, expected: str | None) -> Written:

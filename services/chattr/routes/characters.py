@@ -99,9 +99,9 @@ async def list_characters(
     whom: Annotated[Wanted, Depends(wanted)],
 ) -> Response:
     """List who can be talked with, by id: the installation's, the tenant's own, and what others have published."""
-    found = await cast.page(owner, whom.search, origin=whom.origin, after=whom.after, limit=whom.limit)
-    page = await asyncio.gather(*(actors.shown(owner, known) for known in found[: whom.limit]))
-    listed = CharacterList(data=page, has_more=len(found) > whom.limit, last_id=page[-1].id if page else None)
+    found, more = await cast.page(owner, whom.search, origin=whom.origin, after=whom.after, limit=whom.limit)
+    page = await asyncio.gather(*(actors.shown(owner, known) for known in found))
+    listed = CharacterList(data=page, has_more=more, last_id=page[-1].id if page else None)
     return asked.answer(listed.model_dump_json().encode(), JSON)
 
 

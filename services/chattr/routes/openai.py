@@ -10,7 +10,7 @@ from chatacter.chassis.auth import Caller, scope
 from chatacter.chassis.streaming import SSE, opened, unless_left
 from chatacter.contracts.chat import ChatCompletionRequest
 from chattr.dependencies import CastDep, OwnerDep, ReplyDep, owner_of
-from chattr.domain.character import Character
+from chattr.domain.character import Brief
 from chattr.routes.cache_headers import CacheUseDep, cache_headers
 from chattr.routes.completion import Completion
 from chattr.routes.completion_request import ask_of
@@ -30,7 +30,7 @@ async def list_models(owner: OwnerDep, cast: CastDep) -> JSONResponse:
 @router.get("/models/{model}")
 async def get_model(model: str, owner: OwnerDep, cast: CastDep) -> JSONResponse:
     """Describe one character as a model."""
-    return JSONResponse(model_object(await cast.get(owner, model)))
+    return JSONResponse(model_object(Brief.of(await cast.get(owner, model))))
 
 
 @router.post("/chat/completions")
@@ -53,7 +53,7 @@ async def create_chat_completion(
     return JSONResponse(answer, headers=headers())
 
 
-def model_object(character: Character) -> dict[str, Any]:
+def model_object(character: Brief) -> dict[str, Any]:
     """Describe a character as a model. Source: OpenAI API reference, "The model object"."""
     return {
         "id": character.id,

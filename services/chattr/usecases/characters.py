@@ -4,13 +4,14 @@ A tenant's own comes first under its id; over one of the installation it is an o
 then what another tenant has published.
 """
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from chatacter.chassis.errors import Busy, Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from chattr.domain.character import ID, Character, Origin
+from chattr.domain.character import ID, Brief, Character, Origin
 from chattr.domain.identity import Owner
 from chattr.domain.search import Search
 from chattr.ports.records import Characters, StoredCharacter
@@ -45,6 +46,16 @@ class Known:
     def home(self, owner: Owner) -> Owner:
         """Return where its files lie."""
         return owner.shared if self.tenant is None else Owner(self.tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A character as a list is searched by it."""
+
+    brief: Brief
+    origin: Origin
+    tenant: str | None = None
+    """In whose records it lies; None: it comes with the installation."""
 
 
 Change = Callable[[Known | None], Awaitable[Character]]
@@ -109,7 +120,7 @@ class Cast:
         """Return a character. Raises `NotFound`, listing who there is."""
         found = await self.find(owner, character_id)
         if found is None:
-            ids = [character.id for character in await self.list(owner)]
+            ids = [brief.id for brief in await self.list(owner)]
             more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
             known = ", ".join(ids[:MOST_NAMED]) + more
             raise NotFound(f"There is no character {character_id!r}. Known: {known}.", param="model")
@@ -119,29 +130,40 @@ class Cast:
         """Return a character. Raises `NotFound`, listing who there is."""
         return (await self.known(owner, character_id)).character
 
-    async def everybody(self, owner: Owner) -> list[Known]:
+    async def everybody(self, owner: Owner) -> list[Named]:
         """Return all whom an owner can name, by id."""
-        published = await self._own.all_published()
-        found = {one.character.id: of_another(one) for one in published if one.tenant != owner.tenant}
-        found |= {each.id: self._installed(each) for each in self.shared}
-        found |= {one.character.id: self._mine(one) for one in await self._own.list(owner)}
+        published, own = await asyncio.gather(self._own.all_published(), self._own.list(owner))
+        found = {brief.id: Named(brief, "published", tenant) for tenant, brief in published if tenant != owner.tenant}
+        found |= {each.id: Named(Brief.of(each), self._installed(each).origin) for each in self.shared}
+        found |= {brief.id: Named(brief, self._own_origin(brief.id), owner.tenant) for brief in own}
         return [found[name] for name in sorted(found)]
 
-    async def list(self, owner: Owner) -> list[Character]:
+    async def list(self, owner: Owner) -> list[Brief]:
         """Return all whom an owner can name, by id."""
-        return [one.character for one in await self.everybody(owner)]
+        return [one.brief for one in await self.everybody(owner)]
 
     async def page(
         self, owner: Owner, search: Search, *, origin: Origin | None, after: str | None, limit: int
-    ) -> Sequence[Known]:
-        """Return those that are looked for, by id, behind `after`; one more than `limit` when there are more."""
+    ) -> tuple[Sequence[Known], bool]:
+        """Return those that are looked for, by id, behind `after`, and whether there are more than `limit`."""
         found = [
             one
             for one in await self.everybody(owner)
-            if (origin is None or one.origin == origin) and search.finds(one.character)
+            if (origin is None or one.origin == origin) and search.finds(one.brief)
         ]
-        start = bisect_right(found, after, key=lambda one: one.character.id) if after is not None else 0
-        return found[start : start + limit + 1]
+        start = bisect_right(found, after, key=lambda one: one.brief.id) if after is not None else 0
+        return await self._whole(owner, found[start : start + limit]), len(found) > start + limit
+
+    async def _whole(self, owner: Owner, some: Sequence[Named]) -> Sequence[Known]:
+        """Read characters whole that a list names; who went meanwhile is left out."""
+        places = [(one.tenant, one.brief.id) for one in some if one.tenant is not None]
+        stored = {
+            one.character.id: self._mine(one) if one.tenant == owner.tenant else of_another(one)
+            for one in await self._own.some(places)
+        }
+        installed = {each.id: self._installed(each) for each in self.shared}
+        known = (stored.get(one.brief.id) if one.tenant is not None else installed.get(one.brief.id) for one in some)
+        return [one for one in known if one is not None]
 
     async def create(self, owner: Owner, character: Character) -> Known:
         """Store a new character. Raises `Conflict` when its id is taken, `InvalidInput` for what it may not be."""
@@ -198,8 +220,10 @@ class Cast:
         return Known(character, "file" if character.id in self._files else "built_in")
 
     def _mine(self, stored: StoredCharacter) -> Known:
-        origin: Origin = "override" if self._comes_installed(stored.character.id) else "own"
-        return Known(stored.character, origin, stored.tenant, stored.revision)
+        return Known(stored.character, self._own_origin(stored.character.id), stored.tenant, stored.revision)
+
+    def _own_origin(self, character_id: str) -> Origin:
+        return "override" if self._comes_installed(character_id) else "own"
 
     async def _changeable(self, owner: Owner, character_id: str) -> Known | None:
         """Return what a change begins with. Unlike for a talk, the records must answer."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import count
 
-from chattr.domain.character import Character
+from chattr.domain.character import Brief, Character
 from chattr.domain.identity import Owner
 from chattr.ports.records import StoredCharacter, Written
 
@@ -20,17 +20,22 @@ class FakeCharacters:
         """Return one of the tenant's, or None."""
         return self._stored.get((owner.tenant, character_id))
 
-    async def list(self, owner: Owner) -> Sequence[StoredCharacter]:
+    async def some(self, places: Sequence[tuple[str, str]]) -> Sequence[StoredCharacter]:
+        """Return those that are there."""
+        return [self._stored[place] for place in places if place in self._stored]
+
+    async def list(self, owner: Owner) -> Sequence[Brief]:
         """Return all of the tenant's, by id."""
-        return [self._stored[place] for place in sorted(self._stored) if place[0] == owner.tenant]
+        return [Brief.of(self._stored[place].character) for place in sorted(self._stored) if place[0] == owner.tenant]
 
     async def published(self, character_id: str) -> StoredCharacter | None:
         """Return the one that any tenant published under this id, or None."""
         return self._stored.get((self._claims.get(character_id, ""), character_id))
 
-    async def all_published(self) -> Sequence[StoredCharacter]:
+    async def all_published(self) -> Sequence[tuple[str, Brief]]:
         """Return all that any tenant published, by id."""
-        return [self._stored[self._claims[name], name] for name in sorted(self._claims)]
+        places = [(self._claims[name], name) for name in sorted(self._claims)]
+        return [(place[0], Brief.of(self._stored[place].character)) for place in places]
 
     async def write(self, owner: Owner, character: Character, expected: str | None) -> Written:
         """Store one, with its claim on the id where it is published."""
