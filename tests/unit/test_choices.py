@@ -123,6 +123,23 @@ def test_what_a_provider_says_beside_its_choices_is_kept() -> None:
     assert choices.whole()[0]["stop_reason"] == "###"
 
 
+def test_thousands_of_log_probabilities_are_put_together_in_one_list_and_no_chunk_is_changed() -> None:
+    chunks = [
+        chunk({**said(content="a"), "logprobs": {"content": [{"token": str(number)}], "refusal": None}})
+        for number in range(5000)
+    ]
+    choices = Choices()
+    lists = set()
+    for each in chunks:
+        choices.take(each)
+        lists.add(id(choices.whole()[0]["logprobs"]["content"]))
+    assert len(lists) == 1, "a copy for each chunk costs the square of their number"
+    assert [one["token"] for one in choices.whole()[0]["logprobs"]["content"]] == [
+        str(number) for number in range(5000)
+    ]
+    assert all(len(each["choices"][0]["logprobs"]["content"]) == 1 for each in chunks)
+
+
 def test_deprecated_function_calls_and_annotations_grow_too() -> None:
     (choice,) = whole(
         chunk(said(function_call={"name": "rain", "arguments": "{"})),

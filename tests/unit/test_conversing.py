@@ -22,7 +22,7 @@ from chattr.domain.memory import Selection
 from chattr.domain.person import Persona
 from chattr.ports.memory import EVERYTHING
 from chattr.usecases.characters import Cast
-from chattr.usecases.conversing import Conversing, Whole
+from chattr.usecases.conversing import LOOKED_THROUGH, Conversing, Whole
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
@@ -183,6 +183,17 @@ async def test_a_deleted_conversation_is_forgotten() -> None:
     with pytest.raises(NotFound):
         await world.conversing.get(ANN, whole.conversation.id)
     assert not await world.remember.newest(ANN, Selection(conversation_id=whole.conversation.id), limit=10)
+
+
+async def test_those_with_one_character_are_listed_alone_in_pages() -> None:
+    world = World()
+    for number in range(2 * LOOKED_THROUGH + 5):
+        made = Conversation(f"c{number:03}", "ada" if number % 50 == 0 else "bo", float(number))
+        await world.conversations.create(ANN, made)
+    pages = [await world.conversing.list(ANN, character_id="ada", before=before, limit=3) for before in (None, "c100")]
+    assert [[each.id for each in page] for page in pages] == [["c200", "c150", "c100"], ["c050", "c000"]]
+    assert await world.conversing.list(ANN, character_id="cy", before=None, limit=3) == []
+    assert len(await world.conversing.list(ANN, before=None, limit=7)) == 7
 
 
 async def test_nobody_touches_another_s_conversation() -> None:

@@ -57,10 +57,10 @@ class Conversations(Connection):
     async def conversations(self, character: str, most: int) -> list[dict[str, Any]]:
         """Return what is known of the newest conversations with a character, at most so many."""
         found: list[dict[str, Any]] = []
-        query: dict[str, Any] = {"limit": PAGE}
+        query: dict[str, Any] = {"character": character, "limit": min(most, PAGE)}
         while len(found) < most:
             page = await self._json("GET", f"{HOME}?{httpx.QueryParams(query)}")
-            found += [each for each in page["data"] if each["character"] == character]
+            found += page["data"]
             if not page["has_more"]:
                 break
             query["after"] = page["last_id"]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from chattr.adapters.large_records import Records
 from chattr.adapters.redis_connection import PREFIX, key, told
 from chattr.domain.character import Brief, Character
 from chattr.domain.identity import Owner
@@ -60,17 +61,18 @@ class RedisCharacters:
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
         self._delete = redis.register_script(DELETE)
+        self._records = Records(Character)
 
     async def get(self, owner: Owner, character_id: str) -> StoredCharacter | None:
         """Return one of the tenant's, or None."""
         with told():
             stored = await self._redis.hget(home(owner), character_id)
-        return read(owner.tenant, stored) if stored else None
+        return await self._whole(owner.tenant, stored) if stored else None
 
     async def some(self, places: Sequence[tuple[str, str]]) -> Sequence[StoredCharacter]:
         """Return those that are there, in the order in which they are named."""
         stored = await self._hashed("characters", places)
-        return [read(tenant, one) for (tenant, _), one in zip(places, stored, strict=True) if one]
+        return [await self._whole(tenant, one) for (tenant, _), one in zip(places, stored, strict=True) if one]
 
     async def list(self, owner: Owner) -> Sequence[Brief]:
         """Return all of the tenant's, by id."""
@@ -105,6 +107,11 @@ class RedisCharacters:
         """Remove one, and its claim."""
         with told():
             return bool(await self._delete(keys=keys_of(owner), args=[character_id, owner.tenant, expected]))
+
+    async def _whole(self, tenant: str, stored: bytes) -> StoredCharacter:
+        """Read a record of any version."""
+        revision = hashlib.sha1(stored, usedforsecurity=False).hexdigest()
+        return StoredCharacter(await self._records.read(stored), tenant, revision)
 
     async def _briefs(self, places: Sequence[tuple[str, str]]) -> Sequence[tuple[str, Brief]]:
         """Return the briefs of what is there, each behind its tenant; what has none is read whole."""
@@ -145,9 +152,3 @@ def home(owner: Owner) -> str:
 def keys_of(owner: Owner) -> list[str]:
     """Name what a write touches."""
     return [home(owner), CLAIMS, key(owner.shared, "character_briefs")]
-
-
-def read(tenant: str, stored: bytes) -> StoredCharacter:
-    """Read a record of any version."""
-    revision = hashlib.sha1(stored, usedforsecurity=False).hexdigest()
-    return StoredCharacter(Character.model_validate_json(stored), tenant, revision)

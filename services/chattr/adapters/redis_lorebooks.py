@@ -5,6 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from chattr.adapters.large_records import Records
 from chattr.adapters.redis_connection import key, told
 from chattr.domain.identity import Owner
 from chattr.domain.lorebook.shared import SharedLorebook, Summary
@@ -25,12 +26,13 @@ class RedisLorebooks:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
+        self._records = Records(SharedLorebook)
 
     async def get(self, owner: Owner, lorebook_id: str) -> SharedLorebook | None:
         """Return one, or None."""
         with told():
             stored = await self._redis.hget(key(owner.shared, "lorebooks"), lorebook_id)
-        return SharedLorebook.model_validate_json(stored) if stored else None
+        return await self._records.read(stored) if stored else None
 
     async def some(self, owner: Owner, lorebook_ids: Sequence[str]) -> Sequence[SharedLorebook]:
         """Return those of them that are there, in the order in which they are named."""
@@ -38,7 +40,7 @@ class RedisLorebooks:
             return []
         with told():
             stored = await self._redis.hmget(key(owner.shared, "lorebooks"), list(lorebook_ids))
-        return [SharedLorebook.model_validate_json(each) for each in stored if each]
+        return [await self._records.read(each) for each in stored if each]
 
     async def list(self, owner: Owner) -> Sequence[Summary]:
         """Return all of the tenant's, by id."""

@@ -135,11 +135,14 @@ async def create_conversation(body: NewConversation, owner: OwnerDep, conversing
 async def list_conversations(
     owner: OwnerDep,
     conversing: ConversingDep,
+    character: Annotated[
+        str | None, Query(max_length=64, description="Only those that were begun with this one")
+    ] = None,
     after: Annotated[str | None, Query(description="Id that the previous page ended with")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JSONResponse:
     """List a person's conversations, newest first."""
-    found = await conversing.list(owner, before=after, limit=limit + 1)
+    found = await conversing.list(owner, character_id=character, before=after, limit=limit + 1)
     page = found[:limit]
     return JSONResponse(
         {

@@ -3,6 +3,7 @@
 import time
 from typing import Annotated, Any, Final, Literal
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from chattr.domain.identity import new_id
 from chattr.domain.lorebook.book import Lorebook
 from chattr.domain.lorebook.reading import document_of, opened
 from chattr.domain.lorebook.shared import LorebookId, SharedLorebook, Summary
+from chattr.routes.bodies import described, large
 from chattr.routes.download import HARMLESS
 from chattr.routes.idempotency import IdempotentRoute
 
@@ -71,11 +73,12 @@ async def list_lorebooks(owner: OwnerDep, lorebooks: LorebooksDep) -> LorebookLi
     return LorebookList(data=list(await lorebooks.list(owner)))
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, openapi_extra=described(LorebookCreate))
 async def create_lorebook(
-    body: LorebookCreate, owner: OwnerDep, lorebooks: LorebooksDep, response: Response
+    request: Request, owner: OwnerDep, lorebooks: LorebooksDep, response: Response
 ) -> LorebookRead:
     """Store a lorebook."""
+    body = await large(request, LorebookCreate)
     made = made_of(body.lorebook, body.id)
     if not await lorebooks.add(owner, made):
         raise Conflict(TAKEN.format(id=made.id), param="id")
@@ -92,8 +95,7 @@ async def import_lorebook(
     lorebook_id: Annotated[LorebookId | None, Query(alias="id")] = None,
 ) -> LorebookImported:
     """Store a lorebook from a file: `lorebook_v3`, the `character_book` of a card, or SillyTavern's world info."""
-    document = json_text.plain(json_text.parse(await request.body(), LIMITS))
-    book, warnings = opened(document)
+    book, warnings = await anyio.to_thread.run_sync(of_file, await request.body())
     made = made_of(book, lorebook_id)
     if not await lorebooks.add(owner, made):
         raise Conflict(TAKEN.format(id=made.id), param="id")
@@ -124,9 +126,12 @@ async def export_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: Lorebook
     return Response(json_text.write(document_of(found.lorebook)), media_type="application/json", headers=headers)
 
 
-@router.put("/{lorebook_id}")
-async def replace_lorebook(lorebook_id: str, body: Lorebook, owner: OwnerDep, lorebooks: LorebooksDep) -> LorebookRead:
+@router.put("/{lorebook_id}", openapi_extra=described(Lorebook))
+async def replace_lorebook(
+    lorebook_id: str, request: Request, owner: OwnerDep, lorebooks: LorebooksDep
+) -> LorebookRead:
     """Put another lorebook in its place."""
+    body = await large(request, Lorebook)
     found = await lorebooks.get(owner, lorebook_id)
     made = found and found.model_copy(update={"lorebook": body, "updated_at": time.time()})
     if made is None or not await lorebooks.replace(owner, made):
@@ -140,6 +145,11 @@ async def delete_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: Lorebook
     if not await lorebooks.delete(owner, lorebook_id):
         raise NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
     return Response(status_code=204)
+
+
+def of_file(data: bytes) -> tuple[Lorebook, list[str]]:
+    """Read a lorebook of any form, and what is to be told of it. Blocks."""
+    return opened(json_text.plain(json_text.parse(data, LIMITS)))
 
 
 def made_of(book: Lorebook, lorebook_id: str | None) -> SharedLorebook:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, Query
 from pydantic import AfterValidator, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
@@ -14,6 +16,7 @@ from chatacter.contracts.base import Strict
 from chattr.dependencies import AmendingDep, CastDep, MovingDep, OwnerDep
 from chattr.domain.archive import MemoryArchive
 from chattr.domain.memory import MAX_CHARACTERS
+from chattr.routes.bodies import described, large
 from chattr.routes.etags import REVALIDATED, Conditions, ConditionsDep, etag
 from chattr.routes.memories import SWITCHED_OFF, MemoryRead, shown
 from chattr.usecases.amending import Amending, Known
@@ -88,12 +91,12 @@ async def export_memories(
 ) -> Response:
     """Take along what was said, and what is known beside it: an archive that `import` puts down elsewhere."""
     archive = await moving.take(owner, character)
-    return Response(archive.model_dump_json(), media_type="application/json")
+    return Response(await anyio.to_thread.run_sync(archive.model_dump_json), media_type=JSON)
 
 
-@router.post("/import")
+@router.post("/import", openapi_extra=described(MemoryArchive))
 async def import_memories(
-    body: MemoryArchive,
+    request: Request,
     owner: OwnerDep,
     moving: MovingDep,
     cast: CastDep,
@@ -102,6 +105,7 @@ async def import_memories(
     ] = None,
 ) -> Arrival:
     """Put an archive's content down as this person's. Memories of it come within moments; what is there stays."""
+    body = await large(request, MemoryArchive)
     renamed: dict[str, str] = {}
     if character is not None:
         here = (await cast.get(owner, character)).id

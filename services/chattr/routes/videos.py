@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -16,6 +15,7 @@ from chatacter.contracts.video_job import VideoDeleted, VideoList, VideoOrder, V
 from chattr.dependencies import AssetsDep, FilmDep, OwnerDep
 from chattr.ports.casting import Picture
 from chattr.ports.jobs import Order
+from chattr.routes.bodies import mistaken, read
 from chattr.routes.download import download
 from chattr.routes.idempotency import IdempotentRoute, OwnKeyDep
 
@@ -47,7 +47,7 @@ async def create(request: Request, response: Response, owner: OwnerDep, film: Fi
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data":
         order, upload = await from_form(request)
     else:
-        order, upload = from_json(await request.body()), None
+        order, upload = read(VideoOrder, await request.body()), None
     response.headers.update(POLL_AFTER)
     return await film.create(owner, order, upload, key=key)
 
@@ -109,14 +109,6 @@ async def remix(video_id: str, body: VideoRemix, response: Response, owner: Owne
     return await film.remix(owner, video_id, body.prompt)
 
 
-def from_json(body: bytes) -> VideoOrder:
-    """Read an order. Raises `RequestValidationError`."""
-    try:
-        return VideoOrder.model_validate_json(body)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
-
-
 async def from_form(request: Request) -> tuple[VideoOrder, Picture | None]:
     """Read an order with an uploaded picture. Raises `RequestValidationError`, `InvalidInput`."""
     fields: dict[str, Any] = {}
@@ -132,7 +124,7 @@ async def from_form(request: Request) -> tuple[VideoOrder, Picture | None]:
     try:
         return VideoOrder.model_validate(fields), upload
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from error
+        raise mistaken(error) from error
 
 
 def put(fields: dict[str, Any], name: str, value: str) -> None:

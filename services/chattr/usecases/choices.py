@@ -97,8 +97,10 @@ def add(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
         elif isinstance(value, dict):
             whole[name] = inner = held or {}
             add(inner, value)
+        elif isinstance(value, list) and isinstance(held, list):
+            held.extend(value)  # a copy each time would make thousands of log probabilities cost by their square
         elif isinstance(value, list):
-            whole[name] = [*(held or ()), *value]
+            whole[name] = list(value)
         else:
             whole[name] = held + value if isinstance(value, str) and isinstance(held, str) else value
 

@@ -22,6 +22,8 @@ from chattr.usecases.summing import Summing
 
 # A subtree is cut from the conversation as it was read; so often is it read again when somebody speaks in between.
 TRIES: Final = 16
+# Conversations that are read at once where those with one character are looked for.
+LOOKED_THROUGH: Final = 100
 RESTLESS: Final = "This conversation changes all the time; nothing was done. Try again when its replies have ended."
 FULL: Final = f"A group has at most {MOST_MEMBERS} characters."
 LAST_ONE: Final = "The last character stays; delete the conversation instead."
@@ -96,11 +98,22 @@ class Conversing:
         found = await self.get(owner, conversation_id)
         return Whole(found, Tree(await self._conversations.messages(owner, conversation_id)))
 
-    async def list(self, owner: Owner, *, before: str | None, limit: int) -> Sequence[Conversation]:
-        """Return the newest first; `before` is the id that the previous page ended with. Raises `NotFound` for
-        another.
+    async def list(
+        self, owner: Owner, *, character_id: str | None = None, before: str | None, limit: int
+    ) -> Sequence[Conversation]:
+        """Return the newest first, all or those begun with a character; `before` is the id that the previous page ended
+        with. Raises `NotFound` for another.
         """
-        return await self._conversations.list(owner, before=before, limit=limit)
+        if character_id is None:
+            return await self._conversations.list(owner, before=before, limit=limit)
+        found: list[Conversation] = []
+        while len(found) < limit:
+            page = await self._conversations.list(owner, before=before, limit=LOOKED_THROUGH)
+            found += [each for each in page if each.character_id == character_id]
+            if len(page) < LOOKED_THROUGH:
+                break
+            before = page[-1].id
+        return found[:limit]
 
     async def change(self, owner: Owner, conversation_id: str, changes: dict[str, Any]) -> Conversation:
         """Set `title`, `persona` or `head_id`, those that are named. A head goes on to the newest leaf under it."""
