@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.redis_connection import key, told
-from chattr.adapters.redis_outbox import STREAM, fields
+from chattr.adapters.redis_outbox import STREAM, fields, in_one
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed
@@ -190,11 +190,7 @@ class RedisConversations:
 
     def _entry(self, owner: Owner, conversation_id: str, message_ids: tuple[str, ...] | None = None) -> bytes:
         """Write the outbox' entry of a change, as the scripts take it."""
-        if not self._noted:
-            return b""
-        change = fields(owner, Changed(conversation_id, message_ids))
-        texts = (text.decode() if isinstance(text, bytes) else text for pair in change.items() for text in pair)
-        return orjson.dumps([*texts])
+        return in_one(owner, Changed(conversation_id, message_ids)) if self._noted else b""
 
     async def messages(self, owner: Owner, conversation_id: str) -> Sequence[Message]:
         """Return all messages of all branches, in the order in which they were added."""

@@ -8,7 +8,7 @@ import orjson
 from redis.asyncio import Redis
 
 from chattr.adapters.redis_connection import key, told
-from chattr.adapters.redis_outbox import STREAM, fields
+from chattr.adapters.redis_outbox import STREAM, fields, in_one
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact
 from chattr.domain.memory import Changed
@@ -68,7 +68,7 @@ class RedisKnowledge:
         if not removed and not written:
             return before
         records = [part for fact in written for part in (fact.id, orjson.dumps(fact.record()))]
-        entries = [entry(owner, each) for each in places([*written, *(old[each] for each in removed)])]
+        entries = [in_one(owner, Changed(each)) for each in places([*written, *(old[each] for each in removed)])]
         args = [before.revision, len(removed), len(written), *removed, *records, *entries]
         with told():
             done = await self._write(keys=[key(owner, "facts"), STREAM], args=args)
@@ -118,11 +118,3 @@ def learned_key(owner: Owner, conversation_id: str) -> str:
 def places(facts: Iterable[Fact]) -> list[str]:
     """Return the conversations whose memory has to follow facts."""
     return sorted({source.conversation_id for fact in facts for source in fact.sources})
-
-
-def entry(owner: Owner, conversation_id: str) -> bytes:
-    """Write an entry of the outbox as the script takes it."""
-    change = fields(owner, Changed(conversation_id))
-    return orjson.dumps(
-        [text.decode() if isinstance(text, bytes) else text for pair in change.items() for text in pair]
-    )

@@ -67,9 +67,9 @@ class RedisOutbox:
         if what.until is None:
             raise ValueError("forgetting needs a moment up to which it reaches")
         selector = orjson.dumps(replace(what, until=None).record(), option=orjson.OPT_SORT_KEYS)
-        entry = [part for pair in fields(owner, what).items() for part in pair]
+        args = [selector, repr(what.until), *flat(owner, what)]
         with told():
-            await self._forget(keys=[key(owner, "forgotten"), self._stream], args=[selector, repr(what.until), *entry])
+            await self._forget(keys=[key(owner, "forgotten"), self._stream], args=args)
 
     async def forgotten(self, owner: Owner) -> Sequence[Selection]:
         """Return all that this person had forgotten."""
@@ -124,6 +124,16 @@ def fields(owner: Owner, work: Changed | Selection) -> dict[Any, Any]:
     """Write an entry."""
     kind = "changed" if isinstance(work, Changed) else "forget"
     return {"tenant": owner.tenant, "person": owner.person, "kind": kind, "work": orjson.dumps(work.record())}
+
+
+def flat(owner: Owner, work: Changed | Selection) -> list[Any]:
+    """Write an entry as names and values by turns."""
+    return [part for pair in fields(owner, work).items() for part in pair]
+
+
+def in_one(owner: Owner, work: Changed | Selection) -> bytes:
+    """Write an entry as one argument of a script that writes other things too."""
+    return orjson.dumps([part.decode() if isinstance(part, bytes) else part for part in flat(owner, work)])
 
 
 def entry(entry_id: bytes, stored: dict[bytes, bytes]) -> Entry:

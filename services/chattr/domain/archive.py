@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
 from chattr.domain.character import CharacterId
@@ -25,6 +24,7 @@ from chattr.domain.conversation import (
 )
 from chattr.domain.knowledge import About, Amendment, Correction, Fact, Source
 from chattr.domain.memory import MAX_CHARACTERS
+from chattr.domain.mistake import mistake
 from chattr.domain.person import Persona
 from chattr.domain.summary import LONGEST_TEXT, Summary, summary_id
 
@@ -42,11 +42,6 @@ Id = Annotated[str, Field(pattern=rf"^{CONVERSATION_ID.pattern}$")]
 Members = Annotated[tuple[CharacterId, ...], Field(max_length=MOST_MEMBERS)]
 Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Remembered = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
-
-
-def mistake(sentence: str) -> PydanticCustomError:
-    """Make a validation error whose text is the sentence alone."""
-    return PydanticCustomError("archive", "{sentence}", {"sentence": sentence})
 
 
 class ArchivedMessage(Strict):

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
 from chattr.domain.lorebook.book import Lorebook
+from chattr.domain.mistake import mistake
 
 SCHEMA_VERSION: Final = 3
 ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -24,11 +24,6 @@ BAD_LANGUAGE: Final = "use a language tag such as `en` or `pt-BR`"
 BAD_TAGS: Final = "each tag needs 1 to 40 characters"
 NOBODY: Final = "say who this is: set `personality`, `system_prompt` or both"
 NO_VOICE: Final = "a voice belongs to a model: set `voice` beside `speech_model`"
-
-
-def mistake(message: str) -> PydanticCustomError:
-    """Make a validation error whose text is the sentence alone."""
-    return PydanticCustomError("character", "{sentence}", {"sentence": message})
 
 
 def checked_id(value: str) -> str:

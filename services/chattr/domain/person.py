@@ -3,9 +3,9 @@
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Strict
+from chattr.domain.mistake import mistake
 
 USER: Final = "User"
 """What a person without a name is called where a card says `{{user}}`."""
@@ -16,7 +16,7 @@ def checked_name(value: str) -> str:
     """Trim a name; refuse one that would break a line."""
     trimmed = value.strip()
     if not all(map(str.isprintable, trimmed)):
-        raise PydanticCustomError("persona", "{sentence}", {"sentence": BAD_NAME})
+        raise mistake(BAD_NAME)
     return trimmed
 
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 
 import orjson
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.base import Strict
+from chattr.domain.mistake import mistake
 from chattr.ports.sessions import FAILED, Event
 from chattr.routes.cache_headers import cache_headers
 from chattr.usecases.draft import Running, Whole, failure
@@ -24,7 +24,7 @@ LONGEST_EDIT: Final = 4 * LONGEST_MESSAGE
 def said(value: str) -> str:
     """Refuse what says nothing: it is a mistake."""
     if not value.strip():
-        raise PydanticCustomError("said", "this says nothing")
+        raise mistake("this says nothing")
     return value
 
 

@@ -4,9 +4,9 @@ import json
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, model_validator
-from pydantic_core import PydanticCustomError
 
 from chatacter.contracts.base import Open
+from chattr.domain.mistake import mistake
 
 MOST_ENTRIES: Final = 2_000
 MOST_KEYS: Final = 256
@@ -25,11 +25,6 @@ Number = Annotated[int | float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 Key = Annotated[str, Field(max_length=MOST_KEY)]
 Keys = Annotated[tuple[Key, ...], Field(max_length=MOST_KEYS)]
 Label = Annotated[str, Field(max_length=1_000)]
-
-
-def mistake(message: str) -> PydanticCustomError:
-    """Make a validation error whose text is the sentence alone."""
-    return PydanticCustomError("lorebook", "{sentence}", {"sentence": message})
 
 
 def checked_beside(value: Any) -> Any:
