@@ -8,7 +8,7 @@ import orjson
 from redis.asyncio import Redis
 
 from chattr.adapters.redis_connection import key, told
-from chattr.adapters.redis_outbox import STREAM, fields, in_one
+from chattr.adapters.redis_outbox import STREAM, in_one
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact
 from chattr.domain.memory import Changed
@@ -94,7 +94,8 @@ class RedisKnowledge:
     async def amend(self, owner: Owner, amendment: Amendment) -> bool:
         """Keep what was done to a memory; False where something else was done meanwhile."""
         memory, record = amendment.memory, replace(amendment, revision=amendment.revision + 1).record()
-        args: list[Any] = [memory.id, amendment.revision, orjson.dumps(record), entry(owner, memory.conversation_id)]
+        args: list[Any] = [memory.id, amendment.revision, orjson.dumps(record)]
+        args.append(in_one(owner, Changed(memory.conversation_id)))
         with told():
             return bool(await self._amend(keys=[key(owner, "amended"), key(owner, "facts"), STREAM], args=args))
 
