@@ -289,3 +289,23 @@ class SlowPupil(Pupil):
         await self.go.wait()
         async for chunk in super().stream(request, deadline):
             yield chunk
+
+
+async def test_a_fact_whose_place_another_took_reaches_no_prompt_even_before_that_is_indexed(school: School) -> None:
+    world = school.world
+    first = await world.say("a", "the dog is called biscuit")
+    second = await world.say("a", "no, rex")
+    old = await world.learn("The dog is called Biscuit.", "a", first)
+    await world.index()
+    await world.amend(old, "The dog is called Biscuit, a terrier.")
+    assert (await recalled_facts(world)) == {"The dog is called Biscuit, a terrier."}
+    await world.learn("The dog is called Rex.", "a", second, supersedes=old)
+    assert (await recalled_facts(world)) == set(), "pinned or not"
+    await world.index()
+    assert (await recalled_facts(world)) == {"The dog is called Rex."}
+
+
+async def recalled_facts(world: World) -> set[str]:
+    found = await world.remember().recall(ANN, "ada", "what is the dog called", (), Deadline.after(5.0))
+    assert len(found.facts) == sum(one.memory.kind == "fact" for one in found.memories)
+    return {one.memory.text for one in found.memories if one.memory.kind == "fact"}
