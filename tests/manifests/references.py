@@ -8,7 +8,9 @@ from scripts.manifests.helm import Manifest
 from tests.manifests.workloads import KSERVES_RUNTIMES, Cluster, Pods, matches
 
 # What the operator's one Secret holds; see the values reference, `global.existingSecret`.
-SHARED_KEYS = frozenset({"model-api-key", "service-token", "redis-password", "qdrant-api-key", "api_keys.json"})
+SHARED_KEYS = frozenset(
+    {"model-api-key", "embeddings-api-key", "service-token", "redis-password", "qdrant-api-key", "api_keys.json"}
+)
 # Made in every namespace by Kubernetes itself.
 ALWAYS = {"ServiceAccount": {"default"}, "ConfigMap": {"kube-root-ca.crt"}}
 

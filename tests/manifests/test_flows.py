@@ -178,6 +178,16 @@ def test_the_providers_port_is_that_of_its_url() -> None:
     assert outward(net, INTERNET, 443) == set()
 
 
+def test_only_chattr_reaches_an_endpoint_of_embeddings() -> None:
+    net = network(helm.merged(LANGUAGE, {"chattr": {"settings": {"EMBEDDINGS__URL": "https://e.example.org:8443/v1"}}}))
+    assert outward(net, INTERNET, 8443) == {"chattr"}
+    assert outward(net, INTERNET, 443) == set()
+    inside = {"chattr": {"settings": {"EMBEDDINGS__URL": "http://tei.models.svc.cluster.local/v1"}}}
+    net = network(helm.merged(LANGUAGE, inside))
+    assert outward(net, End("tei", namespace="models"), 80) == {"chattr"}
+    assert outward(net, INTERNET, 80) == set()
+
+
 def test_a_provider_in_the_cluster_opens_its_namespace() -> None:
     net = network({"model": {"url": "http://vllm.llm.svc.cluster.local/v1"}})
     assert outward(net, End("vllm", namespace="llm"), 8000) == {"chattr"}

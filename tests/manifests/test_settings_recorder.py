@@ -136,6 +136,10 @@ OWN: dict[str, dict[str, dict[str, Any]]] = {
         "MODEL__NAME": {"model": {"name": "another"}},
         "MODEL__ALTERNATIVES": {"model": {"alternatives": ["small", "large"]}},
         "MODEL__API_KEY": {"secrets": {"modelApiKey": "sk-mine"}},
+        "EMBEDDINGS__API_KEY": {
+            "secrets": {"embeddingsApiKey": "sk-too"},
+            "chattr": {"settings": {"EMBEDDINGS__URL": "https://e.example/v1", "EMBEDDINGS__NAME": "small"}},
+        },
         "MODEL__TEMPERATURE": {"model": {"temperature": 0.3}},
         "MODEL__MAX_TOKENS": {"model": {"maxTokens": 99}},
         "MODEL__CONTEXT_TOKENS": {"model": {"contextTokens": 999}},

@@ -8,6 +8,12 @@
 {{ include "chatacter.predictorsEnv" . }}
 {{ include "chatacter.modelEnv" . }}
 {{ include "chatacter.memoryEnv" . }}
+{{- with include "chatacter.embeddingsKeyRef" . | trim }}
+- name: EMBEDDINGS__API_KEY
+  valueFrom:
+    secretKeyRef:
+      {{- . | nindent 6 }}
+{{- end }}
 - name: REQUIRE_API_KEY
   value: {{ .Values.auth.required | quote }}
 {{- if include "chatacter.apiKeysRef" . | fromYaml }}
@@ -199,6 +205,19 @@
   value: {{ toJson $value | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Where the key of the embeddings endpoint lies, as the provider's does; without an endpoint there is none. */}}
+{{- define "chatacter.embeddingsKeyRef" -}}
+{{- if .Values.chattr.settings.EMBEDDINGS__URL -}}
+{{- $own := dict "value" .Values.secrets.embeddingsApiKey "existingSecret" .Values.secrets.existingSecret "existingSecretKey" "embeddings-api-key" -}}
+{{- with include "chatacter.secretRef" (dict "context" . "own" $own "made" (include "chatacter.name" (list . "embeddings")) "key" "embeddings-api-key") | trim }}
+{{- . }}
+{{- if or $own.existingSecret (not $own.value) }}
+optional: true
+{{- end }}
+{{- end }}
+{{- end -}}
 {{- end }}
 
 {{/* Where the provider's key lies. In global.existingSecret it may be missing, because local servers need none. */}}

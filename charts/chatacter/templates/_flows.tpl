@@ -135,6 +135,13 @@ URL, peers, port where the URL has none.
 {{- end -}}
 {{- end }}
 
+{{/* Towards an endpoint of embeddings; the packaged model needs no way. */}}
+{{- define "chatacter.egressToEmbeddings" -}}
+{{- with .Values.chattr.settings.EMBEDDINGS__URL -}}
+{{- include "chatacter.egressToUrl" (list $ . $.Values.global.networkPolicy.egressTo 0) -}}
+{{- end -}}
+{{- end }}
+
 {{/* Towards the store of media, when it is not a volume. */}}
 {{- define "chatacter.egressToAssets" -}}
 {{- if .Values.assets.url -}}
