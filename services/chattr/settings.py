@@ -119,7 +119,7 @@ class JobsSettings(RedisSettings):
     durable: bool = False
     """`true`: like `RECORDS__DURABLE`, for a `JOBS__URL` of its own; you vouch then that a write that it answered is on
     its disk."""
-    lease: Annotated[float, Field(ge=1)] = 15.0
+    lease: Annotated[float, Field(ge=1)] = 10.0
     """Seconds after which a job is taken up by another dispatcher when its own no longer says that it works on it."""
     tenant_concurrency: Annotated[int, Field(ge=0)] = 0
     """Most jobs of one tenant that run at a time, on all dispatchers together; 0: any number. Whatever it says, tenants

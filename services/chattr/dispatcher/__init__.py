@@ -50,7 +50,7 @@ class Pace:
     absent predictor no longer than `give_up` from when it was asked for.
     """
 
-    lease: float = 15.0
+    lease: float = 10.0
     heartbeat: float = 1.0
     grace: float = 30.0
     retry: float = 2.0
