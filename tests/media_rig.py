@@ -31,12 +31,13 @@ from chattr.adapters.redis_duty import RedisSecret
 from chattr.adapters.redis_job_log import RedisJobLog
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.dispatcher import Dispatcher, Pace
-from chattr.routes import inference, links, media, videos
+from chattr.routes import inference, links, long_speech, media, videos
 from chattr.routes import jobs as jobs_routes
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
 from chattr.usecases.infer import Infer
 from chattr.usecases.outstanding import Outstanding
+from chattr.usecases.reading_aloud import ReadAloud, SpeechWork
 from chattr.usecases.signing import Signing
 from chattr.usecases.speak import Speak
 from tests.predictor_server import Seen, predictor_app
@@ -85,8 +86,10 @@ class Rooms:
             assets = FsspecAssets((self._folder / "assets").as_uri())
             await assets.open()
             casting = FakeCasting()
+            speak = Speak(vocalizr if enabled else None, casting, demand, model="kokoro", seconds=30)
             state = {
-                "speak": Speak(vocalizr if enabled else None, casting, demand, model="kokoro", seconds=30),
+                "speak": speak,
+                "read_aloud": ReadAloud(speak, jobs, assets),
                 "film": Film(
                     visualizr if enabled else None,
                     jobs,
@@ -108,7 +111,9 @@ class Rooms:
             tracer = TracerProvider().get_tracer("test")
             stopping = asyncio.Event()
             dispatcher = Dispatcher(jobs, work, worker="w", tracer=tracer, pace=QUICK)
-            task = asyncio.create_task(dispatcher.run(stopping))
+            reading = SpeechWork(vocalizr, assets, seconds=30)
+            reader = Dispatcher(jobs, reading, worker="r", tracer=tracer, modality="speech", pace=QUICK)
+            tasks = [asyncio.create_task(each.run(stopping)) for each in (dispatcher, reader)]
             web = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
             openai = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
             stack.push_async_callback(openai.close)
@@ -116,7 +121,7 @@ class Rooms:
             for fake in (speaker, filmer, kserve):
                 fake.released.set()
             stopping.set()
-            await task
+            await asyncio.gather(*tasks)
 
 
 def application(state: Mapping[str, Any]) -> FastAPI:
@@ -133,7 +138,14 @@ def application(state: Mapping[str, Any]) -> FastAPI:
             version="1",
             health=Health(),
             lifespan=lifespan,
-            routers=[media.router, videos.router, jobs_routes.router, links.router, inference.router],
+            routers=[
+                media.router,
+                videos.router,
+                jobs_routes.router,
+                long_speech.router,
+                links.router,
+                inference.router,
+            ],
             telemetry=telemetry_of("chattr", settings),
         ),
         settings,

@@ -23,6 +23,7 @@ from chattr.usecases.film import Film
 from chattr.usecases.infer import Infer
 from chattr.usecases.moving import Moving
 from chattr.usecases.outstanding import Outstanding
+from chattr.usecases.reading_aloud import ReadAloud
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply
 from chattr.usecases.signing import Signing
@@ -138,6 +139,12 @@ def speak(connection: HTTPConnection) -> Speak:
     return found
 
 
+def read_aloud(connection: HTTPConnection) -> ReadAloud:
+    """Return what says long texts."""
+    found: ReadAloud = connection.state.read_aloud
+    return found
+
+
 def film(connection: HTTPConnection) -> Film:
     """Return what films."""
     found: Film = connection.state.film
@@ -195,6 +202,7 @@ ConversingDep = Annotated[Conversing, Depends(conversing)]
 TranscriptsDep = Annotated[Transcripts, Depends(transcripts)]
 SessionLogDep = Annotated[SessionLog, Depends(session_log)]
 SpeakDep = Annotated[Speak, Depends(speak)]
+ReadAloudDep = Annotated[ReadAloud, Depends(read_aloud)]
 FilmDep = Annotated[Film, Depends(film)]
 InferDep = Annotated[Infer, Depends(infer)]
 JobLogDep = Annotated[JobLog, Depends(job_log)]

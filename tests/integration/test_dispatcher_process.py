@@ -154,9 +154,9 @@ async def test_it_tells_its_health_and_what_is_outstanding(yard: Yard) -> None:
         await asyncio.to_thread(process.stop)
 
 
-async def test_with_video_switched_off_it_says_why_it_does_not_start(yard: Yard) -> None:
+async def test_with_nothing_to_do_it_says_why_it_does_not_start(yard: Yard) -> None:
     with (
         pytest.raises(RuntimeError, match="ENABLE_VIDEO_GENERATION=false"),
-        yard.dispatcher(ENABLE_VIDEO_GENERATION="false"),
+        yard.dispatcher(ENABLE_VIDEO_GENERATION="false", ENABLE_VOICE_GENERATION="false"),
     ):
         pass

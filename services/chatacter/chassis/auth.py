@@ -150,12 +150,12 @@ bearer_key = BearerKey()
 Caller = Annotated[Principal, Depends(bearer_key)]
 
 
-def scope(name: Scope) -> Callable[[Principal], Principal]:
-    """Make a dependency that lets only callers with this scope in. Raises `Forbidden` for others."""
+def scope(*names: Scope) -> Callable[[Principal], Principal]:
+    """Make a dependency that lets only callers with one of these scopes in. Raises `Forbidden` for others."""
 
     async def permitted(caller: Caller) -> Principal:
-        if name not in caller.scopes:
-            raise Forbidden(f"This key lacks the scope `{name}`.")
+        if caller.scopes.isdisjoint(names):
+            raise Forbidden(f"This key lacks the scope {' or '.join(f'`{name}`' for name in names)}.")
         return caller
 
     return permitted  # type: ignore[return-value]

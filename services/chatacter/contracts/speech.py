@@ -21,6 +21,7 @@ MEDIA_TYPES: dict[AudioFormat, str] = {
 }
 
 MAX_INPUT_CHARACTERS = 4096
+MAX_CHAPTER_CHARACTERS = 60_000
 
 
 class VoiceRef(Open):
@@ -46,6 +47,17 @@ class SpeechRequest(Open):
     def voice_id(self) -> str:
         """The voice's id, however it was written."""
         return self.voice if isinstance(self.voice, str) else self.voice.id
+
+
+class LongSpeech(SpeechRequest):
+    """A text that takes minutes to say, a chapter for instance: it is said in the background, as a job."""
+
+    input: Annotated[str, StringConstraints(min_length=1, max_length=MAX_CHAPTER_CHARACTERS)]
+    response_format: Literal["mp3", "wav", "pcm"] = "mp3"
+    priority: Literal["high", "normal", "low"] = "normal"
+    expires_after: Annotated[int, Field(ge=1, le=2_592_000)] | None = Field(
+        default=None, description="Seconds within which it must have begun, else it fails"
+    )
 
 
 class Phoneme(Strict):

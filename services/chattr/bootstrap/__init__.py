@@ -55,6 +55,7 @@ from chattr.usecases.knowing import Knowing
 from chattr.usecases.live import Live
 from chattr.usecases.moving import Moving
 from chattr.usecases.outstanding import Outstanding
+from chattr.usecases.reading_aloud import ReadAloud
 from chattr.usecases.remember import Remember
 from chattr.usecases.reply import Reply, Surroundings
 from chattr.usecases.signing import Signing
@@ -65,6 +66,9 @@ from chattr.usecases.transcripts import Transcripts
 # Replies that one process shows to those who resume them, at a time; each holds a connection while it waits.
 FOLLOWERS: Final = 1024
 CONNECTIONS: Final = 64
+NOTHING_TO_DISPATCH: Final = (
+    "There is nothing to dispatch: ENABLE_VIDEO_GENERATION=false and ENABLE_VOICE_GENERATION=false."
+)
 # What waits because somebody talks comes back after this; what somebody works at is held for as long as that takes.
 LATER_MS: Final = 15_000
 # How long a start waits for a Redis that may be starting too.
@@ -130,6 +134,7 @@ class Chattr:
     moving: Moving
     summing: Summing
     speak: Speak
+    read_aloud: ReadAloud
     film: Film
     infer: Infer
     characters: Cast
@@ -176,6 +181,7 @@ async def compose(
         tidy_up(stack, settings, stores, assets)
         speech, speaker = settings.vocalizr, predictors.speaker
         around = stores.around(cast, language, remember, summing if settings.sums_up else None)
+        speak = Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout)
         conversing = Conversing(cast, stores.conversations, stores.short_term, remember, summing)
         yield Chattr(
             health=health,
@@ -184,7 +190,8 @@ async def compose(
             amending=Amending(remember, Knowing(stores.knowledge, stores.summaries)) if remember else None,
             moving=Moving(stores.conversations, stores.knowledge, stores.outbox, summing),
             summing=summing,
-            speak=Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout),
+            speak=speak,
+            read_aloud=ReadAloud(speak, stores.jobs, assets),
             film=film_of(predictors, stores, assets, actors, settings),
             infer=infer_of(predictors, stores, settings),
             characters=cast,
@@ -241,7 +248,7 @@ async def compose_dispatcher(
         assets = await FsspecAssets(settings.assets_root).open()
         made = dispatchers(settings, stores, assets, await open_predictors(stack, settings), telemetry)
         if not made:
-            raise Misconfigured("There is nothing to dispatch: ENABLE_VIDEO_GENERATION=false.")
+            raise Misconfigured(NOTHING_TO_DISPATCH)
         run_dispatcher(stack, made, drain)
         yield Outstanding(stores.jobs, stores.demand, telemetry.meter)
 

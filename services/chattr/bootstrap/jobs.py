@@ -20,6 +20,7 @@ from chattr.ports.duty import Duties
 from chattr.ports.jobs import Jobs, Modality
 from chattr.settings import ChattrSettings
 from chattr.usecases.filming import FilmWork
+from chattr.usecases.reading_aloud import SpeechWork
 from chattr.usecases.tidying import Tidying
 
 
@@ -82,6 +83,8 @@ def dispatchers(
             speaking=settings.vocalizr.timeout,
             filming=settings.visualizr.timeout,
         )
+    if behind.speaker is not None:
+        works["speech"] = SpeechWork(behind.speaker, assets, seconds=settings.vocalizr.timeout)
     return [
         Dispatcher(
             stores.jobs,

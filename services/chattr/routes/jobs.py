@@ -28,7 +28,7 @@ from chattr.routes.download import download, found
 from chattr.usecases.estimates import estimate
 from chattr.usecases.job_files import files_of
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], dependencies=[Depends(scope("videos"))])
+router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], dependencies=[Depends(scope("videos", "speech"))])
 
 NO_JOB: Final = "There is no such job."
 NOT_YET: Final = "This job is not completed. GET /api/v1/jobs/{id} tells how far it is."

@@ -65,6 +65,10 @@ class Speak:
         listing = await self._on().voices(Deadline.after(LISTING_SECONDS))
         return VoiceList(data=list(listing.found), model=self._model, away=told(listing.away))
 
+    async def resolved(self, owner: Owner, request: SpeechRequest) -> SpeechRequest:
+        """Return a request as its predictor understands it. Raises `NotFound` for an unknown model or voice."""
+        return await self._resolved(owner, self._on(), request)
+
     async def _resolved(self, owner: Owner, speaker: Speaker, request: SpeechRequest) -> SpeechRequest:
         """Put a character's voice in its place, and the model that this voice belongs to where the character says."""
         if not request.model:
