@@ -179,9 +179,8 @@ async def compose(
         if settings.run_dispatcher:
             run_dispatcher(stack, dispatchers(settings, stores, assets, predictors, telemetry), drain)
         tidy_up(stack, settings, stores, assets)
-        speech, speaker = settings.vocalizr, predictors.speaker
         around = stores.around(cast, language, remember, summing if settings.sums_up else None)
-        speak = Speak(speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout)
+        speak = speak_of(predictors, stores, actors, settings)
         conversing = Conversing(cast, stores.conversations, stores.short_term, remember, summing)
         yield Chattr(
             health=health,
@@ -209,9 +208,15 @@ async def compose(
             outstanding=Outstanding(stores.jobs, stores.demand, telemetry.meter),
             idempotency=stores.idempotency,
             rate_limiter=stores.rate_limiter,
-            speaker=speaker,
+            speaker=predictors.speaker,
             filmer=predictors.filmer,
         )
+
+
+def speak_of(predictors: Predictors, stores: Stores, actors: Actors, settings: ChattrSettings) -> Speak:
+    """Make what speaks."""
+    speech = settings.vocalizr
+    return Speak(predictors.speaker, actors, stores.demand, model=speech.model, seconds=speech.timeout)
 
 
 def film_of(predictors: Predictors, stores: Stores, assets: Assets, actors: Actors, settings: ChattrSettings) -> Film:
