@@ -43,9 +43,14 @@ def forbid_onnxruntime_to_report() -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-def forbid_ray_to_report() -> None:
-    """Keep Ray from telling its makers about its use; the variable must stand when a Ray is started or joined."""
+def tame_ray() -> None:
+    """Keep Ray from telling its makers about its use, and from ending this process. Call it before Ray's import.
+
+    Ray would put a handler of its own before ours for SIGTERM, which aborts the process three seconds later, whatever
+    is still being said.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"
 
 
 def url_host(host: str) -> str:

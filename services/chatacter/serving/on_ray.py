@@ -15,7 +15,6 @@ from ray.serve.exceptions import (
 )
 
 from chatacter.chassis.errors import Cancelled, Misconfigured, Unavailable
-from chatacter.chassis.settings import forbid_ray_to_report
 from chatacter.serving.replicas import RETRY_AFTER, Make, Replication
 from chatacter.serving.work import streamed
 
@@ -60,7 +59,6 @@ def joined(address: str | None) -> bool:
     """Join a Ray, or start one on this machine; return whether it is our own."""
     if ray.is_initialized():
         return False
-    forbid_ray_to_report()
     ray.init(address, include_dashboard=False, configure_logging=False, log_to_driver=False)
     return address is None
 

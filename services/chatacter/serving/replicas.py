@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from chatacter.chassis.errors import Misconfigured, NotReady
+from chatacter.chassis.settings import tame_ray
 from chatacter.serving.settings import PredictorSettings
 
 GLANCE: Final = 0.02
@@ -55,6 +56,7 @@ class Replicas:
 
     def load(self) -> None:
         """Start the replicas; return once each has loaded its model. Raises `Misconfigured`."""
+        tame_ray()
         try:
             self._ray = import_module("chatacter.serving.on_ray")
         except ImportError as error:
