@@ -48,7 +48,8 @@ class VisualizrSettings(PredictorSettings):
     """Prepared portraits kept in memory, about 12 MB each at 512 x 512: a character's next film starts faster."""
     visualizr_weights: str | None = None
     """With `svd` and `animatediff`: the folder of the weights, as diffusers saves a pipeline (a mounted `storageUri`),
-    or a repository's name on the Hugging Face hub. For `animatediff` a pipeline of the Stable Diffusion 1.5 family."""
+    or a repository's name on the Hugging Face hub. For `animatediff` a pipeline of the Stable Diffusion 1.5 family.
+    Unset: a folder of the model's name in `CHATACTER_HOME/models`, else that folder itself."""
     visualizr_text_to_image: str | None = None
     """With `svd`: folder or repository of a text-to-image pipeline. It draws the image where a request has only a
     prompt; unset, such a request is refused."""

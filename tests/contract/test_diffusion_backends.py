@@ -278,6 +278,9 @@ class TestStableVideo:
         licence = svd.create(VisualizrSettings(visualizr_model="svd")).capabilities.licence
         assert licence is not None
         assert licence.restriction is not None
+        # What a chart's acceptLicense accepts.
+        chart = Path(__file__).parents[2] / "charts/chatacter/charts/inference/templates/_models.tpl"
+        assert f'"{licence.id}"' in chart.read_text()
 
 
 class TestAnimateDiff:
@@ -333,9 +336,17 @@ class TestLoading:
     """What loading says when it cannot."""
 
     @pytest.mark.parametrize("name", ["svd", "animatediff"])
-    def test_weights_that_are_not_named(self, name: str) -> None:
+    def test_weights_that_are_not_named(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(Misconfigured, match="VISUALIZR_WEIGHTS"):
-            MAKERS[name](VisualizrSettings(visualizr_model=name)).load()
+            MAKERS[name](VisualizrSettings(visualizr_model=name, chatacter_home=tmp_path)).load()
+
+    def test_weights_where_a_cluster_mounts_them(self, weights: Path, tmp_path: Path) -> None:
+        (tmp_path / "models").symlink_to(weights / "svd")
+        backend = svd.create(VisualizrSettings(visualizr_model="svd", chatacter_home=tmp_path))
+        backend.load()
+        case = Case("svd", backend)
+        assert len(case.frames(case.shot(steps=1))) == 4
+        backend.close()
 
     def test_a_folder_that_is_not_there(self, weights: Path) -> None:
         with pytest.raises(Misconfigured, match="no folder"):

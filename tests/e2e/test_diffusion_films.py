@@ -35,7 +35,7 @@ def visualizr(folder: Path) -> Iterator[ServiceProcess]:
         "VISUALIZR_MODEL": "svd",
         "VISUALIZR_WEIGHTS": str(folder / "weights"),
         "VISUALIZR_ACCELERATION": "max",
-        "ACCEPT_MODEL_LICENSES": "stability-ai-community",
+        "ACCEPT_MODEL_LICENSES": "stable-video-diffusion-community",
         "OMP_NUM_THREADS": "1",
     }
     with running("visualizr", folder, settings) as process:
@@ -137,6 +137,6 @@ def test_weights_wait_for_the_acceptance_of_their_licence(folder: Path) -> None:
             except httpx.TransportError:
                 continue
         refused = httpx.post(process.url + GENERATIONS, json=body(), timeout=60)
-    assert "ACCEPT_MODEL_LICENSES=Stability-AI-Community" in told
+    assert "ACCEPT_MODEL_LICENSES=stable-video-diffusion-community" in told
     assert refused.status_code == 503
-    assert "Stability-AI-Community" in refused.json()["error"]["message"]
+    assert "stable-video-diffusion-community" in refused.json()["error"]["message"]

@@ -13,7 +13,7 @@ from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, se
 from visualizr.backends.diffusion.preview import previewed
 from visualizr.backends.diffusion.svd import seeded
 from visualizr.backends.diffusion.take import Take, on_step
-from visualizr.backends.diffusion.weights import loaded, required
+from visualizr.backends.diffusion.weights import loaded, weights_of
 from visualizr.settings import Scheduler, VisualizrSettings
 
 WEIGHTS: Final = "VISUALIZR_WEIGHTS"
@@ -89,7 +89,7 @@ class AnimateDiff:
         )
 
         settings, dtype = self._settings, dtype_of(plan)
-        source = required(WEIGHTS, settings.visualizr_weights, "a Stable Diffusion 1.5 or AnimateDiff pipeline")
+        source = weights_of(settings, "a Stable Diffusion 1.5 or AnimateDiff pipeline")
         adapter = motion_adapter(settings.visualizr_motion_adapter, dtype)
         given = {} if adapter is None else {"motion_adapter": adapter}
         self._text = loaded("the pipeline", WEIGHTS, AnimateDiffPipeline.from_pretrained, source, dtype=dtype, **given)

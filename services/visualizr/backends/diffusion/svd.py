@@ -12,12 +12,12 @@ from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
 from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
 from visualizr.backends.diffusion.preview import previewed
 from visualizr.backends.diffusion.take import Take, on_step
-from visualizr.backends.diffusion.weights import loaded, required
+from visualizr.backends.diffusion.weights import loaded, weights_of
 from visualizr.references import IMAGE
 from visualizr.settings import VisualizrSettings
 
 LICENCE: Final = Licence(
-    "Stability-AI-Community",
+    "stable-video-diffusion-community",
     "forbids commercial use to whoever earns more than a million US dollars a year, and to others who do not register",
     "https://stability.ai/community-license-agreement",
 )
@@ -85,7 +85,7 @@ class StableVideo:
         settings = self._settings
         if settings.visualizr_scheduler not in SCHEDULERS:
             raise Misconfigured("VISUALIZR_SCHEDULER: Stable Video Diffusion takes `model` or `euler`.")
-        source = required("VISUALIZR_WEIGHTS", settings.visualizr_weights, "Stable Video Diffusion")
+        source = weights_of(settings, "Stable Video Diffusion")
         self._film = loaded(
             "Stable Video Diffusion",
             "VISUALIZR_WEIGHTS",

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from chatacter.chassis.errors import Misconfigured
+from visualizr.settings import VisualizrSettings
 
 T = TypeVar("T")
+
+INDEX: Final = "model_index.json"
 
 
 def loaded(what: str, setting: str, read: Callable[..., T], source: str, **options: Any) -> T:
@@ -27,11 +30,21 @@ def loaded(what: str, setting: str, read: Callable[..., T], source: str, **optio
         ) from error
 
 
-def required(setting: str, value: str | None, what: str) -> str:
-    """Return a setting that names weights. Raises `Misconfigured` when it is empty."""
-    if not value:
-        raise Misconfigured(f"{setting} is not set: name the folder, or the hub's repository, of {what}.")
-    return value
+def weights_of(settings: VisualizrSettings, what: str) -> str:
+    """Return where the model's weights are. Raises `Misconfigured` when nobody says so and none are where they may be.
+
+    The last folder looked into is the models' folder itself: KServe mounts what `storageUri` names there.
+    """
+    if settings.visualizr_weights:
+        return settings.visualizr_weights
+    home = settings.models_dir
+    for folder in (home / settings.served_name, home / settings.visualizr_model, home):
+        if (folder / INDEX).is_file():
+            return str(folder)
+    raise Misconfigured(
+        f"VISUALIZR_WEIGHTS is not set, and {home} holds no {INDEX}: name the folder, or the hub's repository, of "
+        f"{what}."
+    )
 
 
 def quiet() -> None:
