@@ -28,7 +28,7 @@ ALLOWED = {
     "qdrant_client": ("chattr/adapters/",),
     "qdrant_edge": ("chattr/adapters/",),
     "xllamacpp": ("chattr/adapters/",),
-    "fsspec": ("chattr/adapters/",),
+    "fsspec": ("chatacter/filestore.py",),
     "gradio": ("chattr/ui/",),
 }
 # What a fresh interpreter that imported everything must not have loaded: backends and engines (`serving.on_ray` is one)

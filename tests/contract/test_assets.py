@@ -131,7 +131,7 @@ async def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: py
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(assets._fs, "mv", full, raising=False)
+        patched.setattr(assets._files._fs, "mv", full, raising=False)
         with pytest.raises(Unavailable):
             await assets.put(ACME, "a", b"x" * 1000, WEBM)
     assert await assets.info(ACME, "a") is None
@@ -192,11 +192,11 @@ async def test_another_replica_s_files_are_seen(s3_bucket: str) -> None:
     assert await other.delete(ACME, "a")
     await other.put(ACME, "a", b"more", WEBM)
     await one.put(ACME, "a", b"most", WEBM)
-    listed = other._fs.find(other._root)
+    listed = other._files._fs.find(other._files._root)
     assert len(listed) == 2
     assert await read(other, "a") == b"most"
     assert await one.delete(ACME, "a")
-    assert other._fs.find(other._root) == []
+    assert other._files._fs.find(other._files._root) == []
 
 
 async def test_a_store_that_goes_away_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
