@@ -31,7 +31,7 @@ from chattr.adapters.redis_duty import RedisSecret
 from chattr.adapters.redis_job_log import RedisJobLog
 from chattr.adapters.redis_jobs import RedisJobs
 from chattr.dispatcher import Dispatcher, Pace
-from chattr.routes import inference, links, long_speech, media, videos
+from chattr.routes import inference, links, long_speech, media, videos, voices
 from chattr.routes import jobs as jobs_routes
 from chattr.usecases.film import Film
 from chattr.usecases.filming import FilmWork
@@ -141,6 +141,7 @@ def application(state: Mapping[str, Any]) -> FastAPI:
             routers=[
                 media.router,
                 videos.router,
+                voices.router,
                 jobs_routes.router,
                 long_speech.router,
                 links.router,

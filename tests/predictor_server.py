@@ -10,6 +10,7 @@ from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.speech import SpeechRequest, VoiceList
 from chatacter.contracts.video import VideoGenerationRequest
+from chatacter.contracts.whose import TENANT_HEADER
 from chattr.adapters.fakes.media import FakeFilmer, FakeSpeaker
 
 LONG = 60.0
@@ -29,8 +30,8 @@ class Seen:
         self.headers.append(dict(request.headers))
 
 
-async def speech_events(speaker: FakeSpeaker, body: SpeechRequest) -> AsyncGenerator[bytes]:
-    async with aclosing(speaker.speech_events(body, Deadline.after(LONG))) as found:
+async def speech_events(speaker: FakeSpeaker, body: SpeechRequest, tenant: str) -> AsyncGenerator[bytes]:
+    async with aclosing(speaker.speech_events(body, Deadline.after(LONG), tenant)) as found:
         async for event in found:
             yield sse(event.model_dump_json().encode())
 
@@ -39,6 +40,10 @@ async def video_events(filmer: FakeFilmer, body: VideoGenerationRequest) -> Asyn
     async with aclosing(filmer.film(body, Deadline.after(LONG))) as found:
         async for event in found:
             yield sse(event.model_dump_json().encode())
+
+
+def tenant_of(request: Request) -> str:
+    return request.headers[TENANT_HEADER]
 
 
 def predictor_app(speaker: FakeSpeaker, filmer: FakeFilmer, seen: Seen) -> FastAPI:
@@ -52,15 +57,15 @@ def predictor_app(speaker: FakeSpeaker, filmer: FakeFilmer, seen: Seen) -> FastA
         return {"object": "list", "data": [], "models": [*speaker.served, *filmer.served]}
 
     @app.get("/v1/audio/voices")
-    async def voices() -> VoiceList:
-        return VoiceList(data=list((await speaker.voices(Deadline.after(LONG))).found))
+    async def voices(request: Request) -> VoiceList:
+        return VoiceList(data=list((await speaker.voices(Deadline.after(LONG), tenant_of(request))).found))
 
     @app.post("/v1/audio/speech", response_model=None)
     async def speech(request: Request, body: SpeechRequest) -> Response:
         seen.note(request)
         if body.stream_format == "sse":
-            return seen.broken or await opened(speech_events(speaker, body), SSE)
-        return seen.broken or await opened(speaker.speak(body, Deadline.after(LONG)), "audio/wav")
+            return seen.broken or await opened(speech_events(speaker, body, tenant_of(request)), SSE)
+        return seen.broken or await opened(speaker.speak(body, Deadline.after(LONG), tenant_of(request)), "audio/wav")
 
     @app.post("/v1/video/generations", response_model=None)
     async def generations(request: Request, body: VideoGenerationRequest) -> Response:

@@ -12,6 +12,7 @@ from tests.served import served
 from vocalizr.app import application
 from vocalizr.backend import SpeechBackend, SpeechChunk, Utterance
 from vocalizr.backends.fake import FakeSpeech
+from vocalizr.cloning.studios import Ears
 from vocalizr.settings import VocalizrSettings
 
 SECONDS = 10.0
@@ -36,15 +37,17 @@ class Held(FakeSpeech):
             raise TimeoutError("nobody let the fake go on")
 
 
-def vocalizr_of(backend: SpeechBackend, **settings: Any) -> Any:
+def vocalizr_of(backend: SpeechBackend, ears: Ears | None = None, **settings: Any) -> Any:
     """The application; it reads metadata from the disk, so it is made off the event loop."""
-    return application(VocalizrSettings(vocalizr_model="fake", **settings), backend)
+    return application(VocalizrSettings(vocalizr_model="fake", **settings), backend, ears)
 
 
 @asynccontextmanager
-async def vocalizr(backend: SpeechBackend, *, ready: bool = True, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def vocalizr(
+    backend: SpeechBackend, *, ready: bool = True, ears: Ears | None = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the backend; yields a client, once the model is loaded unless told otherwise."""
-    app = await asyncio.to_thread(vocalizr_of, backend, **settings)
+    app = await asyncio.to_thread(vocalizr_of, backend, ears, **settings)
     async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
         if ready:
             await until_answered(client, "/readyz", "200")

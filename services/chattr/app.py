@@ -37,6 +37,7 @@ from chattr.routes import (
     reminders,
     summaries,
     videos,
+    voices,
 )
 from chattr.routes.rate_limit import RateLimit
 from chattr.settings import ChattrSettings
@@ -58,6 +59,7 @@ ROUTERS = (
     memories.router,
     live.router,
     media.router,
+    voices.router,
     videos.router,
     long_speech.router,
     jobs.router,

@@ -11,7 +11,10 @@ from chatacter.serving.predictor import Job
 from chatacter.serving.room import Room
 from chatacter.serving.service import Place, Plan, predictors_app
 from vocalizr.backend import SpeechBackend, SpeechCapabilities
+from vocalizr.cloning.routes import cloning_router
+from vocalizr.cloning.studios import Ears, Studios, ears_of
 from vocalizr.inference import speech_job
+from vocalizr.listening.routes import listening_router
 from vocalizr.replicas import on_replicas
 from vocalizr.routes import speech_router
 from vocalizr.settings import VocalizrSettings
@@ -33,22 +36,36 @@ def made(settings: VocalizrSettings) -> SpeechBackend:
     return backend
 
 
-def application(settings: VocalizrSettings, backend: SpeechBackend) -> FastAPI:
-    """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
-    return shared(settings, {settings.served_name: backend})
+def application(settings: VocalizrSettings, backend: SpeechBackend, ears: Ears | None = None) -> FastAPI:
+    """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`.
+
+    Without `ears` it listens with those that the settings name.
+    """
+    return shared(settings, {settings.served_name: backend}, ears)
 
 
-def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend]) -> FastAPI:
+def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ears: Ears | None = None) -> FastAPI:
     """Build the service around several backends by their models' names. Raises `Misconfigured`."""
+    listening = ears or ears_of(settings)
 
     def doors(stands: Sequence[Place]) -> tuple[APIRouter, Sequence[Job[Any]]]:
+        studios = Studios(settings, listening, backends, stands)
         synthesizers = [
             Synthesizer(
-                place.model, together(backends[place.model], place.batches), place.loading, place.gate, place.tracer
+                place.model,
+                together(backends[place.model], place.batches),
+                place.loading,
+                place.gate,
+                place.tracer,
+                studios.named(place.model),
             )
             for place in stands
         ]
-        return speech_router(Speakers(synthesizers)), [speech_job(synthesizer) for synthesizer in synthesizers]
+        router = APIRouter()
+        router.include_router(speech_router(Speakers(synthesizers)))
+        router.include_router(cloning_router(studios))
+        router.include_router(listening_router(listening.transcriber, studios.hearing))
+        return router, [speech_job(synthesizer) for synthesizer in synthesizers]
 
     loaded = settings.vocalizr_models_loaded
     shelf = [

@@ -1,7 +1,7 @@
 """What a speech backend is: `load`, one streaming verb, `close`, and capabilities that callers test."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -49,6 +49,7 @@ class SpeechCapabilities:
     licence: Licence | None = None
     together: Together | None = None
     places: int | None = None
+    blending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class Recording:
 class Utterance:
     """A text to speak, checked against the capabilities. `language` is None for the voice's own.
 
-    `likeness` is what `conditioned` returned for a cloned voice; `voice` is then only its name.
+    `likeness` is what `conditioned` returned for a cloned voice, or `blended` for a designed one; `voice` is then only
+    its name, and `language` is told.
     """
 
     text: str
@@ -148,4 +150,15 @@ class SpeaksTogether(SpeechBackend, Protocol):
         self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
     ) -> Iterator[Made[SpeechChunk]]:
         """Speak pieces; the times of a chunk's phonemes begin with its piece. What is cancelled may be left out."""
+        ...
+
+
+class Blending(SpeechBackend, Protocol):
+    """A backend whose capabilities have `blending`."""
+
+    def blended(self, shares: Mapping[str, float]) -> bytes:
+        """Return what makes this model speak in a mean of its voices, for `Utterance.likeness`.
+
+        Shares are above zero and need not add up to one. The bytes are plain numbers, as those of `conditioned`.
+        """
         ...

@@ -1,7 +1,7 @@
 """Speech by replicas of a backend, each in a process of its own, and each with batches of its own."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final, cast
@@ -40,6 +40,10 @@ class OnReplicas:
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Ask one replica."""
         return cast("bytes", self._replicas.call("conditioned", recordings))
+
+    def blended(self, shares: Mapping[str, float]) -> bytes:
+        """Have one replica blend its voices."""
+        return cast("bytes", self._replicas.call("blended", dict(shares)))
 
     def close(self) -> None:
         """End the replicas."""

@@ -26,6 +26,7 @@ from chatacter.serving.hangup import unless_gone
 from vocalizr.backend import Utterance
 from vocalizr.several import Speakers
 from vocalizr.synthesize import Sound, Synthesizer
+from vocalizr.whose import WhoseDep
 
 SOUND_RESPONSE = {
     200: {
@@ -45,21 +46,21 @@ def speech_router(speakers: Speakers) -> APIRouter:
         response_class=Response,
         responses=SOUND_RESPONSE,  # type: ignore[arg-type]
     )
-    async def speech(request: SpeechRequest, raw: Request) -> Response:
+    async def speech(request: SpeechRequest, raw: Request, asked: WhoseDep) -> Response:
         """Say a text. The sound streams as it is made."""
-        return await unless_gone(raw, answered(speakers.named(request), request))
+        return await unless_gone(raw, answered(speakers.named(request), request, asked.tenant))
 
     @router.get("/v1/audio/voices", dependencies=[Depends(scope("voices"))])
-    async def voices() -> VoiceList:
-        """List the voices that can be asked for."""
-        return await speakers.voices()
+    async def voices(asked: WhoseDep) -> VoiceList:
+        """List the voices that can be asked for: those that came with the models, and one's own."""
+        return await speakers.voices(asked.tenant)
 
     return router
 
 
-async def answered(synthesizer: Synthesizer, request: SpeechRequest) -> ClosingStream:
+async def answered(synthesizer: Synthesizer, request: SpeechRequest, tenant: str) -> ClosingStream:
     """Check the request, wait for the first sound, then open the stream."""
-    utterance = await synthesizer.checked(request)
+    utterance = await synthesizer.checked(request, tenant)
     sounds = synthesizer.sounds(utterance, request.response_format)
     if request.stream_format == "sse":
         return await opened(events(sounds, utterance, timings=request.timings), SSE, HEADERS)

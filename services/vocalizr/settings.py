@@ -42,6 +42,12 @@ class VocalizrSettings(PredictorSettings):
     `VOCALIZR_CONCURRENCY` places."""
     vocalizr_queue: Annotated[int, Field(ge=0, le=1024)] = 8
     """Texts that may wait for a place; one more is refused with 429 and `Retry-After`."""
+    vocalizr_transcriber: str = "whisper-base"
+    """The installed model that listens: it transcribes, and reads what a consent to a cloned voice says. It is loaded
+    when it is first needed."""
+    vocalizr_voices_url: str | None = None
+    """Where voices of the users' own are stored, with the recordings that they come from: `file://`, `s3://` or
+    `gs://`. Replicas that share it speak each other's voices. Unset: the folder `voices` under `CHATACTER_HOME`."""
     preload_models: bool = True
     """Load the model at start, so that the first request finds it ready. `false`: the first request waits for it."""
     vocalizr_remote_url: str | None = None
@@ -95,6 +101,11 @@ class VocalizrSettings(PredictorSettings):
     def weights(self) -> str | None:
         """Where the weights are said to be."""
         return self.vocalizr_weights
+
+    @property
+    def voices_root(self) -> str:
+        """The URL under which voices are stored."""
+        return self.vocalizr_voices_url or (self.chatacter_home / "voices").absolute().as_uri()
 
     @property
     def served_name(self) -> str:

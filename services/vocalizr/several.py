@@ -20,16 +20,19 @@ class Speakers:
             raise NotFound(f"model: there is no such model here. Served: {served}.", param="model")
         return self._by_name[request.model]
 
-    async def voices(self) -> VoiceList:
-        """List all voices. Among several, those of a model that is not in memory are not worth loading it."""
+    async def voices(self, tenant: str) -> VoiceList:
+        """List all voices that a tenant can ask for.
+
+        Among several, those of a model that is not in memory are not worth loading it.
+        """
         if len(self._by_name) == 1:
-            return VoiceList(data=list(await next(iter(self._by_name.values())).voices()))
+            return VoiceList(data=list(await next(iter(self._by_name.values())).listed(tenant)))
         found: list[Voice] = []
         away: dict[str, str] = {}
         for name, synthesizer in self._by_name.items():
             told = synthesizer.loading.told() if synthesizer.loading.present else "not in memory"
             if told is None:
-                found += await synthesizer.voices()
+                found += await synthesizer.listed(tenant)
             else:
                 away[name] = told
         return VoiceList(data=found, away=away)

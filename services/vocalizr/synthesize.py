@@ -17,7 +17,9 @@ from chatacter.serving.loading import Loading
 from chatacter.serving.work import streamed
 from vocalizr.audio import encoder
 from vocalizr.backend import SpeechBackend, Utterance
-from vocalizr.voices import found, spoken
+from vocalizr.cloning.studio import Studio
+from vocalizr.cloning.voices import OWN
+from vocalizr.voices import found, nearest, spoken
 
 OPERATION: Final = "text_to_speech"
 
@@ -34,20 +36,30 @@ class Sound:
 class Synthesizer:
     """One speech model and everything that stands before it."""
 
-    def __init__(self, model: str, backend: SpeechBackend, loading: Loading, gate: Gate, tracer: Tracer) -> None:
+    def __init__(
+        self, model: str, backend: SpeechBackend, loading: Loading, gate: Gate, tracer: Tracer, studio: Studio
+    ) -> None:
         self.model = model
         self.loading = loading
         self._backend = backend
         self._gate = gate
         self._tracer = tracer
+        self._studio = studio
 
     async def voices(self) -> Sequence[Voice]:
-        """List the voices. Raises `NotReady` while the model loads."""
+        """List the voices that came with the model. Raises `NotReady` while it loads."""
         async with self.loading.used():
             return await asyncio.to_thread(self._backend.voices)
 
-    async def checked(self, request: SpeechRequest) -> Utterance:
-        """Check a request against what the model can do. Raises the error that says what to change."""
+    async def listed(self, tenant: str) -> Sequence[Voice]:
+        """List the voices that came with the model, then the tenant's own that it can speak."""
+        return await self._studio.listed(tenant)
+
+    async def checked(self, request: SpeechRequest, tenant: str | None = None) -> Utterance:
+        """Check a request against what the model can do. Raises the error that says what to change.
+
+        Without a tenant only the voices that came with the model can be asked for.
+        """
         if request.model != self.model:
             raise NotFound(f"model: there is no such model here. Served: {self.model}.", param="model")
         await self.loading.obtain()
@@ -64,6 +76,10 @@ class Synthesizer:
         if request.timings and not capable.timings:
             raise Unsupported("timings: this model does not tell when a phoneme is heard.", param="timings")
         language = spoken(request.language, capable.languages)
+        if tenant is not None and request.voice_id.startswith(OWN):
+            own = await self._studio.speakable(tenant, request.voice_id)
+            language = language or nearest(own.voice.language, capable.languages)
+            return Utterance(request.input, own.voice.id, request.speed, language, request.instructions, own.likeness)
         voice = found(await self.voices(), request.voice_id)
         return Utterance(request.input, voice.id, request.speed, language, request.instructions)
 

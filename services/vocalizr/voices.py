@@ -29,3 +29,18 @@ def spoken(language: str | None, supported: frozenset[str]) -> str | None:
     if any(tag.casefold().partition("-")[0] == wanted for tag in supported):
         return None
     raise Unsupported(f"language: this model speaks {', '.join(sorted(supported))}.", param="language")
+
+
+def nearest(language: str, supported: frozenset[str]) -> str:
+    """Return the supported tag of a voice's own language: the same one, else one of another region.
+
+    Raises `Unsupported` with all languages.
+    """
+    wanted = language.casefold()
+    by_closeness = sorted(supported, key=lambda tag: (tag.casefold() != wanted, len(tag), tag))
+    for tag in by_closeness:
+        if tag.casefold().partition("-")[0] == wanted.partition("-")[0]:
+            return tag
+    raise Unsupported(
+        f"language: the voice speaks {language}, and this model {', '.join(sorted(supported))}.", param="language"
+    )

@@ -106,12 +106,12 @@ def has_stopped(fake: Scripted, times: int) -> bool:
 
 
 async def test_speech_comes_as_it_is_made(predictors: Predictors) -> None:
-    assert b"".join(await all_of(predictors.speaker.speak(SPOKEN, soon()))) == b"".join(SOUND)
+    assert b"".join(await all_of(predictors.speaker.speak(SPOKEN, soon(), "acme"))) == b"".join(SOUND)
     assert predictors.behind.requests[0].input == "Hello there."
 
 
 async def test_speech_comes_with_timings(predictors: Predictors) -> None:
-    *deltas, done = await all_of(predictors.speaker.speech_events(SPOKEN, soon()))
+    *deltas, done = await all_of(predictors.speaker.speech_events(SPOKEN, soon(), "acme"))
     assert all(isinstance(delta, SpeechDelta) for delta in deltas)
     assert b"".join(base64.b64decode(delta.audio) for delta in deltas) == b"".join(SOUND)
     assert [phoneme.start for delta in deltas for phoneme in delta.phonemes] == [0.0, 0.1, 0.2]
@@ -119,7 +119,7 @@ async def test_speech_comes_with_timings(predictors: Predictors) -> None:
 
 
 async def test_voices_and_models_are_listed(predictors: Predictors) -> None:
-    voices, speaking = await predictors.speaker.voices(soon()), await predictors.speaker.models(soon())
+    voices, speaking = await predictors.speaker.voices(soon(), "acme"), await predictors.speaker.models(soon())
     assert [voice.id for voice in voices.found] == ["af_heart", "bm_george"]
     assert "kokoro" in speaking.found
     assert "portrait" in (await predictors.filmer.models(soon())).found
@@ -153,8 +153,8 @@ async def test_a_film_that_cannot_be_made_is_told(predictors: Predictors) -> Non
 async def test_a_refusal_arrives_as_itself(predictors: Predictors, refusal: ChatacterError) -> None:
     speaker, filmer = predictors.speaker, predictors.filmer
     calls: list[tuple[Scripted, Callable[[], AsyncGenerator[Any]]]] = [
-        (predictors.behind, lambda: speaker.speak(SPOKEN, soon())),
-        (predictors.behind, lambda: speaker.speech_events(SPOKEN, soon())),
+        (predictors.behind, lambda: speaker.speak(SPOKEN, soon(), "acme")),
+        (predictors.behind, lambda: speaker.speech_events(SPOKEN, soon(), "acme")),
         (predictors.camera, lambda: filmer.film(FILMED, soon())),
     ]
     for fake, call in calls:
@@ -168,14 +168,14 @@ async def test_a_refusal_arrives_as_itself(predictors: Predictors, refusal: Chat
 
 async def test_an_unknown_model_lists_those_served(predictors: Predictors) -> None:
     with pytest.raises(NotFound, match=predictors.unknown_goes_to):
-        await all_of(predictors.speaker.speak(SPOKEN.model_copy(update={"model": "bark"}), soon()))
+        await all_of(predictors.speaker.speak(SPOKEN.model_copy(update={"model": "bark"}), soon(), "acme"))
 
 
 async def test_hanging_up_stops_the_work(predictors: Predictors) -> None:
     predictors.behind.hold_at = predictors.camera.hold_at = 1
     calls: list[tuple[Scripted, AsyncGenerator[Any]]] = [
-        (predictors.behind, predictors.speaker.speak(SPOKEN, soon())),
-        (predictors.behind, predictors.speaker.speech_events(SPOKEN, soon())),
+        (predictors.behind, predictors.speaker.speak(SPOKEN, soon(), "acme")),
+        (predictors.behind, predictors.speaker.speech_events(SPOKEN, soon(), "acme")),
         (predictors.camera, predictors.filmer.film(FILMED, soon())),
     ]
     for fake, items in calls:
@@ -225,8 +225,8 @@ async def test_a_predictor_that_breaks_off_is_upstream(wire: Wire) -> None:
     async with VisualizrHttp(wire.url) as visualizr, VocalizrHttp(wire.url) as vocalizr:
         for items in (
             visualizr.film(FILMED, soon()),
-            vocalizr.speak(SPOKEN, soon()),
-            vocalizr.speech_events(SPOKEN, soon()),
+            vocalizr.speak(SPOKEN, soon(), "acme"),
+            vocalizr.speech_events(SPOKEN, soon(), "acme"),
         ):
             with pytest.raises(UpstreamFailed, match="lost in the middle"):
                 await all_of(items)
@@ -235,7 +235,7 @@ async def test_a_predictor_that_breaks_off_is_upstream(wire: Wire) -> None:
 async def test_nobody_there_is_unavailable_with_a_sentence() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     async with VisualizrHttp(url) as visualizr, VocalizrHttp(url) as vocalizr:
-        for items in (visualizr.film(FILMED, soon()), vocalizr.speak(SPOKEN, soon())):
+        for items in (visualizr.film(FILMED, soon()), vocalizr.speak(SPOKEN, soon(), "acme")):
             with pytest.raises(Unavailable, match=r"reached\. Check that it runs and that V.*__URL") as caught:
                 await all_of(items)
             assert caught.value.retry_after

@@ -50,8 +50,8 @@ async def test_the_name_of_a_model_picks_its_predictor() -> None:
     kokoro, xtts, bark = Speaking(["kokoro", "other"]), Speaking(["xtts"]), Speaking(["bark"])
     port = SpeakersByModel(kokoro, {"xtts": xtts, "bark": bark})
     for model in ("kokoro", "xtts", "bark", "other"):
-        await drained(port.speak(line(model), soon()))
-        await drained(port.speech_events(line(model), soon()))
+        await drained(port.speak(line(model), soon(), "acme"))
+        await drained(port.speech_events(line(model), soon(), "acme"))
         await drained((await port.ask(model, Question("GET", f"/v2/models/{model}"), soon())).chunks)
     asked = {fake: [r if isinstance(r, tuple) else r.model for r in fake.requests] for fake in (kokoro, xtts, bark)}
     assert [each for each in asked[kokoro] if isinstance(each, str)] == ["kokoro"] * 2 + ["other"] * 2
@@ -70,7 +70,7 @@ async def test_what_is_listed_is_the_union() -> None:
     kokoro, xtts = Speaking(["kokoro"], voices=["heart"]), Speaking(["xtts"], voices=["ana", "claribel"])
     port = SpeakersByModel(kokoro, {"xtts": xtts})
     assert (await port.models(soon())).found == ["kokoro", "xtts"]
-    voices = await port.voices(soon())
+    voices = await port.voices(soon(), "acme")
     assert [(voice.id, voice.model) for voice in voices.found] == [
         ("heart", "kokoro"),
         ("ana", "xtts"),
@@ -107,7 +107,7 @@ async def test_only_what_requests_would_reach_is_listed() -> None:
     )
     port = SpeakersByModel(default, {"xtts": named})
     assert (await port.models(soon())).found == ["kokoro", "xtts"]
-    assert [voice.id for voice in (await port.voices(soon())).found] == ["own"]
+    assert [voice.id for voice in (await port.voices(soon(), "acme")).found] == ["own"]
 
 
 async def test_a_name_that_its_predictor_does_not_know_is_told_as_a_mistake() -> None:
@@ -147,7 +147,7 @@ async def test_an_address_may_have_a_path_and_a_slash_at_its_end(house: House, s
         await drained(port.film(VideoGenerationRequest(model="svd"), soon()))
         assert "svd" in (await port.models(soon())).found
     async with speakers(f"{house.url}/serving/kokoro{slash}", {}, model="kokoro") as port:
-        await drained(port.speak(line("kokoro"), soon()))
+        await drained(port.speak(line("kokoro"), soon(), "acme"))
     assert (house.svd.finished, house.kokoro.finished) == (1, 1)
 
 
@@ -168,8 +168,8 @@ async def test_nobody_there_is_told_with_the_model_and_its_setting(house: House)
         assert isinstance(listing.away["animatediff"], Unavailable)
     async with speakers(house.nobody, {"xtts": house.nobody}, model="kokoro") as voices:
         with pytest.raises(Unavailable, match=r"Vocalizr cannot .* VOCALIZR__URL is"):
-            await drained(voices.speak(line("xtts"), soon()))
-        assert set((await voices.voices(soon())).away) == {"kokoro", "xtts"}
+            await drained(voices.speak(line("xtts"), soon(), "acme"))
+        assert set((await voices.voices(soon(), "acme")).away) == {"kokoro", "xtts"}
 
 
 async def test_each_call_to_a_busy_predictor_is_a_new_connection(house: House) -> None:

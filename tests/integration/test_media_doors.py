@@ -10,16 +10,6 @@ from tests.waiting import eventually, until
 pytestmark = pytest.mark.integration
 
 
-async def test_what_is_not_built_says_so(rig: Rig) -> None:
-    for method, path in (
-        ("POST", "/v1/audio/voice_consents"),
-        ("POST", "/v1/audio/voices"),
-        ("POST", "/v1/audio/transcriptions"),
-    ):
-        answer = await rig.web.request(method, path)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_built"), path
-
-
 async def test_jobs_are_seen_and_cancelled(rig: Rig) -> None:
     rig.filmer.hold_at = 1
     video = await rig.openai.videos.create(prompt="Hi.")

@@ -95,9 +95,9 @@ async def test_a_model_that_settings_name_is_not_looked_for() -> None:
 
 async def test_voices_say_what_characters_speak_with() -> None:
     speak, speaker, _ = speaking("kokoro")
-    assert (await speak.voices()).model == "kokoro"
+    assert (await speak.voices("acme")).model == "kokoro"
     speaker.away = COLD
-    voices = await speak.voices()
+    voices = await speak.voices("acme")
     assert (voices.data, voices.model) == ([], "kokoro")
 
 

@@ -15,6 +15,7 @@ EXTRAS: Final = {
     "av": "kokoro",
     "cv2": "portrait",
     "diffusers": "diffusers",
+    "faster_whisper": "listening",
     "gradio": "ui",
     "kserve": "serving",
     "onnxruntime": "kokoro",

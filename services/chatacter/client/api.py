@@ -8,7 +8,7 @@ from chatacter.client.characters import Characters
 from chatacter.client.conversations import Conversations
 from chatacter.client.errors import Refused
 from chatacter.client.memories import Memories
-from chatacter.contracts.speech import AudioFormat, VoiceList
+from chatacter.contracts.speech import AudioFormat, Voice, VoiceList
 from chatacter.contracts.video import Video, VideoFormat
 
 POLL_SECONDS: Final = 0.5
@@ -30,9 +30,9 @@ class Api(Conversations, Characters, Memories):
             raise Refused("There is no voice here.", status=404, code="not_found")
         return model
 
-    async def voices(self) -> list[str]:
-        """Return the voices that there are."""
-        return [voice.id for voice in VoiceList.model_validate(await self._json("GET", "/v1/audio/voices")).data]
+    async def voices(self) -> list[Voice]:
+        """Return the voices that there are, one's own too."""
+        return VoiceList.model_validate(await self._json("GET", "/v1/audio/voices")).data
 
     async def speak(
         self, text: str, *, voice: str, model: str, audio_format: AudioFormat = "mp3"

@@ -99,6 +99,10 @@ class Voice(Strict):
     model: str = Field(description="The speech model that speaks it")
     language: str = Field(description="BCP 47 tag")
     kind: Literal["built_in", "designed", "cloned"] = "built_in"
+    type: Literal["built_in", "blend", "audio_sample"] = Field(default="built_in", description="How it was made")
+    created_at: int = Field(default=0, description="Unix seconds; 0 for what came with the model")
+    consent: str | None = Field(default=None, description="The consent that a cloned voice hangs on")
+    blend: dict[str, float] | None = Field(default=None, description="The voices that a designed one is made of")
 
 
 class VoiceList(Strict):

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from typing import Final, TypeVar, cast
 
 import anyio
@@ -63,6 +63,16 @@ async def streamed(work: Work[T], ahead: int = 2) -> AsyncGenerator[T]:
         executor.shutdown(wait=False)
         if not heard:
             tell_unheard(thread.exception())
+
+
+async def whole(work: Callable[[threading.Event], T]) -> T:
+    """Do blocking work that has one answer, by the rules of `streamed`."""
+
+    def pieces(cancelled: threading.Event) -> Iterator[T]:
+        yield work(cancelled)
+
+    async with aclosing(streamed(pieces)) as answers:
+        return await anext(answers)
 
 
 async def ended(thread: asyncio.Future[None]) -> None:

@@ -88,17 +88,19 @@ class ByModel(Generic[P]):
 class SpeakersByModel(ByModel[SpeakingPredictor]):
     """A `Speaker`, and an `Inference`."""
 
-    def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
+    def speak(self, request: SpeechRequest, deadline: Deadline, tenant: str) -> AsyncGenerator[bytes]:
         """Let the predictor of the request's model speak."""
-        return self.of(request.model).speak(request, deadline)
+        return self.of(request.model).speak(request, deadline, tenant)
 
-    def speech_events(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[SpeechDelta | SpeechDone]:
+    def speech_events(
+        self, request: SpeechRequest, deadline: Deadline, tenant: str
+    ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
         """The same, with timings."""
-        return self.of(request.model).speech_events(request, deadline)
+        return self.of(request.model).speech_events(request, deadline, tenant)
 
-    async def voices(self, deadline: Deadline) -> Listing[Voice]:
+    async def voices(self, deadline: Deadline, tenant: str) -> Listing[Voice]:
         """Return the voices of all predictors that answer."""
-        return await self._listed(lambda predictor: predictor.voices(deadline), lambda voice: voice.model)
+        return await self._listed(lambda predictor: predictor.voices(deadline, tenant), lambda voice: voice.model)
 
 
 class FilmersByModel(ByModel[FilmingPredictor]):

@@ -100,9 +100,9 @@ class PredictorHttp:
         kept = {name.lower(): value for name, value in response.headers.items() if name.lower() in PASSED_ON}
         return Answer(response.headers.get("content-type", "application/json"), kept, self.chunks(response))
 
-    async def json(self, path: str, deadline: Deadline) -> Any:
+    async def json(self, path: str, deadline: Deadline, headers: Mapping[str, str] | None = None) -> Any:
         """Get a JSON document."""
-        response = await self.opened("GET", path, deadline)
+        response = await self.opened("GET", path, deadline, headers=headers)
         async with aclosing(self.chunks(response)) as chunks:
             body = b"".join([chunk async for chunk in chunks])
         return self.parsed(body)

@@ -9,6 +9,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError
 from chatacter.contracts.speech import SpeechDelta, SpeechDone, SpeechRequest, Voice, VoiceList
+from chatacter.contracts.whose import TENANT_HEADER
 from chattr.adapters.predictor_http import JSON, Place, PredictorHttp
 from chattr.ports.media import Listing
 
@@ -23,21 +24,21 @@ class VocalizrHttp(PredictorHttp):
     def __init__(self, url: str, *models: str, token: SecretStr | None = None, silence: float | None = None) -> None:
         super().__init__(Place.of("Vocalizr", url, *models), token=token, silence=silence)
 
-    async def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
+    async def speak(self, request: SpeechRequest, deadline: Deadline, tenant: str) -> AsyncGenerator[bytes]:
         """Yield encoded sound as it is made."""
         body = request.model_dump_json(exclude_none=True).encode()
-        response = await self.opened("POST", SPEECH, deadline, body=body, headers=JSON)
+        response = await self.opened("POST", SPEECH, deadline, body=body, headers={**JSON, TENANT_HEADER: tenant})
         async with aclosing(self.chunks(response)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def speech_events(
-        self, request: SpeechRequest, deadline: Deadline
+        self, request: SpeechRequest, deadline: Deadline, tenant: str
     ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
         """Yield sound with what belongs to it."""
         asked = request.model_copy(update={"stream_format": "sse"})
         body = asked.model_dump_json(exclude_none=True).encode()
-        response = await self.opened("POST", SPEECH, deadline, body=body, headers=JSON)
+        response = await self.opened("POST", SPEECH, deadline, body=body, headers={**JSON, TENANT_HEADER: tenant})
         async with aclosing(self.events(response)) as events:
             async for data in events:
                 if data == b"[DONE]":
@@ -56,10 +57,11 @@ class VocalizrHttp(PredictorHttp):
         except ValidationError as error:
             raise self.unreadable() from error
 
-    async def voices(self, deadline: Deadline) -> Listing[Voice]:
-        """Return the voices that can be asked for."""
+    async def voices(self, deadline: Deadline, tenant: str) -> Listing[Voice]:
+        """Return the voices that a tenant can ask for."""
         try:
-            return Listing(VoiceList.model_validate(await self.json("/v1/audio/voices", deadline)).data)
+            told = await self.json("/v1/audio/voices", deadline, headers={TENANT_HEADER: tenant})
+            return Listing(VoiceList.model_validate(told).data)
         except ValidationError:
             return Listing(unknown=self.unreadable())
         except ChatacterError as error:

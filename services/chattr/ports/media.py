@@ -46,16 +46,21 @@ class Models(Protocol):
 class Speaker(Models, Protocol):
     """Turns text into sound."""
 
-    def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
-        """Yield encoded sound as it is made; with `stream_format=sse` the events as they travel."""
+    def speak(self, request: SpeechRequest, deadline: Deadline, tenant: str) -> AsyncGenerator[bytes]:
+        """Yield encoded sound as it is made; with `stream_format=sse` the events as they travel.
+
+        The tenant is the one whose own voices may be asked for.
+        """
         ...
 
-    def speech_events(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[SpeechDelta | SpeechDone]:
+    def speech_events(
+        self, request: SpeechRequest, deadline: Deadline, tenant: str
+    ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
         """Yield sound, with the timings of its phonemes where `timings` asks for them, and `SpeechDone` last."""
         ...
 
-    async def voices(self, deadline: Deadline) -> Listing[Voice]:
-        """Return the voices that can be asked for."""
+    async def voices(self, deadline: Deadline, tenant: str) -> Listing[Voice]:
+        """Return the voices that a tenant can ask for."""
         ...
 
 

@@ -7,22 +7,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import NotBuilt
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, opened
-from chatacter.contracts.speech import MEDIA_TYPES, SpeechRequest, VoiceList
+from chatacter.contracts.speech import MEDIA_TYPES, SpeechRequest
 from chatacter.contracts.video_job import DemandReport, ModelDemand
 from chattr.dependencies import AssetsDep, OutstandingDep, OwnerDep, SpeakDep
 from chattr.routes.download import download, found
 from chattr.routes.idempotency import IdempotentRoute
 
 speech = APIRouter(tags=["Speech"], dependencies=[Depends(scope("speech"))], route_class=IdempotentRoute)
-voices = APIRouter(tags=["Speech"], dependencies=[Depends(scope("voices"))], route_class=IdempotentRoute)
 stored = APIRouter(prefix="/api/v1", tags=["Media"], dependencies=[Depends(scope("videos"))])
 inside = APIRouter(prefix="/api/v1", tags=["Operations"], dependencies=[Depends(scope("inside"))])
-
-NO_CLONING = "Voices cannot be cloned yet. GET /v1/audio/voices lists those there are."
-NO_TRANSCRIPTION = "Speech is not transcribed yet."
 
 
 @speech.post(
@@ -34,30 +29,6 @@ async def speak(body: SpeechRequest, owner: OwnerDep, use_case: SpeakDep) -> Res
     """Say something; `voice` is a voice or a character. Sound streams as it is made."""
     media_type = SSE if body.stream_format == "sse" else MEDIA_TYPES[body.response_format]
     return await opened(use_case.speak(owner, body), media_type, HEADERS)
-
-
-@speech.post("/v1/audio/transcriptions")
-async def transcribe() -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_TRANSCRIPTION)
-
-
-@voices.get("/v1/audio/voices")
-async def list_voices(use_case: SpeakDep) -> VoiceList:
-    """List the voices that can be asked for."""
-    return await use_case.voices()
-
-
-@voices.post("/v1/audio/voices")
-async def create_voice() -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_CLONING)
-
-
-@voices.post("/v1/audio/voice_consents")
-async def consent() -> None:
-    """Not built yet."""
-    raise NotBuilt(NO_CLONING)
 
 
 @stored.get("/media/{asset_id}", response_class=Response)
@@ -82,5 +53,5 @@ async def demand(
 
 
 router = APIRouter()
-for part in (speech, voices, stored, inside):
+for part in (speech, stored, inside):
     router.include_router(part)

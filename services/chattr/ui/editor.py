@@ -9,6 +9,7 @@ import orjson
 from chatacter.client.api import Api
 from chatacter.client.characters import CardForm
 from chatacter.client.errors import ClientError, Refused
+from chatacter.contracts.speech import Voice
 from chattr.ui import words
 from chattr.ui.seat import Seat
 from chattr.ui.someone import portrait
@@ -85,9 +86,14 @@ class Editor:
         }
 
 
-async def voices(api: Api) -> list[str]:
-    """List the voices that there are; none where nothing speaks."""
+async def voices(api: Api) -> list[Shown]:
+    """List the voices that there are, one's own by name; none where nothing speaks."""
     try:
-        return await api.voices()
+        return [{"id": voice.id, "label": label(voice)} for voice in await api.voices()]
     except Refused:
         return []
+
+
+def label(voice: Voice) -> str:
+    """Say how a voice is called in the sheet."""
+    return voice.id if voice.kind == "built_in" else f"{voice.name} ({voice.kind})"

@@ -160,18 +160,20 @@ class FilmWork:
         report.at(SPEAKING, 0.0)
         async with self._demand.holding("speech", asked.model):
             try:
-                return await self._spoken(speaker, asked, report)
+                return await self._spoken(speaker, asked, report, job.owner.tenant)
             except errors.Unsupported as error:
                 if error.param != "timings":
                     raise
-                return await self._spoken(speaker, asked.model_copy(update={"timings": False}), report)
+                return await self._spoken(
+                    speaker, asked.model_copy(update={"timings": False}), report, job.owner.tenant
+                )
 
-    async def _spoken(self, speaker: Speaker, asked: SpeechRequest, report: Report) -> Spoken:
+    async def _spoken(self, speaker: Speaker, asked: SpeechRequest, report: Report, tenant: str) -> Spoken:
         pieces: list[bytes] = []
         phonemes: list[Phoneme] = []
         async with aclosing(
             patient(
-                lambda: speaker.speech_events(asked, Deadline.after(self._speaking)),
+                lambda: speaker.speech_events(asked, Deadline.after(self._speaking), tenant),
                 report,
                 SPEAKING,
                 busy=self._patience,

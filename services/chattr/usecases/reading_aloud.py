@@ -115,7 +115,7 @@ class SpeechWork:
     async def _said(self, job: Job, part: str, report: Report, *, begun: bool) -> bytes:
         asked = SpeechRequest(**{name: job.request[name] for name in KEPT if name in job.request}, input=part)
         pieces = patient(
-            lambda: self._speaker.speak(asked, Deadline.after(self._seconds)),
+            lambda: self._speaker.speak(asked, Deadline.after(self._seconds), job.owner.tenant),
             report,
             SPEAKING,
             busy=self._patience,

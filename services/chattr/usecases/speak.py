@@ -44,7 +44,7 @@ class Speak:
         asked = await self._resolved(owner, speaker, request)
         async with (
             self._demand.holding("speech", asked.model),
-            aclosing(speaker.speak(asked, Deadline.after(self._seconds))) as pieces,
+            aclosing(speaker.speak(asked, Deadline.after(self._seconds), owner.tenant)) as pieces,
         ):
             async for piece in pieces:
                 yield piece
@@ -55,14 +55,14 @@ class Speak:
         asked = await self._resolved(owner, speaker, request)
         async with (
             self._demand.holding("speech", asked.model),
-            aclosing(speaker.speech_events(asked, Deadline.after(self._seconds))) as events,
+            aclosing(speaker.speech_events(asked, Deadline.after(self._seconds), owner.tenant)) as events,
         ):
             async for event in events:
                 yield event
 
-    async def voices(self) -> VoiceList:
-        """Return the voices of every model that answers, and why the others do not."""
-        listing = await self._on().voices(Deadline.after(LISTING_SECONDS))
+    async def voices(self, tenant: str) -> VoiceList:
+        """Return the voices of every model that answers, the tenant's own too, and why the others do not."""
+        listing = await self._on().voices(Deadline.after(LISTING_SECONDS), tenant)
         return VoiceList(data=list(listing.found), model=self._model, away=told(listing.away))
 
     async def resolved(self, owner: Owner, request: SpeechRequest) -> SpeechRequest:

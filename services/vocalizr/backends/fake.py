@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -51,6 +51,7 @@ class FakeSpeech:
             timings=True,
             speed=(0.25, 4.0),
             max_characters=MAX_INPUT_CHARACTERS,
+            blending=True,
         )
         self._model = model
         self._before = before
@@ -96,9 +97,12 @@ class FakeSpeech:
             raise Unsupported(NO_CLONING)
         if not any(recording.samples.any() for recording in recordings):
             raise InvalidInput("The recordings are silent.")
-        kept = io.BytesIO()
-        np.savez(kept, pitch=np.mean([loudest_pitch(recording) for recording in recordings]))
-        return kept.getvalue()
+        return pitched(float(np.mean([loudest_pitch(recording) for recording in recordings])))
+
+    def blended(self, shares: Mapping[str, float]) -> bytes:
+        """Return the mean pitch of its voices."""
+        pitches = [HIGH if name == "high" else LOW for name in shares]
+        return pitched(float(np.average(pitches, weights=list(shares.values()))))
 
     def close(self) -> None:
         """Count."""
@@ -148,6 +152,13 @@ class FakeTogether(FakeSpeech):
                 yield Made(number, beeps(clause, pitch_of(utterance), utterance.speed, 0.0))
 
 
+def pitched(pitch: float) -> bytes:
+    """Write a pitch as plain numbers."""
+    kept = io.BytesIO()
+    np.savez(kept, pitch=pitch)
+    return kept.getvalue()
+
+
 def loudest_pitch(recording: Recording) -> float:
     """Return the frequency with the most power, in Hz."""
     power = np.abs(np.fft.rfft(recording.samples))
@@ -156,7 +167,7 @@ def loudest_pitch(recording: Recording) -> float:
 
 
 def pitch_of(utterance: Utterance) -> float:
-    """Return the pitch of a voice in Hz: its own, or that of the recordings it is cloned from."""
+    """Return the pitch of a voice in Hz: its own, or that of the recordings or voices it is made of."""
     if utterance.likeness is None:
         return HIGH if utterance.voice == "high" else LOW
     with np.load(io.BytesIO(utterance.likeness), allow_pickle=False) as kept:

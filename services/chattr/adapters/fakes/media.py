@@ -75,9 +75,11 @@ class FakeSpeaker(Scripted):
     def __init__(self, served: Sequence[str] = ("kokoro",), voices: Sequence[str] = ("af_heart", "bm_george")) -> None:
         super().__init__(served)
         self._voices = voices
+        self.tenants: list[str] = []
 
-    async def speak(self, request: SpeechRequest, deadline: Deadline) -> AsyncGenerator[bytes]:
+    async def speak(self, request: SpeechRequest, deadline: Deadline, tenant: str) -> AsyncGenerator[bytes]:
         """Yield the sound."""
+        self.tenants.append(tenant)
         self.begin(request, request.model, deadline)
         try:
             for number, piece in enumerate(SOUND):
@@ -88,9 +90,10 @@ class FakeSpeaker(Scripted):
             self.stopped += 1
 
     async def speech_events(
-        self, request: SpeechRequest, deadline: Deadline
+        self, request: SpeechRequest, deadline: Deadline, tenant: str
     ) -> AsyncGenerator[SpeechDelta | SpeechDone]:
         """Yield the sound with timings."""
+        self.tenants.append(tenant)
         self.begin(request, request.model, deadline)
         try:
             for number, piece in enumerate(SOUND):
@@ -102,7 +105,7 @@ class FakeSpeaker(Scripted):
         finally:
             self.stopped += 1
 
-    async def voices(self, deadline: Deadline) -> Listing[Voice]:
+    async def voices(self, deadline: Deadline, tenant: str) -> Listing[Voice]:
         """Return the voices."""
         if self.away:
             return Listing(unknown=self.away)

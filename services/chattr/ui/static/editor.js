@@ -46,8 +46,9 @@ function fill(name, rows, add, words) {
 }
 
 function voices(all, chosen) {
-  const known = [...new Set([...all, ...(chosen ? [chosen] : [])])];
-  field("voice").replaceChildren(new Option("As installed", ""), ...known.map((one) => new Option(one, one)));
+  const known = all.map((one) => new Option(one.label, one.id));
+  if (chosen && !all.some((one) => one.id === chosen)) known.push(new Option(chosen, chosen));
+  field("voice").replaceChildren(new Option("As installed", ""), ...known);
   field("voice").value = chosen || "";
 }
 

@@ -1,0 +1,163 @@
+"""The doors to voices of the users' own and to the consents behind them, in OpenAI's shapes."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
+from starlette.requests import Request
+
+from chatacter.chassis.auth import scope
+from chatacter.chassis.errors import InvalidInput, Unsupported
+from chatacter.contracts.base import Strict
+from chatacter.contracts.speech import Voice
+from chatacter.contracts.voices import (
+    MAX_RECORDING_BYTES,
+    MAX_SAMPLES,
+    ConsentPhrase,
+    ConsentPhraseList,
+    Label,
+    VoiceConsent,
+    VoiceConsentDeleted,
+    VoiceConsentList,
+    VoiceConsentUpdate,
+    VoiceDeleted,
+    VoiceDesign,
+)
+from chatacter.serving.hangup import unless_gone
+from chatacter.serving.work import whole
+from vocalizr.cloning.consent import PHRASES
+from vocalizr.cloning.studios import Studios
+from vocalizr.forms import FORM, FileField, checked, form_of, is_form
+from vocalizr.whose import WhoseDep
+
+RECORDING: Final = FileField("recording", 1, MAX_RECORDING_BYTES)
+SAMPLES: Final = FileField("audio_sample", MAX_SAMPLES, MAX_RECORDING_BYTES)
+
+NO_RECORDING: Final = "recording: send the consent as a sound file."
+NO_PROMPT: Final = "type: voices cannot be made from a description here. Blend voices (`blend`), or clone one."
+NO_CURSOR: Final = "after: there is no such consent."
+
+ModelQuery = Annotated[
+    str | None, Query(description="Which speech model of this process; absent: one that can do what is asked")
+]
+
+
+class ConsentForm(Strict):
+    """The fields beside a consent's recording."""
+
+    name: Label
+    language: Annotated[str, Field(min_length=2, max_length=35)]
+
+
+class VoiceForm(Strict):
+    """The fields beside a voice's samples."""
+
+    name: Label
+    consent: str
+    type: str = "audio_sample"
+
+
+def body(file: FileField, form: type[Strict], as_json: type[Strict] | None = None) -> dict[str, Any]:
+    """Describe a form with files for OpenAPI, and the body as JSON where there is one too."""
+    schema = form.model_json_schema()
+    binary = {"type": "string", "format": "binary"}
+    files: dict[str, Any] = binary if file.most == 1 else {"type": "array", "items": binary, "maxItems": file.most}
+    shape = {
+        **schema,
+        "properties": {**schema["properties"], file.name: files},
+        "required": [*schema["required"], file.name],
+    }
+    content: dict[str, Any] = {FORM: {"schema": shape}}
+    if as_json is not None:
+        content["application/json"] = {"schema": as_json.model_json_schema()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def cloning_router(studios: Studios) -> APIRouter:
+    """Make the routes of the speech models' own voices."""
+    router = APIRouter(tags=["voices"], dependencies=[Depends(scope("voices"))])
+    add_consents(router, studios)
+    add_voices(router, studios)
+    return router
+
+
+def add_consents(router: APIRouter, studios: Studios) -> None:
+    """Add the doors to consents."""
+    consents = studios.consents
+
+    @router.get("/v1/audio/voice_consents/phrases")
+    async def phrases() -> ConsentPhraseList:
+        """List what has to be said to consent, in each language."""
+        return ConsentPhraseList(data=[ConsentPhrase(language=code, text=text) for code, text in PHRASES.items()])
+
+    @router.post("/v1/audio/voice_consents", openapi_extra=body(RECORDING, ConsentForm))
+    async def give(request: Request, asked: WhoseDep, speech_model: ModelQuery = None) -> VoiceConsent:
+        """Consent that one's voice is cloned, by saying the phrase."""
+        form = await form_of(request, RECORDING)
+        fields = form.read_as(ConsentForm)
+        if not form.files:
+            raise InvalidInput(NO_RECORDING, param="recording")
+        return await unless_gone(
+            request, studios.cloning(speech_model).given(asked, fields.name, fields.language, form.files[0])
+        )
+
+    @router.get("/v1/audio/voice_consents")
+    async def listed(
+        asked: WhoseDep, after: str | None = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    ) -> VoiceConsentList:
+        """List the consents that stand, the newest first."""
+        found = [record.shown() for record in await asyncio.to_thread(consents.standing, asked.tenant)]
+        if after is not None:
+            places = [place for place, each in enumerate(found, start=1) if each.id == after]
+            if not places:
+                raise InvalidInput(NO_CURSOR, param="after")
+            found = found[places[0] :]
+        page = found[:limit]
+        ends = (page[0].id, page[-1].id) if page else (None, None)
+        return VoiceConsentList(data=page, first_id=ends[0], last_id=ends[1], has_more=len(found) > limit)
+
+    @router.get("/v1/audio/voice_consents/{consent_id}")
+    async def get(consent_id: str, asked: WhoseDep) -> VoiceConsent:
+        """Show a consent."""
+        return (await asyncio.to_thread(consents.get, asked.tenant, consent_id)).shown()
+
+    @router.post("/v1/audio/voice_consents/{consent_id}")
+    async def rename(consent_id: str, change: VoiceConsentUpdate, asked: WhoseDep) -> VoiceConsent:
+        """Give a consent another label."""
+        return (await asyncio.to_thread(consents.rename, asked.tenant, consent_id, change.name)).shown()
+
+    @router.delete("/v1/audio/voice_consents/{consent_id}")
+    async def revoke(consent_id: str, asked: WhoseDep) -> VoiceConsentDeleted:
+        """Revoke a consent; every voice that was cloned with it is gone at once, with all that was learnt."""
+        await whole(lambda _: consents.revoke(asked.tenant, consent_id))
+        return VoiceConsentDeleted(id=consent_id)
+
+
+def add_voices(router: APIRouter, studios: Studios) -> None:
+    """Add the doors to voices."""
+
+    @router.post("/v1/audio/voices", openapi_extra=body(SAMPLES, VoiceForm, VoiceDesign))
+    async def make(request: Request, asked: WhoseDep, speech_model: ModelQuery = None) -> Voice:
+        """Clone a voice from samples, with its speaker's consent; or, as JSON, blend one of others."""
+        if not is_form(request):
+            design = checked(VoiceDesign, await request.body())
+            return await unless_gone(request, studios.blending(speech_model).designed(asked, design))
+        form = await form_of(request, SAMPLES)
+        fields = form.read_as(VoiceForm)
+        if fields.type != "audio_sample":
+            raise Unsupported(NO_PROMPT, param="type")
+        return await unless_gone(
+            request, studios.cloning(speech_model).cloned(asked, fields.name, fields.consent, form.files)
+        )
+
+    @router.get("/v1/audio/voices/{voice_id}")
+    async def get(voice_id: str, asked: WhoseDep) -> Voice:
+        """Show a voice of one's own, or one that came with the model."""
+        return await studios.voice(asked, voice_id)
+
+    @router.delete("/v1/audio/voices/{voice_id}")
+    async def delete(voice_id: str, asked: WhoseDep) -> VoiceDeleted:
+        """Delete a voice of one's own; the consent to it stays."""
+        await studios.delete(asked, voice_id)
+        return VoiceDeleted(id=voice_id)

@@ -1,0 +1,247 @@
+"""Voices of the users' own: made, listed, removed, and found for those who speak."""
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+from uuid import uuid4
+
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unsupported
+from chatacter.contracts.speech import Voice
+from chatacter.contracts.voices import MAX_SAMPLES, VoiceDesign
+from vocalizr.backend import Blending, Recording, SpeechBackend
+from vocalizr.cloning.consents import Consents
+from vocalizr.cloning.quality import Demands, require_good
+from vocalizr.cloning.records import Given, SampleRecord, VoiceRecord
+from vocalizr.cloning.store import VoiceStore
+from vocalizr.listening.sound import decoded
+from vocalizr.listening.speaker import SpeakerEmbedder, likeness
+
+OWN: Final = "voice_"
+MOST_VOICES: Final = 200
+SAMPLE: Final = Demands(least=3.0, most=60.0)
+# Two recordings are of one speaker from this likeness on: docs/adr/0028, benchmarks/RESULTS.md.
+SAME_SPEAKER: Final = 0.83
+REMEMBERED: Final = 32
+
+UNKNOWN: Final = "voice: there is no such voice. GET /v1/audio/voices lists those there are."
+NO_CLONING: Final = (
+    "This model ({model}) cannot speak in another's voice: cloning needs the GPU backend (XTTS). "
+    "Voices can be designed here where GET /v1/audio/voices lists some to blend."
+)
+NO_BLENDING: Final = "This model ({model}) has no voices that can be blended; Kokoro has."
+NO_SUCH_PART: Final = "blend: there is no voice {unknown}. This model has: {known}."
+NUMBER_OF_SAMPLES: Final = f"audio_sample: send 1 to {MAX_SAMPLES} recordings."
+ANOTHER: Final = (
+    "{param}: its speaker does not sound like the one who consented (likeness {found:.2f}, {needed:.2f} is needed). "
+    "Record the sample and the consent with the same voice, and with the same microphone."
+)
+REVOKED: Final = "consent: it was revoked while the voice was being made; nothing was kept."
+FULL: Final = f"voices: at most {MOST_VOICES} at a time. Delete one first."
+
+
+@dataclass(frozen=True, slots=True)
+class Speakable:
+    """A voice of somebody's own, and what makes the model speak in it."""
+
+    voice: Voice
+    likeness: bytes
+
+
+class OwnVoices:
+    """The voices of every tenant, as one model speaks them. Every method blocks."""
+
+    def __init__(
+        self, store: VoiceStore, consents: Consents, embedder: SpeakerEmbedder, backend: SpeechBackend, model: str
+    ) -> None:
+        self._store = store
+        self._consents = consents
+        self._embedder = embedder
+        self._backend = backend
+        self._model = model
+        self._remembering = threading.Lock()
+        self._known: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+    def require_cloning(self) -> None:
+        """Raise `Unsupported` where no voice can be cloned: nothing of a speaker is stored for nothing."""
+        if not self._backend.capabilities.cloning:
+            raise Unsupported(NO_CLONING.format(model=self._model))
+
+    def listed(self, tenant: str) -> Sequence[Voice]:
+        """Return the voices that this model can speak."""
+        standing = {record.id for record in self._consents.standing(tenant)}
+        return [
+            self._shown(record)
+            for record in self._store.voices(tenant)
+            if self._can(record) and (record.consent is None or record.consent in standing)
+        ]
+
+    def get(self, tenant: str, voice_id: str) -> Voice:
+        """Return a voice. Raises `NotFound`, also when its consent was revoked."""
+        return self._shown(self._record(tenant, voice_id))
+
+    def speakable(self, tenant: str, voice_id: str) -> Speakable:
+        """Return a voice to speak in. Raises `NotFound`, or `Unsupported` where this model cannot.
+
+        What is stored is looked at each time, so that a voice that was removed at another replica is gone here too.
+        """
+        record = self._record(tenant, voice_id)
+        if not self._can(record):
+            raise Unsupported((NO_CLONING if record.kind == "cloned" else NO_BLENDING).format(model=self._model))
+        return Speakable(self._shown(record), self._recalled(tenant, record))
+
+    def design(self, tenant: str, key: str, design: VoiceDesign) -> Voice:
+        """Make a voice out of others. Raises `InvalidInput` for a part that the model does not have."""
+        if not self._backend.capabilities.blending:
+            raise Unsupported(NO_BLENDING.format(model=self._model))
+        self._require_room(tenant)
+        languages = {voice.id: voice.language for voice in self._backend.voices()}
+        for part in design.blend:
+            if part not in languages:
+                raise InvalidInput(NO_SUCH_PART.format(unknown=part, known=", ".join(languages)), param="blend")
+        made = VoiceRecord(
+            id=f"{OWN}{uuid4().hex}",
+            kind="designed",
+            name=design.name,
+            language=languages[max(design.blend, key=lambda part: design.blend[part])],
+            made=Given(key=key, at=int(time.time())),
+            blend=dict(design.blend),
+        )
+        self._store.put_likeness(tenant, made.id, self._model, self._learnt_of_blend(made))
+        self._store.put_voice(tenant, made)
+        return self._shown(made)
+
+    def clone(
+        self, tenant: str, key: str, name: str, consent_id: str, samples: Sequence[bytes], cancelled: threading.Event
+    ) -> Voice:
+        """Make a voice of somebody who consented to it.
+
+        Raises `NotFound` for the consent, `InvalidInput` for a sample that is not good enough or of another speaker,
+        and `Misconfigured` where speakers cannot be told apart: without that nothing is cloned.
+        """
+        self.require_cloning()
+        self._require_room(tenant)
+        consent = self._consents.get(tenant, consent_id)
+        if not 1 <= len(samples) <= MAX_SAMPLES:
+            raise InvalidInput(NUMBER_OF_SAMPLES, param="audio_sample")
+        recordings = [sample_of(data, number, len(samples)) for number, data in enumerate(samples, start=1)]
+        alike = self._compared(self._store.consent_recording(tenant, consent.id), recordings)
+        if cancelled.is_set():
+            raise Conflict(REVOKED)
+        made = VoiceRecord(
+            id=f"{OWN}{uuid4().hex}",
+            kind="cloned",
+            name=name,
+            language=consent.language,
+            made=Given(key=key, at=int(time.time())),
+            consent=consent.id,
+            samples=tuple(map(sample_record, samples, recordings, alike)),
+        )
+        self._store.put_likeness(tenant, made.id, self._model, self._backend.conditioned(recordings))
+        self._store.put_voice(tenant, made, samples)
+        try:
+            self._consents.get(tenant, consent.id)
+        except NotFound as error:
+            self._store.remove(tenant, "voices", made.id)
+            raise Conflict(REVOKED, param="consent") from error
+        return self._shown(made)
+
+    def delete(self, tenant: str, voice_id: str) -> None:
+        """Remove a voice and what was learnt for it. Raises `NotFound`."""
+        if self._store.voice(tenant, voice_id) is None:
+            raise NotFound(UNKNOWN, param="voice")
+        self._store.remove(tenant, "voices", voice_id)
+
+    def _compared(self, consent: bytes, recordings: Sequence[Recording]) -> list[float]:
+        """Return how alike each sample's speaker is to the consent's. Raises `InvalidInput` for another's."""
+        self._embedder.load()
+        speaker = self._embedder.embed(decoded(consent, longest=SAMPLE.most, param="consent"))
+        found = [likeness(speaker, self._embedder.embed(recording)) for recording in recordings]
+        for number, each in enumerate(found, start=1):
+            if not each >= SAME_SPEAKER:  # true also of what is no number
+                param = named(number, len(found))
+                raise InvalidInput(ANOTHER.format(param=param, found=each, needed=SAME_SPEAKER), param="audio_sample")
+        return found
+
+    def _recalled(self, tenant: str, record: VoiceRecord) -> bytes:
+        """Return what makes the model speak in a voice: from memory, from the store, or worked out now."""
+        known = self._known.get((tenant, record.id))
+        if known is None:
+            known = self._store.likeness(tenant, record.id, self._model) or self._learnt(tenant, record)
+            with self._remembering:
+                self._known[tenant, record.id] = known
+                while len(self._known) > REMEMBERED:
+                    self._known.popitem(last=False)
+        return known
+
+    def _learnt(self, tenant: str, record: VoiceRecord) -> bytes:
+        """Work out, once for this model, what another model's replica or an older one did not store."""
+        if record.kind == "designed":
+            made = self._learnt_of_blend(record)
+        else:
+            samples = list(self._store.samples(tenant, record))
+            made = self._backend.conditioned([sample_of(data, n, len(samples)) for n, data in enumerate(samples, 1)])
+        self._store.put_likeness(tenant, record.id, self._model, made)
+        return made
+
+    def _learnt_of_blend(self, record: VoiceRecord) -> bytes:
+        return cast("Blending", self._backend).blended(record.blend or {})
+
+    def _can(self, record: VoiceRecord) -> bool:
+        capable = self._backend.capabilities
+        if record.kind == "cloned":
+            return capable.cloning
+        return capable.blending and (record.blend or {}).keys() <= {voice.id for voice in self._backend.voices()}
+
+    def _record(self, tenant: str, voice_id: str) -> VoiceRecord:
+        record = self._store.voice(tenant, voice_id)
+        if record is None:
+            self._known.pop((tenant, voice_id), None)
+            raise NotFound(UNKNOWN, param="voice")
+        if record.consent is not None:
+            try:
+                self._consents.get(tenant, record.consent)
+            except NotFound as error:
+                self._known.pop((tenant, voice_id), None)
+                raise NotFound(UNKNOWN, param="voice") from error
+        return record
+
+    def _require_room(self, tenant: str) -> None:
+        if self._store.count(tenant, "voices") >= MOST_VOICES:
+            raise InvalidInput(FULL)
+
+    def _shown(self, record: VoiceRecord) -> Voice:
+        return Voice(
+            id=record.id,
+            name=record.name,
+            model=self._model,
+            language=record.language,
+            kind=record.kind,
+            type="blend" if record.kind == "designed" else "audio_sample",
+            created_at=record.made.at,
+            consent=record.consent,
+            blend=record.blend,
+        )
+
+
+def sample_of(data: bytes, number: int, of: int) -> Recording:
+    """Decode a sample that is good enough. Raises `InvalidInput`, with what to change."""
+    param = named(number, of)
+    recording = decoded(data, longest=SAMPLE.most, param=param)
+    require_good(recording, SAMPLE, param)
+    return recording
+
+
+def sample_record(data: bytes, sound: Recording, alike: float) -> SampleRecord:
+    """Describe a sample for the record."""
+    return SampleRecord(
+        sha256=hashlib.sha256(data).hexdigest(), seconds=sound.samples.size / sound.rate, likeness=alike
+    )
+
+
+def named(number: int, of: int) -> str:
+    """Name a sample in sentences: by its place where there are several."""
+    return "audio_sample" if of == 1 else f"audio_sample {number} of {of}"

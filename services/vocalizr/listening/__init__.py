@@ -1,0 +1,1 @@
+"""What Vocalizr hears: uploaded sound decoded, whose voice it is, and what is said."""

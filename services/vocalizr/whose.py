@@ -1,0 +1,37 @@
+"""Whose voices a request may touch: those of the caller's tenant, or of the tenant that a service inside names."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from chatacter.chassis.auth import Caller
+from chatacter.chassis.errors import InvalidInput
+from chatacter.contracts.whose import CALLER_HEADER, TENANT_HEADER
+
+NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+BAD_NAME: Final = f"{TENANT_HEADER} and {CALLER_HEADER} are 1 to 64 letters, digits, `_`, `.` or `-`."
+
+
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """A tenant, and the API key by which it is asked."""
+
+    tenant: str
+    key: str
+
+
+async def whose(caller: Caller, connection: HTTPConnection) -> Whose:
+    """Say whose voices a request may touch. The headers count only from a key with the scope `inside`, as Chattr's."""
+    named = {name: connection.headers.get(name) for name in (TENANT_HEADER, CALLER_HEADER)}
+    if "inside" not in caller.scopes or named[TENANT_HEADER] is None:
+        return Whose(caller.tenant, caller.key_id)
+    tenant, key = named[TENANT_HEADER], named[CALLER_HEADER] or caller.key_id
+    if tenant is None or not NAME.fullmatch(tenant) or not NAME.fullmatch(key):
+        raise InvalidInput(BAD_NAME)
+    return Whose(tenant, key)
+
+
+WhoseDep = Annotated[Whose, Depends(whose)]
