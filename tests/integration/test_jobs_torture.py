@@ -83,16 +83,31 @@ class Yard:
     accepted: set[str] = field(default_factory=set)
     alive: list[subprocess.Popen[bytes]] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
 
     def hire(self) -> None:
         log = self.folder / f"dispatcher-{len(self.logs)}.log"
-        given = {"CHATACTER_HOME": str(self.folder), "PORT": str(free_port()), **self.settings}
+        self.ports.append(free_port())
+        given = {"CHATACTER_HOME": str(self.folder), "PORT": str(self.ports[-1]), **self.settings}
         command = [sys.executable, "-m", "chattr.dispatcher"]
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
         with log.open("wb") as out:
             process = subprocess.Popen(command, env=kept | given, cwd=self.folder, stdout=out, stderr=out)
         self.alive.append(process)
         self.logs.append(log)
+
+    async def at_work(self) -> None:
+        """Wait until every dispatcher that was hired has begun: one that has not is killed to no effect."""
+        for port in self.ports:
+            async with asyncio.timeout(120):
+                while True:
+                    try:
+                        _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    except OSError:
+                        await asyncio.sleep(0.1)
+                    else:
+                        writer.close()
+                        break
 
     async def order(self, number: int) -> None:
         """Order until it is acknowledged, as a client with an id of its own does."""
@@ -223,6 +238,7 @@ async def test_whatever_dies_every_job_ends_once(tmp_path: Path) -> None:
     async with yard_at(tmp_path, much) as yard:
         for _ in range(much.dispatchers):
             yard.hire()
+        await yard.at_work()
         happening = asyncio.create_task(misfortunes(yard, much))
         pause = much.seconds * 0.9 / much.jobs
         for number in range(much.jobs):
