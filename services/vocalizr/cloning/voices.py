@@ -23,7 +23,7 @@ from vocalizr.listening.speaker import SpeakerEmbedder, likeness
 OWN: Final = "voice_"
 MOST_VOICES: Final = 200
 SAMPLE: Final = Demands(least=3.0, most=60.0)
-# Two recordings are of one speaker from this likeness on: docs/adr/0028, benchmarks/RESULTS.md.
+# Two recordings are of one speaker from this likeness on: docs/adr/0028.
 SAME_SPEAKER: Final = 0.83
 REMEMBERED: Final = 32
 
