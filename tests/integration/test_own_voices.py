@@ -170,6 +170,8 @@ async def test_a_model_that_cannot_clone_says_so_and_stores_nothing(tmp_path: Pa
         ("The storm rolled in from the western sea.", "does not say the consent phrase"),
         (PHRASE.replace("I am the", "I am not the"), "deny"),
         (PHRASE.replace("I agree", "I don't agree"), "deny"),
+        (PHRASE.replace("I agree", "I object"), "deny"),
+        (PHRASE.replace("I agree that it", "it"), "not heard word for word"),
         ("", "does not say the consent phrase"),
         (f"{PHRASE} But only on Mondays and when the moon is full.", "does not say the consent phrase"),
     ],

@@ -21,16 +21,30 @@ PHRASES: Final[Mapping[str, str]] = {
 }
 # One such word turns the sentence round, whatever share of it that is.
 NEGATIONS: Final[Mapping[str, str]] = {
-    "en": "not no never none nor neither cannot can't don't doesn't didn't isn't aren't ain't won't "
-    "refuse refused disagree forbid without unless",
-    "de": "nicht kein keine keiner keinem keinen nie niemals nein ohne",
-    "es": "no nunca jamás tampoco sin",
-    "fr": "ne pas jamais non aucun sans refuse",
-    "it": "non no mai né senza rifiuto",
-    "nl": "niet geen nooit nee zonder weiger",
-    "pl": "nie nigdy bez odmawiam",
-    "pt": "não nunca jamais nem sem recuso",
-    "ru": "не нет никогда без ни",
+    "en": "not no never none nor neither cannot can't don't doesn't didn't isn't aren't ain't won't wouldn't hardly "
+    "refuse refused disagree forbid without unless object oppose deny prohibit reject decline revoke withdraw",
+    "de": "nicht kein keine keiner keinem keinen nie niemals nein ohne kaum lehne ablehne verbiete widerspreche "
+    "verweigere untersage widerrufe dagegen",
+    "es": "no nunca jamás tampoco sin rechazo prohíbo niego deniego",
+    "fr": "ne pas jamais non aucun sans refuse interdis rejette oppose m'oppose",
+    "it": "non no mai né senza rifiuto vieto nego proibisco",
+    "nl": "niet geen nooit nee zonder weiger verbied tegen",
+    "pl": "nie nigdy bez odmawiam zabraniam zakazuję",
+    "pt": "não nunca jamais nem sem recuso proíbo rejeito nego",
+    "ru": "не нет никогда без ни против запрещаю отказываюсь",
+}
+# What a sentence cannot lose or have altered and still be a consent: whose the voice is, and that they agree. Each
+# is a pattern for a run of words; women may say the owner's word as it is for them.
+BEARING: Final[Mapping[str, tuple[str, str]]] = {
+    "en": ("the owner of this voice", "and i agree that"),
+    "de": ("eigentümer(in)? dieser stimme", "und (ich )?stimme zu"),
+    "es": ("propietari[oa] de esta voz", "y acepto que"),
+    "fr": ("propriétaire de cette voix", "et j'accepte qu'elle"),
+    "it": ("proprietari[oa] di questa voce", "e accetto che"),
+    "nl": ("eigena(ar|res) van deze stem", "ik ga er ?mee akkoord"),
+    "pl": ("właściciel(em|ką) tego głosu", "i zgadzam się"),
+    "pt": ("proprietári[oa] desta voz", "e aceito que"),
+    "ru": ("владел(ец|ица) этого голоса", "и (я )?соглас(ен|на) чтобы"),
 }
 # Whisper writes "I'm" for "I am" and misses an ending now and then; three words of eighteen may differ.
 MOST_WRONG: Final = 0.2
@@ -40,6 +54,7 @@ WRONG_WORDS: Final = (
     "recording: it does not say the consent phrase ({wrong:.0f} % of the words differ, at most {most:.0f} % may). "
     "Say only this: {phrase}"
 )
+UNSAID: Final = "recording: whose voice it is, and that they agree, is not heard word for word. Say only this: {phrase}"
 REFUSED: Final = "recording: it holds words that deny what the phrase says. Say only this: {phrase}"
 
 
@@ -62,7 +77,14 @@ def require_said(heard: str, code: str) -> float:
         raise InvalidInput(
             WRONG_WORDS.format(wrong=min(wrong, 1) * 100, most=MOST_WRONG * 100, phrase=phrase), param="recording"
         )
+    if not all(bears(run, said) for run in BEARING[code]):
+        raise InvalidInput(UNSAID.format(phrase=phrase), param="recording")
     return wrong
+
+
+def bears(run: str, said: Sequence[str]) -> bool:
+    """Whether a run of words, as a pattern, was said without another in between."""
+    return re.search(rf"(?:^| ){run}(?: |$)", " ".join(said)) is not None
 
 
 def denies(word: str, code: str) -> bool:
