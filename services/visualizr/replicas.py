@@ -34,7 +34,7 @@ class OnReplicas:
         self._replicas.close()
 
 
-def on_replicas(settings: VisualizrSettings, make: Make, name: str = NAME) -> OnReplicas:
-    """Return the backend that `VISUALIZR_ENGINE=ray` asks for; Ray Serve knows it by `name`. Starts nothing yet."""
-    plan = Replication.of(settings, name, settings.visualizr_concurrency)
+def on_replicas(settings: VisualizrSettings, make: Make) -> OnReplicas:
+    """Return the backend that `VISUALIZR_ENGINE=ray` asks for. Starts nothing yet."""
+    plan = Replication.of(settings, NAME, settings.served_name, settings.visualizr_concurrency)
     return OnReplicas(make().capabilities, Replicas(plan, partial(make)))

@@ -26,7 +26,9 @@ from vocalizr.together import together
 def create_app(settings: VocalizrSettings) -> FastAPI:
     """Build the service around the backends that the settings name. Raises `Misconfigured`."""
     if settings.vocalizr_engine == "ray":
-        return application(settings, on_replicas(settings, partial(made, settings)))
+        (name,) = settings.served
+        only = settings.for_model(name)
+        return application(only, on_replicas(only, partial(made, only)))
     return shared(settings, {name: made(settings.for_model(name)) for name in settings.served})
 
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, cast
 
+from chatacter.chassis.errors import NotReady
 from chatacter.contracts.speech import Voice
 from chatacter.serving.batching import untold
-from chatacter.serving.replicas import Replicas, Replication
+from chatacter.serving.replicas import RETRY_AFTER, Replicas, Replication
 from vocalizr.backend import Recording, SpeechBackend, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.settings import VocalizrSettings
 from vocalizr.together import together
@@ -19,19 +20,29 @@ Make = Callable[[], SpeechBackend]
 
 
 class OnReplicas:
-    """A backend whose work is done by replicas; what it can do is asked of one here, which is never loaded."""
+    """A backend whose work is done by replicas.
+
+    What it can do is asked of one here, which is never loaded, and of them once they are loaded: a model that was
+    named at a hub is not known before. Voices are asked for once: every request needs them, also one that is refused.
+    """
 
     def __init__(self, capabilities: SpeechCapabilities, replicas: Replicas) -> None:
         self.capabilities = capabilities
         self._replicas = replicas
+        self._voices: tuple[Voice, ...] | None = None
 
     def load(self) -> None:
         """Start the replicas; return once each is ready."""
         self._replicas.load()
+        told: SpeechCapabilities = self._replicas.told("capabilities")
+        self._voices = tuple(self._replicas.call("voices"))
+        self.capabilities = replace(told, together=None, places=self.capabilities.places)
 
     def voices(self) -> Sequence[Voice]:
         """List the voices; every replica has the same."""
-        return cast("Sequence[Voice]", self._replicas.call("voices"))
+        if self._voices is None:
+            raise NotReady("The replicas are not started.", retry_after=RETRY_AFTER)
+        return self._voices
 
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Have one replica speak."""
@@ -47,14 +58,15 @@ class OnReplicas:
 
     def close(self) -> None:
         """End the replicas."""
+        self._voices = None
         self._replicas.close()
 
 
-def on_replicas(settings: VocalizrSettings, make: Make, name: str = NAME) -> OnReplicas:
-    """Return the backend that `VOCALIZR_ENGINE=ray` asks for; Ray Serve knows it by `name`. Starts nothing yet."""
+def on_replicas(settings: VocalizrSettings, make: Make) -> OnReplicas:
+    """Return the backend that `VOCALIZR_ENGINE=ray` asks for. Starts nothing yet."""
     capable = make().capabilities
     each = settings.vocalizr_concurrency or (capable.together.pieces if capable.together else 1)
-    plan = Replication.of(settings, name, each)
+    plan = Replication.of(settings, NAME, settings.served_name, each)
     # The batches are made in the replicas.
     capable = replace(capable, together=None, places=each * plan.replicas)
     return OnReplicas(capable, Replicas(plan, partial(in_batches, make)))

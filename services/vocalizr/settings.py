@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from chatacter.chassis.settings import CommaSeparated, pairs, split_commas
+from chatacter.chassis.settings import CommaSeparated, split_commas
 from chatacter.serving.settings import Engine, PredictorSettings
 
 
@@ -77,6 +77,24 @@ class VocalizrSettings(PredictorSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _weights_are_somebodys(self) -> Self:
+        if not set(self._weights_by_name()) <= set(self.served):
+            raise ValueError(
+                f"VOCALIZR_WEIGHTS: write NAME=WEIGHTS for each model that needs some, of those in VOCALIZR_MODEL: "
+                f"{', '.join(self.served)}"
+            )
+        return self
+
+    def _weights_by_name(self) -> dict[str, str]:
+        """Read the weights of each model; what is no pair is the only one's, else nobody's."""
+        given = self.vocalizr_weights or ""
+        first, *others = self.served
+        if not others and given and ("=" not in given or "=" not in self.vocalizr_model):
+            return {first: given}
+        items = [item.partition("=") for item in split_commas(given)]
+        return {name.strip() if paired else "": weights.strip() for name, paired, weights in items}
+
     @property
     def served(self) -> dict[str, str]:
         """The backend of each model, by the id that clients send."""
@@ -89,11 +107,10 @@ class VocalizrSettings(PredictorSettings):
         """Return the settings of one of several models."""
         if len(self.served) == 1 and self.vocalizr_model == self.served[name]:
             return self
-        weights = pairs(split_commas(self.vocalizr_weights or ""))
         given = {
             "vocalizr_model": self.served[name],
             "vocalizr_served_name": name,
-            "vocalizr_weights": weights.get(name),
+            "vocalizr_weights": self._weights_by_name().get(name),
         }
         return self.model_copy(update=given)
 

@@ -1,7 +1,7 @@
 """Speaking for several requests at once: what stands between the gate and a backend that can."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -9,6 +9,7 @@ from chatacter.chassis.errors import Misconfigured
 from chatacter.contracts.speech import Voice
 from chatacter.serving.batching import Batch, Batcher, Limits
 from vocalizr.backend import (
+    Blending,
     Piece,
     Recording,
     SpeaksTogether,
@@ -58,6 +59,10 @@ class InCompany:
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Ask the backend."""
         return self._backend.conditioned(recordings)
+
+    def blended(self, shares: Mapping[str, float]) -> bytes:
+        """Ask the backend, which has `blending`."""
+        return cast("Blending", self._backend).blended(shares)
 
     def close(self) -> None:
         """Close the backend."""

@@ -87,7 +87,8 @@ class Started(OnReplicas):
     """Replicas that the module has started and will end."""
 
     def load(self) -> None:
-        """Nothing is left to do."""
+        """Only ask what is asked once."""
+        self._voices = tuple(self._replicas.call("voices"))
 
     def close(self) -> None:
         """Leave them to the module."""
@@ -170,11 +171,19 @@ async def test_a_lost_replica_is_told_and_the_others_go_on(client: httpx.AsyncCl
 def test_a_model_that_no_replica_can_load_is_not_ready(backend: OnReplicas, folder: Path) -> None:
     (folder / "unloadable").touch()
     settings = VocalizrSettings(**{**RAY, "ray_replicas": 1})
-    other = on_replicas(settings, partial(Noting, folder), name="unloadable")
+    other = on_replicas(settings, partial(Noting, folder))
     with pytest.raises(Misconfigured, match="could not be started"):
         other.load()
     (folder / "unloadable").unlink()
     other.close()
+
+
+def test_who_ends_leaves_the_others_of_the_same_model_on_the_same_ray(backend: OnReplicas, empty: None) -> None:
+    other = on_replicas(VocalizrSettings(**{**RAY, "ray_replicas": 1}), FakeTogether)
+    other.load()
+    other.close()
+    said_by = backend.speak(Utterance("Hello.", "high", 1.0, None, None), threading.Event())
+    assert sum(chunk.samples.size for chunk in said_by)
 
 
 def test_a_film_is_made_by_a_replica(backend: OnReplicas) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tests.served import served
 from tests.vocalizr_server import Held, until_answered
 from tests.waiting import until
-from vocalizr.app import shared
+from vocalizr.app import create_app, shared
 from vocalizr.backend import SpeechBackend
 from vocalizr.backends.fake import FakeSpeech
 from vocalizr.settings import VocalizrSettings
@@ -87,6 +87,29 @@ def test_names_backends_and_weights_are_told_apart() -> None:
     single = VocalizrSettings(vocalizr_model="coqui", vocalizr_served_name="tts-1", vocalizr_weights="/srv/a=b,c")
     assert single.served == {"tts-1": "coqui"}
     assert single.for_model("tts-1").weights == "/srv/a=b,c"
+
+
+@pytest.mark.parametrize("weights", ["/srv/vits", "narrator=/srv/vits"])
+def test_a_single_model_with_a_name_may_have_its_weights_by_either_form(weights: str) -> None:
+    told = VocalizrSettings(vocalizr_model="narrator=coqui", vocalizr_weights=weights)
+    assert told.for_model("narrator").weights == "/srv/vits"
+
+
+@pytest.mark.parametrize(
+    ("models", "weights"),
+    [("kokoro,xtts", "/srv/xtts"), ("kokoro,xtts", "xtss=/srv/xtts"), ("narrator=coqui", "narator=/srv/vits")],
+)
+def test_weights_that_are_nobodys_are_refused(models: str, weights: str) -> None:
+    with pytest.raises(ValidationError, match="NAME=WEIGHTS"):
+        VocalizrSettings(vocalizr_model=models, vocalizr_weights=weights)
+
+
+def test_a_named_model_runs_on_ray_by_its_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = VocalizrSettings(vocalizr_model="narrator=fake", vocalizr_engine="ray")
+    found: list[str] = []
+    monkeypatch.setattr("vocalizr.app.application", lambda only, _: found.append(only.served_name))
+    create_app(settings)
+    assert found == ["narrator"]
 
 
 @pytest.mark.parametrize(

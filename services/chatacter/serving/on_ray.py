@@ -42,6 +42,10 @@ class Replica:
         async with aclosing(streamed(lambda _: iter([method(*arguments)]))) as results:
             return await anext(results)
 
+    async def told(self, name: str) -> Any:
+        """Return one of the backend's attributes, as it is once the model is loaded."""
+        return getattr(self._backend, name)
+
     async def stream(self, verb: str, arguments: tuple[Any, ...]) -> AsyncGenerator[Any]:
         """Yield what the backend's streaming verb yields; whoever cancels this stops it."""
         work = getattr(self._backend, verb)

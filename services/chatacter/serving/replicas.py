@@ -1,17 +1,24 @@
 """Replicas of a model, each in a process of its own with its share of a GPU, behind the verbs of a backend."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
+from uuid import uuid4
 
-from chatacter.chassis.errors import Misconfigured, NotReady
+from chatacter.chassis.errors import Misconfigured, NotReady, Unavailable
 from chatacter.chassis.settings import tame_ray
 from chatacter.serving.settings import PredictorSettings
 
 GLANCE: Final = 0.02
 RETRY_AFTER: Final = 5.0
+# How long one answer may take, the wait for a free replica included.
+ANSWER_SECONDS: Final = 120.0
+SILENT: Final = "No replica answered in time. Another try may find one free."
+# What Ray Serve's names had better not hold.
+UNNAMED: Final = r"[^A-Za-z0-9_.-]+"
 MISSING: Final = "Replicas need Ray: pip install 'chatacter[ray]'"
 
 # Makes a backend: something with `load`, `close` and a streaming verb.
@@ -20,7 +27,10 @@ Make = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Replication:
-    """How many replicas of what: `ongoing` is how much one does side by side, `address` None a Ray of our own."""
+    """How many replicas of what: `ongoing` is how much one does side by side, `address` None a Ray of our own.
+
+    `name` is theirs alone: others of the same service and model may be on the same cluster.
+    """
 
     name: str
     replicas: int
@@ -31,10 +41,10 @@ class Replication:
     address: str | None
 
     @classmethod
-    def of(cls, settings: PredictorSettings, name: str, ongoing: int) -> "Replication":
-        """Read it from a predictor's settings."""
+    def of(cls, settings: PredictorSettings, service: str, model: str, ongoing: int) -> "Replication":
+        """Read it from a predictor's settings; each time it has another name."""
         return cls(
-            name=name,
+            name=f"{service}-{re.sub(UNNAMED, '-', model)}-{uuid4().hex}",
             replicas=settings.ray_replicas,
             gpus=settings.ray_replica_gpus,
             cpus=settings.ray_replica_cpus,
@@ -61,14 +71,26 @@ class Replicas:
             self._ray = import_module("chatacter.serving.on_ray")
         except ImportError as error:
             raise Misconfigured(MISSING) from error
-        self._own = self._ray.joined(self._plan.address)
+        self._own = self._ray.joined(self._plan.address) or self._own
         self._handle = self._ray.started(self._plan, self._make)
 
     def call(self, verb: str, *arguments: Any) -> Any:
-        """Ask any replica for one answer. Raises what its backend raises, `Unavailable` for a replica that is lost."""
-        handle = self._ready()
+        """Ask any replica for one answer.
+
+        Raises what its backend raises, `Unavailable` for a replica that is lost or where none answers in time.
+        """
+        return self._answer(self._ready().call.remote(verb, arguments))
+
+    def told(self, name: str) -> Any:
+        """Read one of the loaded backend's attributes from any replica. Raises as `call` does."""
+        return self._answer(self._ready().told.remote(name))
+
+    def _answer(self, asked: Any) -> Any:
         try:
-            return handle.call.remote(verb, arguments).result()
+            return asked.result(timeout_s=ANSWER_SECONDS)
+        except TimeoutError as error:
+            asked.cancel()
+            raise Unavailable(SILENT, retry_after=RETRY_AFTER) from error
         except Exception as error:
             raise self._ray.meant(error) from error
 
@@ -109,6 +131,7 @@ class Replicas:
         if self._ray is not None:
             self._ray.ended(self._plan.name, own=self._own)
         self._handle = self._ray = None
+        self._own = False
 
     def _ready(self) -> Any:
         if self._handle is None:
