@@ -125,3 +125,19 @@ def test_facts_stand_apart_from_what_was_said_and_have_a_budget_of_their_own() -
     assert part(made, "memories") == (1, 0)
     assert next(one.why for one in made.parts if one.name == "facts")[-1] == "fact 7 did not fit"
     assert made.facts == tuple(facts[:kept])
+
+
+def test_what_is_pinned_comes_before_all_else_and_takes_all_of_the_room() -> None:
+    pins = [f"since 2026-01-0{n}: {'She likes tea and walks. ' * 11}" for n in range(1, 9)]
+    other, said = "since 2026-01-09: Ann has a dog.", '2026-01-01, user: "my pinned words"'
+    budget = Budget(context_tokens=4_096, slow=True)
+    told = ['2026-01-02, user: "hello"', said]
+    made = assemble(ADA, (), "And now?", facts=[other, *pins], recalled=told, pinned={*pins, said}, budget=budget)
+    flat = [" ".join(one.split()) for one in pins]
+    assert made.facts == (*flat, other)
+    assert made.memories == (said, told[0])
+    assert sum(one.tokens for one in made.parts if one.name == "facts") > budget.facts
+    assert made.tokens == budget.of(made.messages) <= budget.context_tokens
+    tight = assemble(ADA, turns(60), "And now?", facts=[other, *pins], recalled=told, pinned=set(pins), budget=BUDGET)
+    assert tight.facts[0] == flat[0]
+    assert tight.tokens <= BUDGET.context_tokens

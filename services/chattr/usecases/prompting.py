@@ -88,6 +88,7 @@ class Prompting:
             past=past,
             facts=recalled.facts,
             recalled=recalled.turns,
+            pinned=recalled.pinned,
             instructions=scene.ask.instructions,
             setting=setting,
             lore=lore,

@@ -64,6 +64,11 @@ class Recollection:
         """What was said, as the prompt takes it, a line each."""
         return tuple(line(one.memory) for one in self.memories if one.memory.kind == "turn")
 
+    @property
+    def pinned(self) -> frozenset[str]:
+        """The lines that somebody pinned."""
+        return frozenset(line(one.memory) for one in self.memories if one.memory.standing == "pinned")
+
     def reminders(self, reached: Collection[str]) -> tuple[Reminder, ...]:
         """Say which memories these were, and which of them are among the lines that reached a prompt."""
         return tuple(

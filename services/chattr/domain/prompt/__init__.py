@@ -6,16 +6,26 @@ changes each time (lore that was spoken of, what is known and remembered, instru
 system message, at the start, and roles that alternate: every provider's chat template takes that.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from chatacter.chassis.errors import TooLarge
 from chattr.domain.character import Character
 from chattr.domain.lorebook.activation import Active, Lore, Room, activated
 from chattr.domain.lorebook.matching import Moment, Said
 from chattr.domain.macros import varies
-from chattr.domain.prompt.history import OPENING, RESERVED, as_messages, cut, joined, merged, unanswered, woven
+from chattr.domain.prompt.history import (
+    OPENING,
+    RESERVED,
+    answered_of,
+    as_messages,
+    cut,
+    joined,
+    merged,
+    unanswered,
+    woven,
+)
 from chattr.domain.prompt.parts import (
     MESSAGE_TOKENS,
     PICTURE_TOKENS,
@@ -27,6 +37,7 @@ from chattr.domain.prompt.parts import (
     Prompt,
     Turn,
     estimated_tokens,
+    lines_part,
     text_of,
 )
 from chattr.domain.prompt.setting import ANYWHERE, Setting, Voice
@@ -203,13 +214,19 @@ class Assembly:
         return view, []
 
     def reminded(
-        self, facts: Sequence[str], recalled: Sequence[str], room: int
+        self, facts: Sequence[str], recalled: Sequence[str], pinned: Collection[str], room: int
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the facts and the memories that fit beside the new message. Facts have a budget of their own."""
+        """Return facts and memories that fit beside the new message: pinned ones first, in all of the room; other
+        facts have a budget of their own.
+        """
         budget = self.budget
-        least = min(room, budget.of([self.new()]) + budget.facts)
-        known = fitting_lines(lambda lines: self.new((), lines), facts, budget, least)
-        return known, fitting_lines(lambda lines: self.new(lines, known), recalled, budget, room)
+        known = fitting_lines(lambda lines: self.new((), lines), those(facts, pinned), budget, room)
+        said = fitting_lines(lambda lines: self.new(lines, known), those(recalled, pinned), budget, room)
+        least = min(room, budget.of([self.new(said, known)]) + budget.facts)
+        rest = those(facts, pinned, among=False)
+        known = fitting_lines(lambda lines: self.new(said, lines), rest, budget, least, known)
+        rest = those(recalled, pinned, among=False)
+        return known, fitting_lines(lambda lines: self.new(lines, known), rest, budget, room, said)
 
     def written_examples(self) -> list[str]:
         """Return the examples' texts as they are written."""
@@ -226,6 +243,7 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     past: Past = ALL_AT_HAND,
     facts: Sequence[str] = (),
     recalled: Sequence[str] = (),
+    pinned: Collection[str] = (),
     instructions: str | None = None,
     setting: Setting = ANYWHERE,
     lore: Lore | None = None,
@@ -236,13 +254,12 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
 
     `raw`: the new message as it stands, where it is more than `text`. `since`: what the answer has done already, after
     the new message: tools called, their results, words that it is to begin with; it stays whole. `past`: summaries of
-    what was said. `facts`: what is known, `recalled`: what is remembered, a line each; earlier ones matter more.
-    `instructions`: a client's own, added to the persona or, where the character allows it, instead of its system
-    prompt. `lore`: what was found for this very moment; None: it is looked for.
+    what was said. `facts`: what is known, `recalled`: what is remembered, a line each; earlier ones matter more, those
+    that are `pinned` most. `instructions`: a client's own, added to the persona or, where the character allows it,
+    instead of its system prompt. `lore`: what was found for this very moment; None: it is looked for.
     """
     voice = Voice(character, setting)
-    told = merged(history := spoken(history, voice))
-    whole = len(told)
+    whole = len(told := merged(history := spoken(history, voice)))
     text = text if raw else unanswered(told, text, budget)
     made = Assembly(voice, budget, told, text, raw, as_messages(joined(since)), instructions)
     made.lore = made.look(history) if lore is None else lore
@@ -254,7 +271,7 @@ def assemble(  # noqa: PLR0913  # what a prompt is made of
     room -= budget.of(examples)
     view, before_it = made.said_before(answered_of(history, whole - len(told)), past, room - reserved)
     spare = min(reserved, room - budget.of(before_it)) - budget.of(made.honest) - budget.of(made.done)
-    known, memories = made.reminded(facts, recalled, spare)
+    known, memories = made.reminded(facts, recalled, pinned, spare)
     messages = [*system, *examples, *before_it, *made.honest, made.new(memories, known), *made.done]
     return Prompt(
         messages=messages,
@@ -315,15 +332,6 @@ def parts_of(made: Assembly, messages: Sequence[Message], told: Told) -> tuple[P
     )
 
 
-def lines_part(
-    name: Literal["facts", "memories"], tokens: int, kept: Sequence[str], offered: Sequence[str], why: str
-) -> Part:
-    """Say what became of lines of which some had no room."""
-    flat = [" ".join(line.split()) for line in offered]
-    left = [why.format(number=number) for number, line in enumerate(flat, 1) if line not in kept]
-    return Part(name, tokens, len(kept), len(offered) - len(kept), tuple(left))
-
-
 def stable_prefix(character: Character, budget: Budget) -> list[Message]:
     """Return the messages with which every prompt of this character begins, to be read by the model beforehand."""
     prompt = assemble(character, (), "", budget=budget)
@@ -368,10 +376,13 @@ def fitting_examples(voice: Voice, budget: Budget, room: int) -> list[Turn]:
 
 
 def fitting_lines(
-    asked_with: Callable[[Sequence[str]], Message], offered: Sequence[str], budget: Budget, room: int
+    asked_with: Callable[[Sequence[str]], Message],
+    offered: Sequence[str],
+    budget: Budget,
+    room: int,
+    kept: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
-    """Return the lines that fit beside the new message, which `asked_with` writes."""
-    kept: tuple[str, ...] = ()
+    """Return `kept` with the lines that fit beside the new message, which `asked_with` writes."""
     for one in offered:
         flat = " ".join(one.split())
         if flat and budget.of([asked_with((*kept, flat))]) <= room:
@@ -379,9 +390,6 @@ def fitting_lines(
     return kept
 
 
-def answered_of(history: Sequence[Turn], waiting: int) -> Sequence[Turn]:
-    """Return a history without what the user said last, where that waits for its answer."""
-    last = len(history)
-    while waiting and last and (history[last - 1].role == "user" or not history[last - 1].content.strip()):
-        last -= 1
-    return history[:last]
+def those(lines: Sequence[str], some: Collection[str], *, among: bool = True) -> list[str]:
+    """Return the lines that are among some, or those that are not."""
+    return [one for one in lines if (one in some) is among]

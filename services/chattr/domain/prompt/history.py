@@ -50,6 +50,14 @@ def unanswered(turns: list[Turn], text: str, budget: Budget) -> str:
     return text if waiting == text or budget.count(whole) > budget.context_tokens * RESERVED else whole
 
 
+def answered_of(history: Sequence[Turn], waiting: int) -> Sequence[Turn]:
+    """Return a history without what the user said last, where that waits for its answer."""
+    last = len(history)
+    while waiting and last and (history[last - 1].role == "user" or not history[last - 1].content.strip()):
+        last -= 1
+    return history[:last]
+
+
 def cut(turns: Sequence[Turn], budget: Budget, room: int) -> int:
     """Return where the kept history begins: at a user's turn, with at most `room` tokens behind it, and so that no
     tool's result is kept without the call that it answers.

@@ -141,6 +141,15 @@ class Prompt:
         return sum(part.tokens for part in self.parts)
 
 
+def lines_part(
+    name: Literal["facts", "memories"], tokens: int, kept: Sequence[str], offered: Sequence[str], why: str
+) -> Part:
+    """Say what became of lines of which some had no room."""
+    flat = [" ".join(line.split()) for line in offered]
+    left = [why.format(number=number) for number, line in enumerate(flat, 1) if line not in kept]
+    return Part(name, tokens, len(kept), len(offered) - len(kept), tuple(left))
+
+
 def content_parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """Return a message's content as parts."""
     content = message.get("content") or ()
