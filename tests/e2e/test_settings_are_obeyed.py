@@ -18,6 +18,7 @@ import pytest
 from chatacter.chassis.settings import ServiceSettings
 from chatacter.supervise.settings import LauncherSettings
 from tests.architecture.repository import ROOT
+from tests.diffusion_material import tiny_animatediff, tiny_svd
 from tests.fake_llm_server import FakeLLMServer
 from tests.recorded_settings import CLASSES, fields, recorded
 from tests.redis_server import free_port
@@ -113,7 +114,7 @@ def silence() -> str:
     return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def test_visualizr(recorder: Recorder) -> None:
+def test_visualizr(recorder: Recorder, tmp_path: Path) -> None:
     shot = {"image_reference": picture(), "audio_reference": silence()}
     with recorder.running("visualizr", {"VISUALIZR_MODEL": "fake"}) as there:
         remote = {
@@ -125,6 +126,12 @@ def test_visualizr(recorder: Recorder) -> None:
             answer = httpx.post(f"{here.url}/v1/video/generations", json={"model": "remote", **shot}, timeout=60)
             assert "video.completed" in answer.text, answer.text
     with recorder.running("visualizr", {"VISUALIZR_MODEL": "portrait", "PRELOAD_MODELS": "false"}):
+        pass
+    drawn = {"VISUALIZR_MODEL": "svd", "VISUALIZR_WEIGHTS": str(tiny_svd(tmp_path / "svd"))}
+    with recorder.running("visualizr", drawn | {"ACCEPT_MODEL_LICENSES": "stable-video-diffusion-community"}):
+        pass
+    animated = {"VISUALIZR_MODEL": "animatediff", "VISUALIZR_WEIGHTS": str(tiny_animatediff(tmp_path / "animatediff"))}
+    with recorder.running("visualizr", animated):
         pass
     on_ray = {"VISUALIZR_MODEL": "fake", "VISUALIZR_ENGINE": "ray", "PRELOAD_MODELS": "false"}
     with recorder.running("visualizr", on_ray):
