@@ -21,6 +21,7 @@ from tests.film_material import shot, tone, watched
 from visualizr.backend import Clip, Film, Picture, Progress, Shot
 from visualizr.backends.diffusion import animatediff, svd
 from visualizr.backends.diffusion.backend import DiffusionBackend
+from visualizr.backends.diffusion.plan import Plan
 from visualizr.settings import VisualizrSettings
 
 pytestmark = pytest.mark.contract
@@ -227,6 +228,14 @@ def test_out_of_memory_is_tried_once_more_by_a_cheaper_plan(case: Case, monkeypa
     full.times = 2  # the plan of before is in force again, and the cheaper one finds no room either
     with pytest.raises(OutOfMemory, match="num_frames"):
         case.pieces(case.shot())
+
+
+def test_weights_are_ordered_for_a_gpu(case: Case) -> None:
+    plain = case.frames(case.shot())
+    case.backend._model.settle(Plan(device="cpu", channels_last=True))
+    ordered = [weight.is_contiguous() for weight in case.backend._model.vae.parameters() if weight.dim() == 4]
+    assert not all(ordered)
+    assert psnr(plain, case.frames(case.shot())) > LEAST_PSNR
 
 
 class FullDevice:

@@ -86,3 +86,14 @@ async def test_a_store_that_goes_away_does_not_cost_the_answer() -> None:
     async with door(ServiceSettings(), Away()) as client:
         answer = await client.post("/count", headers=KEY)
     assert (answer.status_code, answer.json()) == (200, {"calls": 1})
+
+
+async def test_a_form_that_is_sent_again_is_the_same_whatever_its_boundary() -> None:
+    async with door(ServiceSettings(), FakeIdempotency()) as client:
+
+        async def sent(text: str) -> httpx.Response:  # each request draws its own boundary
+            return await client.post("/count", headers=KEY, data={"prompt": text}, files={"picture": b"pixels"})
+
+        first, again, other = await sent("Hi."), await sent("Hi."), await sent("Hello.")
+    assert (first.json(), again.json(), other.status_code) == ({"calls": 1}, {"calls": 1}, 422)
+    assert first.request.headers["content-type"] != again.request.headers["content-type"]

@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import anyio
 from pydantic import ValidationError
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, TooLarge, Unsupported
@@ -17,7 +16,8 @@ from chattr.ports.assets import Asset, Assets
 from chattr.ports.casting import Casting, Picture
 from chattr.ports.jobs import Job, Jobs, NewJob, Order, Token
 from chattr.ports.media import Filmer
-from chattr.usecases.job_files import files_of, image_id, sound_id, source_id
+from chattr.usecases.job_files import image_id, sound_id, source_id
+from chattr.usecases.ordering import cleared, enqueued, putting
 from chattr.usecases.serving import require_served
 
 LARGEST_REFERENCE: Final = 16 * 1024 * 1024
@@ -90,31 +90,25 @@ class Film:
         request = basics(order)
         if order.model == TALKING_MODEL or order.character is not None:
             picture = await self._cast(owner, order, request, picture, silent=sound is not None)
-        try:
+        async with putting(self._assets, owner, job_id):
             if picture is not None:
                 request["image"] = await self._kept(owner, image_id(job_id), picture)
             if sound is not None:
                 request["sound"] = await self._kept(owner, sound_id(job_id), sound)
             if source is not None:
                 request["source"] = await self._kept(owner, source_id(job_id), source)
-            new = NewJob(
-                job_id,
-                "video",
-                order.model,
-                request,
-                carry(),
-                priority=order.priority,
-                weight=weight_of(request),
-                expires_in=order.expires_after,
-                token=token_of(key, order, upload),
-            )
-            job = await self._jobs.enqueue(owner, new)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._clear(owner, job_id, fence=0)
-            raise
-        if job.id != job_id:  # the key's first order; what this one stored is of no use
-            await self._clear(owner, job_id, fence=0)
+        new = NewJob(
+            job_id,
+            "video",
+            order.model,
+            request,
+            carry(),
+            priority=order.priority,
+            weight=weight_of(request),
+            expires_in=order.expires_after,
+            token=token_of(key, order, upload),
+        )
+        job = await enqueued(self._jobs, self._assets, owner, new)
         return self._shown(job)
 
     async def remix(self, owner: Owner, video_id: str, prompt: str) -> Video:
@@ -130,16 +124,12 @@ class Film:
         await require_served(self._filmer, "video", job.model)
         job_id = new_id("video")
         request = {**job.request, "prompt": prompt, "remixed_from": video_id}
-        try:
+        async with putting(self._assets, owner, job_id):
             for kind, named in (("image", image_id), ("source", source_id)):
                 if kept := job.request.get(kind):
                     request[kind] = await self._copied(owner, kept, named(job_id))
-            new = NewJob(job_id, "video", job.model, request, carry(), priority=job.priority, weight=weight_of(request))
-            made = await self._jobs.enqueue(owner, new)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._clear(owner, job_id, fence=0)
-            raise
+        new = NewJob(job_id, "video", job.model, request, carry(), priority=job.priority, weight=weight_of(request))
+        made = await enqueued(self._jobs, self._assets, owner, new)
         return self._shown(made)
 
     async def list(self, owner: Owner, *, after: str | None, limit: int, order: Order) -> Sequence[Video]:
@@ -179,12 +169,7 @@ class Film:
         job = await self._jobs.delete(owner, video_id)
         if job is None:
             raise NotFound(UNKNOWN, param="video_id")
-        await self._clear(owner, job.id, fence=job.fence)
-
-    async def _clear(self, owner: Owner, job_id: str, *, fence: int) -> None:
-        """Remove what was put away for a job, up to that lease."""
-        for asset_id in files_of(job_id, fence):
-            await self._assets.delete(owner.shared, asset_id)
+        await cleared(self._assets, owner, job.id, job.fence)
 
     async def _copied(self, owner: Owner, name: str, copy: str) -> str:
         asset = await self._assets.info(owner.shared, name)

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
-import anyio
-
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.telemetry import carry
@@ -17,7 +15,8 @@ from chattr.ports.assets import Assets
 from chattr.ports.jobs import Job, Jobs, Lease, NewJob, Token
 from chattr.ports.media import Speaker
 from chattr.usecases.filming import PUBLISHING, SPEAKING, Report, finished_wav, patient
-from chattr.usecases.job_files import files_of, made_by, made_id, text_id
+from chattr.usecases.job_files import made_by, made_id, text_id
+from chattr.usecases.ordering import enqueued, putting
 from chattr.usecases.speak import Speak
 
 TEXT: Final = "text/plain; charset=utf-8"
@@ -48,31 +47,20 @@ class ReadAloud:
         asked = await self._speak.resolved(owner, first)
         job_id = new_id("speech")
         request = {**asked.model_dump(include=set(KEPT)), "text": text_id(job_id)}
-        try:
+        async with putting(self._assets, owner, job_id):
             await self._assets.put(owner.shared, text_id(job_id), order.input.encode(), TEXT)
-            new = NewJob(
-                job_id,
-                "speech",
-                asked.model,
-                request,
-                carry(),
-                priority=order.priority,
-                weight=float(len(order.input)),
-                expires_in=order.expires_after,
-                token=token_of(key, order),
-            )
-            job = await self._jobs.enqueue(owner, new)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._clear(owner, job_id)
-            raise
-        if job.id != job_id:  # the key's first order; what this one stored is of no use
-            await self._clear(owner, job_id)
-        return job
-
-    async def _clear(self, owner: Owner, job_id: str) -> None:
-        for name in files_of(job_id, 0):
-            await self._assets.delete(owner.shared, name)
+        new = NewJob(
+            job_id,
+            "speech",
+            asked.model,
+            request,
+            carry(),
+            priority=order.priority,
+            weight=float(len(order.input)),
+            expires_in=order.expires_after,
+            token=token_of(key, order),
+        )
+        return await enqueued(self._jobs, self._assets, owner, new)
 
 
 class SpeechWork:

@@ -13,6 +13,8 @@ CHUNK: Final = 8
 GIB: Final = 1 << 30
 # Below this, a model of full size is held in main memory and its parts visit the GPU one after the other.
 ROOMY: Final = 14 * GIB
+# Dimensions of the weights of a convolution over width and height.
+IN_SPACE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,10 @@ def settle(pipeline: Any, plan: Plan) -> None:
         if supports(vae, on):
             getattr(vae, on if wanted else off)()
     if plan.channels_last:
-        vae.to(memory_format=torch.channels_last)
+        # Weights of layers over time have five dimensions, which this order does not know.
+        for weight in vae.parameters():
+            if weight.dim() == IN_SPACE:
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def supports(vae: Any, method: str) -> bool:
