@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,46 @@ async def test_a_job_does_not_wait_for_ever(studio: Studio) -> None:
     seen = await studio.film.get(ANNA, video.id)
     assert seen.error is not None
     assert seen.error.code == "unavailable"
+
+
+async def test_a_store_that_answers_with_an_error_does_not_end_the_work(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease, errors = studio.jobs.lease, [RuntimeError("ERR user_script: attempt to compare nil with number")] * 2
+
+    async def failing(*given: Any, **named: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await lease(*given, **named)
+
+    monkeypatch.setattr(studio.jobs, "lease", failing, raising=False)
+    studio.start(studio.dispatcher())
+    video = await studio.order()
+    await studio.reached(video.id, "completed")
+
+
+async def test_what_waited_long_in_line_may_still_wait_for_its_predictor(studio: Studio) -> None:
+    studio.filmer.refusals += [Unavailable("Visualizr cannot be reached.", retry_after=0.05)] * 2
+    video = await studio.order()
+    await asyncio.sleep(0.3)
+    studio.start(studio.dispatcher(patience=0.0, pace=Pace(lease=5, heartbeat=0.05, give_up=0.2)))
+    await studio.reached(video.id, "completed")
+
+
+async def test_a_job_that_was_given_back_often_is_tidied_up_at_once(studio: Studio) -> None:
+    video = await studio.order()
+    for _ in range(50):
+        lease = await studio.jobs.lease("video", worker="w", seconds=60)
+        await studio.jobs.hand_back(lease)
+    removed: list[str] = []
+    delete = studio.assets.delete
+
+    async def counted(owner: Any, name: str) -> bool:
+        removed.append(name)
+        return await delete(owner, name)
+
+    studio.assets.delete = counted  # type: ignore[method-assign]
+    studio.start(studio.dispatcher())
+    await studio.reached(video.id, "completed")
+    await studio.film.delete(ANNA, video.id)
+    assert len(removed) < 16

@@ -165,3 +165,12 @@ async def test_replicas_share_a_secret_that_stays(redis_url: str) -> None:
         assert len(set(values)) == 1
         assert len(values[0]) == 32
         assert await RedisSecret(one, "another").value() != values[0]
+
+
+async def test_what_is_kept_for_ever_outlives_the_store_of_jobs(house: House) -> None:
+    await house.assets.put(ACME.shared, made_id(IDS[4], 1), b"film", "video/webm")
+    await house.assets.put(ACME.shared, image_id(IDS[4]), b"face", "image/png")
+    await house.tidying(days=0).tidy(time.time() + 2 * UNFINISHED)
+    assert await house.names() == {made_id(IDS[4], 1)}
+    await house.tidying(days=7).tidy(time.time() + 2 * UNFINISHED)
+    assert await house.names() == set()

@@ -57,6 +57,14 @@ DISK_MS: Final = 5_000
 FOLLOWED_SECONDS: Final = 60
 
 
+class NotOnDisk(Unavailable):
+    """What a script wrote is in memory, and perhaps not on disk. `answer` is what it said."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__(NOT_ON_DISK, retry_after=1)
+        self.answer = answer
+
+
 class RedisJobs:
     """The store and the queues. `most_a_tenant`: how many of its jobs may run at a time; 0: any number.
 
@@ -89,7 +97,7 @@ class RedisJobs:
                 pipe.execute_command("WAITAOF", 1, 0, DISK_MS)
                 answer, synced = await pipe.execute()
         if not synced[0]:
-            raise Unavailable(NOT_ON_DISK, retry_after=1)
+            raise NotOnDisk(answer)
         return answer
 
     async def enqueue(self, owner: Owner, job: NewJob) -> Job:
@@ -193,13 +201,13 @@ class RedisJobs:
             raise Conflict(DONE if stored == b"completed" else NOT_OVER, param="job_id")
         return job_of(paired(stored))
 
-    async def delete(self, owner: Owner, job_id: str) -> Job | None:
-        """Remove a job in any state."""
+    async def delete(self, owner: Owner, job_id: str, *, only_ended: bool = False) -> Job | None:
+        """Remove a job."""
         job = await self.get(owner, job_id)
         if job is None:
             return None
         keys = [*steps(owner, job), index_key(owner, job.modality)]
-        was = await self._kept(self._delete, keys, [job_id, FOLLOWED_SECONDS])
+        was = await self._kept(self._delete, keys, [job_id, FOLLOWED_SECONDS, int(only_ended)])
         return job_of(paired(was)) if was else None
 
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
@@ -207,7 +215,14 @@ class RedisJobs:
         base = base_key(modality)
         problems = [error_json(WORKER_LOST), error_json(EXPIRED)]
         args = [micro(seconds), worker, self._most_a_tenant, *problems]
-        stored = await self._kept(self._lease, [base, base], args)
+        try:
+            stored = await self._kept(self._lease, [base, base], args)
+        except NotOnDisk as error:
+            if error.answer:  # nobody will work on it
+                job = job_of(paired(error.answer))
+                with told():
+                    await self._hand_back(keys=steps(job.owner, job), args=[job.fence, QUEUED, ""])
+            raise
         if not stored:
             return None
         job = job_of(paired(stored))

@@ -10,8 +10,9 @@ A record is a hash, with its log of events and its list of attempts beside it. O
 - `ended`: jobs that ended, by when; `took` and `took:MODEL`: how long the last ones took;
 - `bell`: what waiting workers block on.
 
-A record's `slot` names the set of outstanding jobs of its modality and model: the one truth about demand. One script
-touches keys of many tenants, so this needs one Redis with its replicas, not a Redis Cluster.
+The log of a job that ended keeps its last events. A record's `slot` names the set of outstanding jobs of its modality
+and model: the one truth about demand. One script touches keys of many tenants, so this needs one Redis with its
+replicas, not a Redis Cluster.
 """
 
 from typing import Final
@@ -75,6 +76,9 @@ local function line_up(record, tenant, phase, from)
   tell(record, 'queued')
 end
 
+-- It has begun: it is to be finished however late it is, and nobody waits for its predictor any more.
+local function begun(record) redis.call('HDEL', record, 'expires', 'waiting') end
+
 local function note(record, outcome, problem)
   local is = redis.call('HMGET', record, 'fence', 'worker', 'started')
   redis.call('RPUSH', record .. ':attempts', cjson.encode(
@@ -94,6 +98,7 @@ local function finish(record, tenant, status, field, value)
   seat(tenant)
   if redis.call('EXISTS', turns) == 1 then ring() end
   tell(record, status)
+  redis.call('XTRIM', record .. ':events', 'MAXLEN', 16)
 end
 
 local function held(record, fence)
@@ -110,6 +115,17 @@ local function took(list, value)
   redis.call('LPUSH', list, string.format('%.6f', value))
   redis.call('LTRIM', list, 0, {DURATIONS_KEPT - 1})
 end
+
+-- Records of versions before jobs took turns lack what that needs.
+local function mend(record)
+  local spec = redis.call('HGET', record, 'spec')
+  if not spec or redis.call('HEXISTS', record, 'tenant') == 1 then return end
+  local is = cjson.decode(spec)
+  redis.call('HSET', record, 'id', is.id, 'tenant', is.tenant, 'model', is.model, 'weight', '1', 'class', '1',
+    'index', string.match(record, '^(.*):job:') .. ':jobs:' .. is.modality,
+    'rank', text(2^50 + redis.call('INCR', base .. ':count')))
+end
+mend(KEYS[1])
 """
 
 # KEYS record base index slot slots token (or the record again);
@@ -150,15 +166,18 @@ LEASE: Final = (
     STEPS
     + """
 for _, record in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', text(now), 'LIMIT', 0, 64)) do
+  mend(record)
   local is = redis.call('HMGET', record, 'attempts', 'max_attempts', 'tenant')
   note(record, 'worker_lost', ARGV[4])
   if tonumber(is[1]) >= tonumber(is[2]) then
     finish(record, is[3], 'failed', 'error', ARGV[4])
   else
+    begun(record)
     line_up(record, is[3], 'queued')
   end
 end
 for _, record in ipairs(redis.call('ZRANGEBYSCORE', queued, '-inf', text(now), 'LIMIT', 0, 64)) do
+  mend(record)
   local is = redis.call('HMGET', record, 'tenant', 'phase')
   line_up(record, is[1], is[2])
 end
@@ -230,6 +249,7 @@ note(KEYS[1], 'failed', ARGV[2])
 if ARGV[3] == '' or tonumber(is[1]) >= tonumber(is[2]) then
   finish(KEYS[1], is[3], 'failed', 'error', ARGV[2])
 else
+  begun(KEYS[1])
   line_up(KEYS[1], is[3], 'queued', now + tonumber(ARGV[3]))
 end
 return 1
@@ -244,6 +264,7 @@ if not held(KEYS[1], ARGV[1]) then return 0 end
 note(KEYS[1], 'handed_back')
 redis.call('HINCRBY', KEYS[1], 'attempts', -1)
 local tenant = redis.call('HGET', KEYS[1], 'tenant')
+if ARGV[3] == '' then begun(KEYS[1]) else redis.call('HSETNX', KEYS[1], 'waiting', text(now)) end
 line_up(KEYS[1], tenant, ARGV[2], ARGV[3] ~= '' and now + tonumber(ARGV[3]) or nil)
 return 1
 """
@@ -270,7 +291,7 @@ if is[1] ~= 'failed' and is[1] ~= 'cancelled' then return is[1] end
 redis.call('ZREM', base .. ':ended', KEYS[1])
 redis.call('ZREM', is[5] .. ':failed', is[6])
 redis.call('SADD', is[4], KEYS[1])
-redis.call('HDEL', KEYS[1], 'error', 'ended', 'expires')
+redis.call('HDEL', KEYS[1], 'error', 'ended', 'expires', 'waiting')
 redis.call('HSET', KEYS[1], 'attempts', 0,
   'rank', text(tonumber(is[3]) * 2^50 + redis.call('INCR', base .. ':count')))
 line_up(KEYS[1], is[2], 'queued')
@@ -278,13 +299,15 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# KEYS record base index; ARGV id seconds. Its events stay that long, so that those who follow them learn of it.
+# KEYS record base index; ARGV id seconds only_ended (0 or 1). Its events stay that long, so that those who follow
+# them learn of it.
 DELETE: Final = (
     STEPS
     + """
 local was = redis.call('HGETALL', KEYS[1])
 if #was == 0 then return was end
-local is = redis.call('HMGET', KEYS[1], 'tenant', 'slot')
+local is = redis.call('HMGET', KEYS[1], 'tenant', 'slot', 'status')
+if ARGV[3] == '1' and (is[3] == 'queued' or is[3] == 'running') then return {} end
 lift(KEYS[1], is[1])
 seat(is[1])
 redis.call('SREM', is[2], KEYS[1])

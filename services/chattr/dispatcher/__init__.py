@@ -20,6 +20,7 @@ from chatacter.chassis.errors import ChatacterError, Unavailable
 from chatacter.chassis.tasks import stopped
 from chattr.ports.jobs import JobError, Jobs, Lease, LeaseLost, Modality
 from chattr.usecases.filming import WAITING, Report
+from chattr.usecases.ordering import lost_fences
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Work(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Times in seconds. `retry` is the wait before a second attempt, doubled for each further one. A job waits for an
-    absent predictor no longer than `give_up` from when it was asked for.
+    absent predictor no longer than `give_up` from when that was first found away.
     """
 
     lease: float = 10.0
@@ -126,6 +127,9 @@ class Dispatcher:
             return await self._jobs.lease(self._modality, worker=self._worker, seconds=self._pace.lease)
         except Unavailable:
             logger.warning("jobs cannot be leased: their store is away")
+            return None
+        except Exception:  # one job that cannot be read must not end the work on all others
+            logger.exception("jobs cannot be leased")
             return None
 
     def _start(self, lease: Lease) -> None:
@@ -241,7 +245,15 @@ class Dispatcher:
             else:
                 break
         logger.info("a job is published", extra={"job.id": lease.job.id, "job.fence": lease.fence})
-        for fence in range(1, lease.fence):  # what workers that died had put away
+        await self._tidy(lease)
+
+    async def _tidy(self, lease: Lease) -> None:
+        """Remove what workers that died had put away."""
+        try:
+            lost = await lost_fences(self._jobs, lease.job.owner, lease.job.id)
+        except Unavailable:
+            return  # tidying finds it
+        for fence in sorted(lost - {lease.fence}):
             await self._discard(replace(lease, fence=fence))
 
     async def _failed(self, lease: Lease, error: BaseException) -> None:
@@ -252,7 +264,7 @@ class Dispatcher:
             await self._jobs.fail(lease, JobError("internal", INTERNAL), retry_after=retry)
             return
         told = JobError(error.code, error.message)
-        age = (job.started_at or job.created_at) - job.created_at
+        age = 0.0 if job.waiting_since is None else (job.started_at or job.waiting_since) - job.waiting_since
         if isinstance(error, Unavailable) and age <= self._pace.give_up:
             delay = self._jittered(pause(error.retry_after or self._pace.retry, age))
             await self._jobs.hand_back(lease, phase=WAITING, delay=delay)

@@ -61,7 +61,8 @@ class NewJob:
     """What is asked for. `request` is JSON that the worker understands; `carrier` is the asker's trace context.
 
     `weight` is how much work it is, in a unit that its model's jobs share, such as characters to speak; durations are
-    learnt by it. A job that has not begun `expires_in` seconds from now fails.
+    learnt by it. A job that has not begun `expires_in` seconds from now fails; one that has is finished, by
+    whichever worker and attempt.
     """
 
     id: str
@@ -79,7 +80,8 @@ class NewJob:
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job as it stands. `progress` is 0…1; `result` is JSON, there once it is completed; `started_at` is when its
-    latest attempt began; `ready_at` is when it may run, while it waits for that.
+    latest attempt began; `ready_at` is when it may run, while it waits for that; `waiting_since` is when it was first
+    given back for want of a predictor, until work on it begins. `expires_at` is there until then, too.
     """
 
     id: str
@@ -99,6 +101,7 @@ class Job:
     created_at: float
     expires_at: float | None = None
     ready_at: float | None = None
+    waiting_since: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     result: Mapping[str, Any] | None = None
@@ -206,8 +209,8 @@ class Jobs(Protocol):
         """
         ...
 
-    async def delete(self, owner: Owner, job_id: str) -> Job | None:
-        """Remove a job in any state. Returns it as it was, or None when there is none."""
+    async def delete(self, owner: Owner, job_id: str, *, only_ended: bool = False) -> Job | None:
+        """Remove a job in any state, or none that has not ended. Returns it as it was, or None when there is none."""
         ...
 
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
@@ -233,7 +236,8 @@ class Jobs(Protocol):
         ...
 
     async def hand_back(self, lease: Lease, *, phase: str = QUEUED, delay: float | None = None) -> None:
-        """Give a job back unfinished, not counted as an attempt. It keeps its place, or waits `delay` seconds.
+        """Give a job back unfinished, not counted as an attempt. It keeps its place, having begun; or it waits
+        `delay` seconds, until somebody may be able to begin.
 
         Raises `LeaseLost`.
         """

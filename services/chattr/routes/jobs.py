@@ -26,7 +26,7 @@ from chattr.domain.identity import Owner
 from chattr.ports.jobs import Attempt, Job, JobError, JobEvent, JobLog, Jobs, Modality, Order, Outlook
 from chattr.routes.download import download, found
 from chattr.usecases.estimates import estimate
-from chattr.usecases.job_files import files_of
+from chattr.usecases.ordering import removed
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], dependencies=[Depends(scope("videos", "speech"))])
 
@@ -100,9 +100,7 @@ async def retry_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
 @router.delete("/{job_id}")
 async def delete_job(job_id: str, owner: OwnerDep, jobs: JobsDep, assets: AssetsDep) -> JobDeleted:
     """Remove a job with all that was stored for it; what runs is stopped."""
-    job = known(await jobs.delete(owner, job_id))
-    for name in files_of(job.id, job.fence):
-        await assets.delete(owner.shared, name)
+    known(await removed(jobs, assets, owner, job_id))
     return JobDeleted(id=job_id)
 
 

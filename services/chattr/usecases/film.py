@@ -17,7 +17,7 @@ from chattr.ports.casting import Casting, Picture
 from chattr.ports.jobs import Job, Jobs, NewJob, Order, Token
 from chattr.ports.media import Filmer
 from chattr.usecases.job_files import image_id, sound_id, source_id
-from chattr.usecases.ordering import cleared, enqueued, putting
+from chattr.usecases.ordering import enqueued, putting, removed
 from chattr.usecases.serving import require_served
 
 LARGEST_REFERENCE: Final = 16 * 1024 * 1024
@@ -166,10 +166,8 @@ class Film:
     async def delete(self, owner: Owner, video_id: str) -> None:
         """Remove a video with all its files; what runs is stopped. Raises `NotFound`."""
         await self._job(owner, video_id)
-        job = await self._jobs.delete(owner, video_id)
-        if job is None:
+        if await removed(self._jobs, self._assets, owner, video_id) is None:
             raise NotFound(UNKNOWN, param="video_id")
-        await cleared(self._assets, owner, job.id, job.fence)
 
     async def _copied(self, owner: Owner, name: str, copy: str) -> str:
         asset = await self._assets.info(owner.shared, name)

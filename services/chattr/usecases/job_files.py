@@ -4,7 +4,7 @@ No lease overwrites what another made, and whoever removes a job finds all of it
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from chattr.ports.jobs import Job
@@ -49,10 +49,10 @@ def made_by(job_id: str, fence: int) -> Iterator[str]:
     yield from (rendition_id(job_id, fence, variant) for variant in RENDITIONS)
 
 
-def files_of(job_id: str, fence: int) -> Iterator[str]:
-    """Name all that may be stored for a job, up to that lease."""
+def files_of(job_id: str, fences: Iterable[int]) -> Iterator[str]:
+    """Name what came with a job, and all that those leases may have made."""
     yield from (image_id(job_id), sound_id(job_id), source_id(job_id), text_id(job_id))
-    for each in range(1, fence + 1):
+    for each in fences:
         yield from made_by(job_id, each)
 
 
@@ -60,6 +60,12 @@ def job_of_file(name: str) -> str | None:
     """Return the id of the job that a file belongs to; None for files of another kind."""
     found = NAME.fullmatch(name)
     return found[1] if found else None
+
+
+def is_made(name: str) -> bool:
+    """Whether a file was made by a job, and did not come with it."""
+    found = NAME.fullmatch(name)
+    return found is not None and found[2] is not None
 
 
 def is_of_use(name: str, job: Job) -> bool:

@@ -1,7 +1,8 @@
-"""How an order becomes a job: first its files, then the job. What was refused leaves no files behind."""
+"""How an order becomes a job, first its files, then the job; and how both go. What was refused leaves no files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Final
 
 import anyio
 
@@ -10,6 +11,8 @@ from chattr.domain.identity import Owner
 from chattr.ports.assets import Assets
 from chattr.ports.jobs import Job, Jobs, NewJob
 from chattr.usecases.job_files import files_of
+
+LEFT_BEHIND: Final = frozenset({"worker_lost", "cancelled"})
 
 
 @asynccontextmanager
@@ -39,7 +42,23 @@ async def enqueued(jobs: Jobs, assets: Assets, owner: Owner, new: NewJob) -> Job
     return job
 
 
-async def cleared(assets: Assets, owner: Owner, job_id: str, fence: int = 0) -> None:
-    """Remove what was put away for a job, up to that lease."""
-    for name in files_of(job_id, fence):
+async def removed(jobs: Jobs, assets: Assets, owner: Owner, job_id: str, *, only_ended: bool = False) -> Job | None:
+    """Remove a job, then its files. Returns it as it was; None where there is none, or none that has ended."""
+    fences = await lost_fences(jobs, owner, job_id)
+    job = await jobs.delete(owner, job_id, only_ended=only_ended)
+    if job is not None:
+        await cleared(assets, owner, job_id, {*fences, job.fence})
+    return job
+
+
+async def lost_fences(jobs: Jobs, owner: Owner, job_id: str) -> set[int]:
+    """Return the leases whose worker may have died before it tidied up. What is older than the attempts that are kept
+    is found by tidying.
+    """
+    return {one.fence for one in await jobs.attempts(owner, job_id) if one.outcome in LEFT_BEHIND}
+
+
+async def cleared(assets: Assets, owner: Owner, job_id: str, fences: Iterable[int] = ()) -> None:
+    """Remove what was put away for a job, and what those leases made."""
+    for name in files_of(job_id, fences):
         await assets.delete(owner.shared, name)

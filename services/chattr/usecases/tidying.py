@@ -12,7 +12,8 @@ from chatacter.chassis.errors import ChatacterError
 from chattr.ports.assets import Assets
 from chattr.ports.duty import Duties
 from chattr.ports.jobs import Jobs, Modality
-from chattr.usecases.job_files import files_of, is_of_use, job_of_file
+from chattr.usecases.job_files import is_made, is_of_use, job_of_file
+from chattr.usecases.ordering import removed
 
 logger = logging.getLogger(__name__)
 
@@ -59,12 +60,12 @@ class Tidying:
         await self._clear_leftovers(now - UNFINISHED)
 
     async def _forget(self, modality: Modality, before: float) -> None:
-        """Remove jobs with their files; the files first, so that what breaks off is found again."""
+        """Remove jobs with their files, unless somebody has one tried again meanwhile. Where this breaks off, files
+        stay that are found as those of a job that is gone.
+        """
         while over := await self._jobs.ended(modality, before=before):
             for job in over:
-                for name in files_of(job.id, job.fence):
-                    await self._assets.delete(job.owner.shared, name)
-                await self._jobs.delete(job.owner, job.id)
+                await removed(self._jobs, self._assets, job.owner, job.id, only_ended=True)
 
     async def _clear_leftovers(self, before: float) -> None:
         """Remove files of jobs that are gone, and what leases that lost have made."""
@@ -73,5 +74,7 @@ class Tidying:
             if job_id is None:
                 continue
             job = await self._jobs.get(owner, job_id)
+            if job is None and not self._days and is_made(name):
+                continue  # the jobs' store may have been lost, and what they made is to stay for ever
             if job is None or not is_of_use(name, job):
                 await self._assets.delete(owner, name)

@@ -68,6 +68,10 @@ class Entry:
         self.job = replace(self.job, status=status, phase=status, ended_at=time.time(), ready_at=None, **changes)
         self.tell()
 
+    def begun(self) -> None:
+        """Note that the job is to be finished, however late it is."""
+        self.job = replace(self.job, expires_at=None, waiting_since=None)
+
     def line_up(self, phase: str, ready_at: float | None = None) -> None:
         """Put the job back into the queue."""
         self.leased_until = None
@@ -180,16 +184,18 @@ class FakeJobs:
         if entry.job.status not in {"failed", "cancelled"}:
             raise Conflict("Only one that failed or was cancelled can be tried again.", param="job_id")
         entry.place = next(self._count)
-        entry.job = replace(entry.job, attempts=0, error=None, ended_at=None, expires_at=None)
+        entry.job = replace(entry.job, attempts=0, error=None, ended_at=None)
+        entry.begun()
         entry.line_up(QUEUED)
         self._bell.set()
         return entry.job
 
-    async def delete(self, owner: Owner, job_id: str) -> Job | None:
+    async def delete(self, owner: Owner, job_id: str, *, only_ended: bool = False) -> Job | None:
         """Remove a job."""
-        entry = self._entries.pop((owner.tenant, job_id), None)
-        if entry is None:
+        entry = self._entries.get((owner.tenant, job_id))
+        if entry is None or (only_ended and entry.job.status not in ENDED):
             return None
+        del self._entries[owner.tenant, job_id]
         entry.tell(DELETED)
         return entry.job
 
@@ -253,6 +259,7 @@ class FakeJobs:
         if retry_after is None or entry.job.attempts >= entry.job.max_attempts:
             entry.end("failed", error=error)
         else:
+            entry.begun()
             entry.line_up(QUEUED, time.time() + retry_after)
         self._bell.set()
 
@@ -261,6 +268,10 @@ class FakeJobs:
         entry = self._held(lease)
         entry.note("handed_back")
         entry.job = replace(entry.job, attempts=entry.job.attempts - 1)
+        if delay is None:
+            entry.begun()
+        else:
+            entry.job = replace(entry.job, waiting_since=entry.job.waiting_since or time.time())
         entry.line_up(phase, None if delay is None else time.time() + delay)
         self._bell.set()
 
@@ -315,6 +326,7 @@ class FakeJobs:
                 if job.attempts >= job.max_attempts:
                     entry.end("failed", error=WORKER_LOST)
                 else:
+                    entry.begun()
                     entry.line_up(QUEUED)
             elif job.ready_at is not None and job.ready_at <= now:
                 entry.line_up(job.phase)

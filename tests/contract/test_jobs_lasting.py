@@ -1,0 +1,136 @@
+"""Jobs that take long, come from an older version, or meet a disk that is late: for every store of jobs."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from chatacter.chassis.errors import Unavailable
+from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_job_log import RedisJobLog
+from chattr.adapters.redis_jobs import RedisJobs
+from chattr.adapters.redis_jobs_records import base_key, events_key, index_key, record_key, slot_key, slots_key
+from chattr.ports.jobs import SCHEMA, JobError
+from tests.contract.test_jobs import ANNA, LONG, SHORT, eventually, jobs, new, stored, taken
+
+pytestmark = pytest.mark.contract
+__all__ = ["jobs"]
+
+LOST = JobError("upstream_failed", "Lost.")
+
+
+@pytest.mark.parametrize("end", ["handed back", "failed", "lost"])
+async def test_what_has_begun_in_time_may_be_taken_up_again_at_any_time(jobs: Any, end: str) -> None:
+    await jobs.enqueue(ANNA, new(expires_in=0.5))
+    lease = await taken(jobs, seconds=SHORT if end == "lost" else LONG)
+    if end == "handed back":
+        await jobs.hand_back(lease)
+    elif end == "failed":
+        await jobs.fail(lease, LOST, retry_after=0.6)
+    else:
+        await asyncio.sleep(2 * SHORT)
+        await jobs.hand_back(await taken(jobs))
+    await asyncio.sleep(0.6)
+    again = await eventually(lambda: jobs.lease("video", worker="w2", seconds=LONG))
+    assert again.job.id == "video_1"
+    assert again.job.expires_at is None
+
+
+async def test_what_could_not_begin_still_expires(jobs: Any) -> None:
+    await jobs.enqueue(ANNA, new(expires_in=0.3))
+    await jobs.hand_back(await taken(jobs), phase="waiting_for_gpu", delay=0.05)
+    await asyncio.sleep(0.4)
+    assert await jobs.lease("video", worker="w", seconds=LONG) is None
+    assert (await stored(jobs)).status == "failed"
+
+
+async def test_a_job_tells_since_when_it_waits_for_a_predictor(jobs: Any) -> None:
+    made = await jobs.enqueue(ANNA, new())
+    assert made.waiting_since is None
+    await jobs.hand_back(await taken(jobs), phase="waiting_for_gpu", delay=0.0)
+    first = (await stored(jobs)).waiting_since
+    assert first is not None
+    again = await eventually(lambda: jobs.lease("video", worker="w", seconds=LONG))
+    await jobs.hand_back(again, phase="waiting_for_gpu", delay=0.0)
+    assert (await stored(jobs)).waiting_since == first
+    await jobs.fail(await eventually(lambda: jobs.lease("video", worker="w", seconds=LONG)), LOST)
+    assert (await jobs.retry(ANNA, "video_1")).waiting_since is None
+
+
+async def test_only_what_has_ended_is_removed_where_that_is_asked_for(jobs: Any) -> None:
+    await jobs.enqueue(ANNA, new())
+    assert await jobs.delete(ANNA, "video_1", only_ended=True) is None
+    lease = await taken(jobs)
+    assert await jobs.delete(ANNA, "video_1", only_ended=True) is None
+    await jobs.complete(lease, {})
+    assert await jobs.delete(ANNA, "video_1", only_ended=True) is not None
+    assert await jobs.get(ANNA, "video_1") is None
+
+
+async def test_of_an_ended_job_only_the_last_steps_are_kept(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        store, log = RedisJobs(redis), RedisJobLog(redis, block_ms=50)
+        await store.enqueue(ANNA, new())
+        lease = await taken(store)
+        for step in range(60):
+            await store.heartbeat(lease, progress=step / 100, phase="filming")
+        await store.complete(lease, {})
+        told = [event async for event in log.follow(ANNA, "video_1") if event]
+        assert (len(told), told[-1].status) == (16, "completed")
+        assert [event async for event in log.follow(ANNA, "video_1", told[-1].id)] == []
+        assert await redis.xlen(events_key(ANNA, "video_1")) == 16
+
+
+async def older(redis: Redis, job_id: str, state: str, at: int) -> None:
+    """Store a job as the version before turns and priorities did."""
+    spec: dict[str, Any] = {"schema": SCHEMA, "id": job_id, "tenant": ANNA.tenant, "person": ANNA.person}
+    spec |= {"modality": "video", "model": "portrait", "request": {}, "carrier": {}, "max_attempts": 3}
+    record, slot = record_key(ANNA, job_id), slot_key("video", "portrait")
+    fields: dict[Any, Any] = {"spec": orjson.dumps(spec), "status": state, "phase": state, "progress": "0"}
+    fields |= {"attempts": 1, "max_attempts": 3, "fence": 1, "created": at, "started": at, "worker": "w", "slot": slot}
+    await redis.hset(record, mapping=fields)
+    await redis.zadd(index_key(ANNA, "video"), {job_id: at})
+    await redis.sadd(slot, record)
+    await redis.hset(slots_key(), "video/portrait", slot)
+    await redis.zadd(f"{base_key('video')}:{'queued' if state == 'queued' else 'leased'}", {record: at})
+
+
+async def test_jobs_of_the_version_before_are_seen_through(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        for number, state in enumerate(["queued", "running", "queued", "queued"]):
+            await older(redis, f"video_{number}", state, 1_700_000_000_000_000 + number)
+        store = RedisJobs(redis)
+        listed = await store.list(ANNA, "video", order="asc")
+        assert [(job.priority, job.weight) for job in listed] == [("normal", 1.0)] * 4
+        assert await store.outlook(ANNA, "video_0") is not None
+        await store.cancel(ANNA, "video_2")
+        await store.delete(ANNA, "video_3")
+        for _ in range(2):
+            await store.complete(await taken(store), {})
+        assert await store.lease("video", worker="w", seconds=LONG) is None
+        ended = [job.status for job in await store.list(ANNA, "video", order="asc")]
+        assert ended == ["completed", "completed", "cancelled"]
+
+
+async def test_a_lease_that_is_not_on_disk_in_time_is_handed_back(redis_url: str) -> None:
+    class Late(RedisJobs):
+        late = True
+
+        async def _kept(self, *given: Any) -> Any:
+            answer = await super()._kept(*given)
+            if self.late:
+                from chattr.adapters.redis_jobs import NotOnDisk
+
+                raise NotOnDisk(answer)
+            return answer
+
+    async with connected(redis_url) as redis:
+        await RedisJobs(redis).enqueue(ANNA, new())
+        store = Late(redis)
+        with pytest.raises(Unavailable):
+            await store.lease("video", worker="w", seconds=LONG)
+        store.late = False
+        lease = await taken(store)
+        assert (lease.job.attempts, lease.fence) == (1, 2)
