@@ -199,7 +199,7 @@ async def test_a_store_that_answers_with_an_error_does_not_end_the_work(
 
 
 async def test_what_waited_long_in_line_may_still_wait_for_its_predictor(studio: Studio) -> None:
-    studio.filmer.refusals += [Unavailable("Visualizr cannot be reached.", retry_after=0.05)] * 2
+    studio.filmer.refusals.append(Unavailable("Visualizr cannot be reached.", retry_after=0.05))
     video = await studio.order()
     await asyncio.sleep(0.3)
     studio.start(studio.dispatcher(patience=0.0, pace=Pace(lease=5, heartbeat=0.05, give_up=0.2)))
