@@ -1,6 +1,7 @@
 """Several speech models in one process: a request names the one that speaks, and memory holds as many as it may."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -62,6 +63,28 @@ async def test_only_as_many_as_may_are_in_memory() -> None:
         assert (await speak(client, "one")).status_code == 200
         assert (one.loaded, two.closed) == (2, 1)
         assert (await client.get("/v2/health/ready")).status_code == 200
+
+
+class Slow(FakeSpeech):
+    """A model that loads until it may end."""
+
+    may = threading.Event()
+
+    def load(self) -> None:
+        assert self.may.wait(20)
+        super().load()
+
+
+async def test_while_a_request_loads_a_model_the_service_stays_ready_for_the_others() -> None:
+    slow = Slow("slow")
+    async with serving({"fake": FakeSpeech(), "slow": slow}, vocalizr_models_loaded=1) as client:
+        asked = asyncio.create_task(speak(client, "slow"))
+        await until_answered(client, "/v2/models/slow/ready", "loading")
+        assert (await client.get("/v2/health/ready")).status_code == 200
+        ready = await client.get("/readyz")
+        slow.may.set()
+        assert (ready.status_code, ready.json()["checks"]["slow"]) == (200, "loading")
+        assert (await asked).status_code == 200
 
 
 async def test_who_speaks_is_heard_to_the_end_before_another_takes_its_place() -> None:

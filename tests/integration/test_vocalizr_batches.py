@@ -2,15 +2,17 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
+from chatacter.serving.batching import Made
 from tests.vocalizr_server import metric, until_metric, vocalizr
 from tests.waiting import until
-from vocalizr.backend import Utterance
+from vocalizr.backend import Piece, SpeechChunk, Utterance
 from vocalizr.backends.fake import FakeSpeech, FakeTogether
 
 pytestmark = pytest.mark.integration
@@ -29,6 +31,13 @@ class Held(FakeTogether):
     def __init__(self) -> None:
         super().__init__(before=self._wait)
         self.may = threading.Semaphore(0)
+        self.cancelled: Sequence[threading.Event] = ()
+
+    def speak_together(
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
+    ) -> Iterator[Made[SpeechChunk]]:
+        self.cancelled = cancelled
+        return super().speak_together(pieces, cancelled)
 
     def _wait(self, _: int) -> None:
         assert self.may.acquire(timeout=10)
@@ -81,7 +90,8 @@ async def test_a_hang_up_in_a_batch_frees_its_work_and_the_others_are_heard() ->
         backend.may.release()
         await until(lambda: len(backend.batches) == 2)
         leaving.cancel()
-        await until_metric(client, "chatacter_inference_running", 1)  # before the batch that it is in has ended
+        await until(lambda: any(event.is_set() for event in backend.cancelled))
+        assert await metric(client, "chatacter_inference_running") == 2  # the model is at work on it still
         backend.may.release(100)
         assert (await staying).content == said("Staying here. And here.", "high")
         assert (await first).status_code == 200

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from chatacter.chassis.errors import InvalidInput, OutOfMemory
-from chatacter.serving.batching import AHEAD, MOST_PADDING, Batch, Batcher, Limits, Made
+from chatacter.serving.batching import AHEAD, GROWTH, MOST_PADDING, Batch, Batcher, Limits, Made
 
 pytestmark = pytest.mark.unit
 
@@ -143,12 +143,15 @@ def test_a_batch_is_bounded_in_pieces_and_in_work() -> None:
     assert [[len(word) for word in batch] for batch in model.batches] == [[1], [5] * 3, [5, 10], [10, 10], [99]]
 
 
-def test_who_goes_away_leaves_at_once_and_their_other_pieces_are_not_done(model: Model, people: People) -> None:
+def test_who_goes_away_leaves_with_the_batch_and_their_other_pieces_are_not_done(model: Model, people: People) -> None:
     leaving, staying = people.ask("aa", "bb", "cc"), people.ask("dd", "ee")
     model.until(1)
     people.events[0].set()
-    assert leaving.result(SECONDS) == []
+    until(lambda: len(model.batcher._turns) == 1)
+    with pytest.raises(TimeoutError):
+        leaving.result(0.05)
     model.may.release(100)
+    assert leaving.result(SECONDS) == []
     assert staying.result(SECONDS) == ["dddd", "eeee"]
     assert not any(word in batch for batch in model.batches for word in ("bb", "cc"))
 
@@ -160,8 +163,8 @@ def test_the_model_is_told_who_has_left_a_batch_that_runs(model: Model, people: 
     model.may.release()
     model.until(2)
     people.events[1].set()
-    leaving.result(SECONDS)
     model.may.release()
+    leaving.result(SECONDS)
     assert (first.result(SECONDS), staying.result(SECONDS)) == (["----"], ["bbbb"])
     assert model.gone == [[False], [True, False]]
 
@@ -217,6 +220,24 @@ def test_a_batch_that_finds_no_memory_is_done_in_smaller_ones(model: Model, peop
     for one in [first, *asked]:
         assert len(one.result(SECONDS)) == 1
     assert [len(batch) for batch in model.batches] == [1, 4, 2, 2]
+
+
+def test_after_batches_that_go_well_they_are_as_large_as_before(model: Model, people: People) -> None:
+    def fail(words: Sequence[str]) -> None:
+        if "first" in model.batches[-1] and len(words) > 1:
+            raise MemoryError
+
+    model.failing = fail
+    held = people.ask("-----")
+    model.until(1)
+    asked = [people.ask("first"), people.ask("other")]
+    model.may.release(100)
+    for one in [held, *asked]:
+        one.result(SECONDS)
+    assert model.batcher._room < 1000
+    for _ in range(GROWTH):
+        assert list(model.batcher.results(["."], threading.Event())) == [".."]
+    assert model.batcher._room == 1000
 
 
 def test_one_that_alone_finds_no_memory_is_told(model: Model) -> None:

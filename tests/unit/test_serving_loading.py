@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from chatacter.chassis.errors import Misconfigured, NotReady
+from chatacter.chassis.errors import Misconfigured, NotReady, OutOfMemory
 from chatacter.serving.loading import UNEXPECTED, Loading
 
 pytestmark = pytest.mark.unit
@@ -81,3 +81,45 @@ async def test_a_service_that_ends_while_loading_waits_and_closes() -> None:
     async with loading.running():
         asyncio.get_running_loop().call_soon(model.go.set)
     assert (model.loaded, model.closed) == (1, 1)
+
+
+async def test_a_load_that_a_request_began_and_that_failed_is_begun_again() -> None:
+    model = Model(Misconfigured("fetch it"))
+    model.go.set()
+    loading = Loading("voice", model.load, model.close, preload=False)
+    async with loading.running():
+        with pytest.raises(Misconfigured, match="fetch it"):
+            await loading.obtain()
+        assert (loading.ready, loading.present, model.closed) == (True, False, 1)
+        model.error = None
+        await loading.obtain()
+        assert model.loaded == 1
+
+
+async def test_memory_that_could_not_be_had_is_told_as_such() -> None:
+    model = Model(MemoryError())
+    model.go.set()
+    loading = Loading("voice", model.load, model.close, preload=False)
+    async with loading.running():
+        with pytest.raises(OutOfMemory, match="to load the model"):
+            await loading.obtain()
+
+
+async def test_who_is_cancelled_while_a_model_is_unloaded_waits_for_its_end() -> None:
+    model, may = Model(), threading.Event()
+    model.go.set()
+
+    def close() -> None:
+        may.wait(10)
+        model.close()
+
+    loading = Loading("voice", model.load, close, preload=False)
+    async with loading.running():
+        await loading.obtain()
+        unloading = asyncio.create_task(loading.unload())
+        await asyncio.sleep(0)
+        unloading.cancel()
+        asyncio.get_running_loop().call_later(0.05, may.set)
+        with pytest.raises(asyncio.CancelledError):
+            await unloading
+        assert model.closed == 1

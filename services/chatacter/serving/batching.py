@@ -19,6 +19,8 @@ AHEAD: Final = 2
 MOST_PADDING: Final = 1 / 3
 # How soon a request that is not wanted any more leaves.
 GLANCE: Final = 0.02
+# After how many batches that go well they are as large again as before one that found no memory.
+GROWTH: Final = 32
 # How long the thread waits for more work before it ends.
 LINGER: Final = 5.0
 
@@ -109,7 +111,7 @@ class Batcher(Generic[P, R]):
     A request that comes while a batch is done goes into the next one; on an idle server it begins at once. One piece
     of a request is in a batch at a time. The longest waiting piece is always in the next batch. A batch that fails is
     done again piece by piece, so that an error meets only the request that it belongs to; one that found no memory
-    makes the following ones smaller.
+    makes the following ones smaller, until some have gone well.
     """
 
     def __init__(
@@ -126,8 +128,10 @@ class Batcher(Generic[P, R]):
         self._thread: threading.Thread | None = None
 
     def results(self, pieces: Iterable[P], cancelled: threading.Event) -> Iterator[R]:
-        """Yield what is made of one request's pieces, in their order. Ends early once `cancelled` is set; blocks.
+        """Yield what is made of one request's pieces, in their order; blocks.
 
+        Ends early once `cancelled` is set, when the batch that runs has let go of its piece: the model is at work till
+        then.
         Raises what doing its pieces raises.
         """
         turn: Turn[P, R] = Turn(pieces, cancelled, self._lock)
@@ -156,10 +160,12 @@ class Batcher(Generic[P, R]):
             self._news.notify()
 
     def _leave(self, turn: Turn[P, R]) -> None:
-        """Take a request out of the batches to come; its piece of the one that runs is not wanted any more."""
+        """Take a request out of the batches to come, and wait for the end of its piece in the one that runs."""
         with self._lock:
             turn.gone = True
             self._turns.remove(turn)
+            while turn.running:
+                turn.news.wait()
 
     def _run(self) -> None:
         while batch := self._next():
@@ -224,6 +230,7 @@ class Batcher(Generic[P, R]):
     def _ended(self, batch: Sequence[Turn[P, R]]) -> None:
         """End the pieces of which no last result came, e.g. because they were not wanted any more."""
         with self._lock:
+            self._room = min(self._limits.work, self._room + max(1, self._limits.work // GROWTH))
             for turn in batch:
                 if turn.running:
                     self._piece_ended(turn)
@@ -242,8 +249,8 @@ class Batcher(Generic[P, R]):
                 if not turn.running:
                     continue
                 turn.running = False
+                turn.news.notify()
                 if len(batch) > 1 and not turn.heard:
                     turn.alone = not isinstance(error, OutOfMemory)
                 else:
                     turn.failed(error)
-                    turn.news.notify()

@@ -10,11 +10,14 @@ from typing import Final
 import anyio
 
 from chatacter.chassis.errors import ChatacterError, Misconfigured, NotReady
+from chatacter.serving.memory import done_within_memory
 from chatacter.serving.room import Room
+from chatacter.serving.work import ended
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER: Final = 5.0
+FULL: Final = "There was not enough memory to load the model."
 UNEXPECTED: Final = "The model could not be loaded; the service's log says why."
 
 
@@ -23,7 +26,8 @@ class Loading:
 
     With `preload` the load begins with the service, and requests before its end are refused with `NotReady`. Without,
     the first request begins it and waits; until then the service counts as ready. Models may share a room with too few
-    places for all: one that nobody uses is then unloaded, and loaded again by the next request.
+    places for all: one that nobody uses is then unloaded, and loaded again by the next request. A load that a request
+    began and that fails is begun again by the next one; one that the service began stays failed.
     """
 
     def __init__(
@@ -55,6 +59,11 @@ class Loading:
         """Whether nobody uses it, and it could be unloaded."""
         return self._users == 0 and self._task is not None and self._task.done()
 
+    @property
+    def required(self) -> bool:
+        """Whether a service of several models waits for this one: loaded at the start, and not unloaded since."""
+        return self._preload
+
     @asynccontextmanager
     async def used(self) -> AsyncIterator[None]:
         """Obtain the model and keep it for the length of the block. Raises what `obtain` raises."""
@@ -70,14 +79,16 @@ class Loading:
         """Take the model out of memory; the next request loads it again."""
         self._preload = False
         self._task = None  # before it is closed: whoever asks from now on waits for the room
-        await asyncio.to_thread(self._close)
+        closing = asyncio.create_task(asyncio.to_thread(self._close), name=f"unload {self.name}")
+        await ended(closing)  # whoever is cancelled meanwhile: until then its memory is not free
+        closing.result()
         logger.info("model unloaded", extra={"model": self.name})
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Load in the background for the length of the block; at its end wait for the thread and close the model."""
         if self._preload:
-            self._begin()
+            self._task = self._begun()
         try:
             yield
         finally:
@@ -111,14 +122,14 @@ class Loading:
 
     async def obtain(self) -> None:
         """Return once the model can work. Raises `NotReady` while it loads, and what loading failed with."""
-        if self._task is None and not self._preload and not self._ended:
+        task = self._task
+        if task is None and not self._preload and not self._ended:
             async with self._room.made(self):
-                if self._task is None:
-                    self._begin()
-            await self.settled()
-        if self._ended or self._task is None or not self._task.done():
+                task = self._task = self._task or self._begun()
+            await asyncio.wait([task])
+        if self._ended or task is None or not task.done():
             raise NotReady(f"The model {self.name} is still loading.", retry_after=RETRY_AFTER)
-        error = self._task.exception()
+        error = task.exception()
         if isinstance(error, ChatacterError):
             raise error
         if error is not None:
@@ -129,13 +140,20 @@ class Loading:
         if self._task is not None:
             await asyncio.wait([self._task])
 
-    def _begin(self) -> None:
-        self._task = asyncio.create_task(self._loaded(), name=f"load {self.name}")
-        self._task.add_done_callback(self._log)
+    def _begun(self) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._loaded(), name=f"load {self.name}")
+        task.add_done_callback(self._log)
+        return task
 
     async def _loaded(self) -> None:
         began = time.monotonic()
-        await asyncio.to_thread(self._load)
+        try:
+            await asyncio.to_thread(done_within_memory, self._load, FULL)
+        except Exception:
+            if not self._preload:
+                await asyncio.to_thread(self._close)  # what a load that failed has taken
+                self._task = None
+            raise
         logger.info("model loaded", extra={"model": self.name, "seconds": round(time.monotonic() - began, 3)})
 
     def _log(self, task: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ SIGNS: Final = (
 )
 
 
-def within_memory(work: Callable[[], Iterator[T]]) -> Generator[T]:
+def within_memory(work: Callable[[], Iterator[T]], told: str = FULL) -> Generator[T]:
     """Yield what the work yields. Raises `OutOfMemory` in place of whatever an allocator raised, caches freed."""
     try:
         yield from work()
@@ -39,7 +39,18 @@ def within_memory(work: Callable[[], Iterator[T]]) -> Generator[T]:
         return
     # Only here, where the error and with it the frames that held the memory are gone.
     free()
-    raise OutOfMemory(FULL)
+    raise OutOfMemory(told)
+
+
+def done_within_memory(work: Callable[[], None], told: str) -> None:
+    """Do work that yields nothing, by the rules of `within_memory`."""
+
+    def pieces() -> Iterator[None]:
+        work()
+        yield
+
+    for _ in within_memory(pieces, told):
+        pass
 
 
 def is_exhausted(error: BaseException | None) -> bool:

@@ -122,6 +122,12 @@ class Models:
         """The models served."""
         return list(self._predictors)
 
+    @property
+    def required(self) -> list[str]:
+        """The models without which the service is not ready: the only one, of several those loaded at the start."""
+        several = len(self._predictors) > 1
+        return [name for name, each in self._predictors.items() if each.loading.required or not several]
+
     def named(self, name: str) -> Predictor[Any]:
         """Return a model. Raises `NotFound` with the names of those that are served."""
         if name not in self._predictors:
@@ -246,7 +252,7 @@ def kserve_probes(models: Models) -> APIRouter:
 
     @router.get("/v2/health/ready")
     async def ready() -> dict[str, bool]:
-        for name in models.names:
+        for name in models.required:
             await models.ready(name)
         return {"ready": True}
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from opentelemetry.trace import Tracer
 
 from chatacter.chassis.app import Service, build
-from chatacter.chassis.health import Health
+from chatacter.chassis.health import Check, Health
 from chatacter.chassis.telemetry import telemetry_of
 from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
@@ -139,13 +139,27 @@ def predictors_app(
         name=plan.name,
         title=plan.title,
         version=release,
-        health=Health({loading.name: loading.check for loading in loadings}),
+        health=health_of(loadings),
         lifespan=lifespan,
         routers=[router, kserve_router(models)],
         telemetry=telemetry,
         probes=[kserve_probes(models)],
     )
     return build(service, settings)
+
+
+def health_of(loadings: Sequence[Loading]) -> Health:
+    """Require the only model; of several those that were to be loaded at the start, and tell of each.
+
+    While a request loads one of several, the others speak.
+    """
+
+    async def models() -> str | None:
+        told = {loading.name: loading.told() for loading in loadings if loading.required}
+        return ", ".join(f"{name}: {why}" for name, why in told.items() if why) or None
+
+    each: dict[str, Check] = {loading.name: loading.check for loading in loadings}
+    return Health(each) if len(loadings) == 1 else Health({"models": models}, each)
 
 
 def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: Room) -> Loading:
