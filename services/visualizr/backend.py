@@ -57,6 +57,8 @@ class VideoCapabilities:
     licence: Licence | None = None
     """That of the weights; None where nobody knows it."""
     video: Use = "unused"
+    watches: bool = True
+    """Whether it wants a film's frames; one that passes the file on does not."""
     controls: frozenset[Control] = frozenset()
     """The fields of a request that mean something here; any other one of `Control` is refused."""
     limits: Limits = Limits()

@@ -60,7 +60,12 @@ class Renderer:
         if request.audio_reference is not None:
             sound = references.sound(request.audio_reference, limits.visualizr_max_seconds)
         if request.video_reference is not None:
-            clip = footage.clip(request.video_reference, wanted.frames, limits.visualizr_max_image_pixels)
+            least = (wanted.width, wanted.height)
+            clip = (
+                footage.clip(request.video_reference, wanted.frames, limits.visualizr_max_image_pixels, least)
+                if capable.watches
+                else footage.unread(request.video_reference)
+            )
         return Shot(
             prompt=request.prompt,
             image=image,

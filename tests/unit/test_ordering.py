@@ -73,3 +73,16 @@ async def test_an_order_that_was_refused_leaves_nothing() -> None:
     with pytest.raises(ChatacterError):
         await film(jobs, assets).create(ANNA, ORDER)
     assert await names(assets) == []
+
+
+async def test_a_remix_with_one_key_is_one() -> None:
+    jobs, assets = FakeJobs(), FakeAssets()
+    made = await film(jobs, assets).create(ANNA, ORDER)
+    lease = await jobs.lease("video", worker="w", seconds=60)
+    assert lease is not None
+    await jobs.complete(lease, {"asset": "a", "seconds": 1.0})
+    first, again = [await film(jobs, assets).remix(ANNA, made.id, "Hello.", key="k") for _ in range(2)]
+    assert first.id == again.id
+    with pytest.raises(InvalidInput):
+        await film(jobs, assets).remix(ANNA, made.id, "Goodbye.", key="k")
+    assert len(await names(assets)) == 2

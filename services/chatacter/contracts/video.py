@@ -43,7 +43,7 @@ class FilmControls(BaseModel):
     )
     quality: Quality = Field(default="standard", description="Fills in size, frames and steps where they are not named")
     fps: Annotated[int, Field(ge=1, le=60)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 class VideoGenerationRequest(FilmControls, Strict):

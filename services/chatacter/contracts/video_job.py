@@ -112,7 +112,7 @@ class JobView(Strict):
     run_after: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
-    expires_at: float | None = Field(default=None, description="When it must have begun; of an ended one, when it goes")
+    expires_at: float | None = Field(default=None, description="When it must have begun")
     error: JobProblem | None = None
     position: int | None = None
     estimate: JobEstimate | None = None

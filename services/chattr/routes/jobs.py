@@ -1,6 +1,6 @@
 """Work of any kind: what waits, what runs, what failed and may be tried again, and what happens as it happens."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Final, Literal
@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import Conflict, NotFound
+from chatacter.chassis.auth import Caller, Principal, scope
+from chatacter.chassis.errors import Conflict, Forbidden, NotFound
 from chatacter.chassis.streaming import SSE, opened, sse
 from chatacter.contracts.video_job import (
     JobAttempt,
@@ -30,6 +30,7 @@ from chattr.usecases.ordering import removed
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], dependencies=[Depends(scope("videos", "speech"))])
 
+SCOPES: Final[Mapping[Modality, str]] = {"video": "videos", "speech": "speech"}
 NO_JOB: Final = "There is no such job."
 NOT_YET: Final = "This job is not completed. GET /api/v1/jobs/{id} tells how far it is."
 # What keeps proxies and browsers from taking a stream in which nothing happens for a dead one.
@@ -37,8 +38,25 @@ HEARTBEAT: Final = b": nothing new\n\n"
 RETRY_MS: Final = b"retry: 2000\n\n"
 
 
+def require_scope(caller: Principal, modality: Modality) -> None:
+    """Raise `Forbidden` where a key may not do this kind of work."""
+    if SCOPES[modality] not in caller.scopes:
+        raise Forbidden(f"This key lacks the scope `{SCOPES[modality]}`.")
+
+
+async def permitted(job_id: str, caller: Caller, owner: OwnerDep, jobs: JobsDep) -> None:
+    """Let only those in who may order such a job; one that is gone may still be followed to its end."""
+    job = await jobs.get(owner, job_id)
+    if job is not None:
+        require_scope(caller, job.modality)
+
+
+PERMITTED: Final = [Depends(permitted)]
+
+
 @router.get("")
 async def list_jobs(
+    caller: Caller,
     owner: OwnerDep,
     jobs: JobsDep,
     *,
@@ -49,17 +67,20 @@ async def list_jobs(
     order: Order = "desc",
 ) -> JobList:
     """List the tenant's jobs by age; with `status=failed` those that failed, by when they did."""
+    require_scope(caller, modality)
     page = await jobs.list(owner, modality, after=after, limit=limit + 1, order=order, failed=status == "failed")
     return JobList(data=[view(job) for job in page[:limit]], has_more=len(page) > limit)
 
 
-@router.get("/{job_id}", response_model_exclude_none=True)
+@router.get("/{job_id}", dependencies=PERMITTED, response_model_exclude_none=True)
 async def get_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
     """Show one job with its place in line, when it may be expected to end, and every attempt that is over."""
     return await whole(owner, job_id, jobs)
 
 
-@router.get("/{job_id}/events", response_class=Response, responses={200: {"content": {SSE: {}}}})
+@router.get(
+    "/{job_id}/events", dependencies=PERMITTED, response_class=Response, responses={200: {"content": {SSE: {}}}}
+)
 async def follow_job(
     job_id: str,
     owner: OwnerDep,
@@ -76,7 +97,7 @@ async def follow_job(
     return Response(status_code=204) if first is None else await opened(going_on(first, events), SSE)
 
 
-@router.get("/{job_id}/content", response_class=Response)
+@router.get("/{job_id}/content", dependencies=PERMITTED, response_class=Response)
 async def content(job_id: str, request: Request, owner: OwnerDep, jobs: JobsDep, assets: AssetsDep) -> Response:
     """Return what a completed job has made, whole or in part."""
     job = known(await jobs.get(owner, job_id))
@@ -85,19 +106,19 @@ async def content(job_id: str, request: Request, owner: OwnerDep, jobs: JobsDep,
     return await download(assets, owner.shared, await found(assets, owner.shared, job.result["asset"]), request)
 
 
-@router.post("/{job_id}/cancel")
+@router.post("/{job_id}/cancel", dependencies=PERMITTED)
 async def cancel_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
     """Stop a job; one that has ended stays as it is."""
     return view(known(await jobs.cancel(owner, job_id)))
 
 
-@router.post("/{job_id}/retry")
+@router.post("/{job_id}/retry", dependencies=PERMITTED)
 async def retry_job(job_id: str, owner: OwnerDep, jobs: JobsDep) -> JobView:
     """Try a job again that failed or was cancelled; it gets all its attempts anew."""
     return view(known(await jobs.retry(owner, job_id)))
 
 
-@router.delete("/{job_id}")
+@router.delete("/{job_id}", dependencies=PERMITTED)
 async def delete_job(job_id: str, owner: OwnerDep, jobs: JobsDep, assets: AssetsDep) -> JobDeleted:
     """Remove a job with all that was stored for it; what runs is stopped."""
     known(await removed(jobs, assets, owner, job_id))

@@ -103,10 +103,12 @@ async def content(
 
 
 @router.post("/{video_id}/remix")
-async def remix(video_id: str, body: VideoRemix, response: Response, owner: OwnerDep, film: FilmDep) -> Video:
+async def remix(
+    video_id: str, body: VideoRemix, response: Response, owner: OwnerDep, film: FilmDep, key: OwnKeyDep
+) -> Video:
     """Order a finished video anew with another prompt; everything else is as it was."""
     response.headers.update(POLL_AFTER)
-    return await film.remix(owner, video_id, body.prompt)
+    return await film.remix(owner, video_id, body.prompt, key=key)
 
 
 async def from_form(request: Request) -> tuple[VideoOrder, Picture | None]:

@@ -111,8 +111,11 @@ class Film:
         job = await enqueued(self._jobs, self._assets, owner, new)
         return self._shown(job)
 
-    async def remix(self, owner: Owner, video_id: str, prompt: str) -> Video:
-        """Order a finished video anew with other words, all else as it was. Raises `NotFound`, `Conflict`."""
+    async def remix(self, owner: Owner, video_id: str, prompt: str, *, key: str | None = None) -> Video:
+        """Order a finished video anew with other words, all else as it was; twice with one key is once.
+
+        Raises `NotFound`, `Conflict`.
+        """
         if self._filmer is None:
             raise Unsupported(SWITCHED_OFF)
         job = await self._job(owner, video_id)
@@ -128,7 +131,16 @@ class Film:
             for kind, named in (("image", image_id), ("source", source_id)):
                 if kept := job.request.get(kind):
                     request[kind] = await self._copied(owner, kept, named(job_id))
-        new = NewJob(job_id, "video", job.model, request, carry(), priority=job.priority, weight=weight_of(request))
+        new = NewJob(
+            job_id,
+            "video",
+            job.model,
+            request,
+            carry(),
+            priority=job.priority,
+            weight=weight_of(request),
+            token=token_for(key, f"{video_id}\n{prompt}".encode()),
+        )
         made = await enqueued(self._jobs, self._assets, owner, new)
         return self._shown(made)
 
@@ -265,11 +277,12 @@ def weight_of(request: Mapping[str, Any]) -> float:
 
 def token_of(key: str | None, order: VideoOrder, upload: Picture | None) -> Token | None:
     """Make a token of an idempotency key, and of what is asked for with it."""
-    if key is None:
-        return None
-    asked = hashlib.sha256(order.model_dump_json().encode())
-    asked.update(upload.data if upload else b"")
-    return Token(hashlib.sha256(key.encode()).hexdigest(), asked.hexdigest())
+    return token_for(key, order.model_dump_json().encode() + (upload.data if upload else b""))
+
+
+def token_for(key: str | None, asked: bytes) -> Token | None:
+    """The same for anything that is asked for."""
+    return (key and Token(hashlib.sha256(key.encode()).hexdigest(), hashlib.sha256(asked).hexdigest())) or None
 
 
 def video_of(job: Job, kept_days: int = 0) -> Video:

@@ -69,6 +69,7 @@ class RemoteVideo:
             image_types=frozenset({"image/svg+xml", "image/png", "image/jpeg", "image/webp"}),
             formats=frozenset(VIDEO_MEDIA_TYPES),
             video="optional",
+            watches=False,
             controls=frozenset(CONTROLS),
             presets={"standard": AS_THE_OTHER_ONE},
         )

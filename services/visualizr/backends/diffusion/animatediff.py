@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chatacter.chassis.errors import Misconfigured
 from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata, Quality
-from visualizr.backend import Control, Limits, Preset, Shot, VideoCapabilities
+from visualizr.backend import Control, Limits, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion import pictures
 from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
 from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
@@ -114,12 +114,18 @@ class AnimateDiff:
         for pipeline in self._pipelines():
             settle(pipeline, plan)
 
+    def steps_of(self, shot: Shot) -> int:
+        """Return how many steps a film takes: one from another film leaves the first ones out."""
+        steps = shot.steps or 1
+        return int(steps * departure(shot)) if shot.clip else steps
+
     def denoise(self, shot: Shot, take: Take, until: float) -> Denoised:
         """Make the latents of a film: from its text, from an image, or from another film."""
         frames = shot.frames or len(shot.clip.frames if shot.clip else ()) or 1
         steps = shot.steps or 1
         pipeline, given, used = self._way(shot, frames)
-        coming = max(1, int(steps * (shot.strength or DEPARTURE))) if shot.clip else steps
+        take.tell(Progress(0.0))
+        coming = self.steps_of(shot)
 
         def look(latents: Any) -> Any:
             return previewed(latents[0, :, latents.shape[2] // 2])
@@ -148,7 +154,7 @@ class AnimateDiff:
     def _way(self, shot: Shot, frames: int) -> tuple[Any, dict[str, Any], Metadata]:
         """Return which pipeline makes the film, and what it is given beside the text."""
         if shot.clip is not None:
-            strength = shot.strength or DEPARTURE
+            strength = departure(shot)
             clip = pictures.stills(shot.clip, shot.width, shot.height)
             return self._clip, {"video": clip, "strength": strength}, {"from": "video", "strength": strength}
         if shot.image is not None:
@@ -168,6 +174,12 @@ class AnimateDiff:
     def close(self) -> None:
         """Let go of the weights."""
         self._text = self._image = self._clip = None
+
+
+def departure(shot: Shot) -> float:
+    """Return how far a film may depart from the one it is made from: by one step at least, as diffusers counts them."""
+    steps, strength = shot.steps or 1, shot.strength or DEPARTURE
+    return strength if int(steps * strength) >= 1 else min(1.0, 1.5 / steps)
 
 
 def motion_adapter(source: str | None, dtype: Any) -> Any:

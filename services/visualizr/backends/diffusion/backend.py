@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from chatacter.chassis import plugins
-from chatacter.chassis.errors import OutOfMemory
+from chatacter.chassis.errors import Misconfigured, OutOfMemory
 from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata
 from chatacter.serving.memory import free, is_exhausted
 from visualizr.backend import Film, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion.caching import IntervalCache
 from visualizr.backends.diffusion.pictures import Pixels, decoded
-from visualizr.backends.diffusion.plan import Plan, available, planned
+from visualizr.backends.diffusion.plan import Plan, available, dtype_of, planned
 from visualizr.backends.diffusion.soundless import mend_torchaudio
 from visualizr.backends.diffusion.take import Take
 from visualizr.backends.diffusion.weights import quiet
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 DENOISED: Final = 0.85
 DECODED: Final = 0.97
 WAIT_SECONDS: Final = 0.1
+ONE_AT_A_TIME: Final = "VISUALIZR_CONCURRENCY: this model makes one film at a time. Leave it at 1; add replicas."
 NO_ROOM: Final = (
     "The model has no room for this film, not even in parts. Ask for fewer frames (num_frames), a smaller size or "
     "quality=draft; or give it a GPU with more memory."
@@ -65,8 +66,15 @@ class DiffusionModel(Protocol):
         """Run by this plan from now on."""
         ...
 
+    def steps_of(self, shot: Shot) -> int:
+        """Return how many steps a film takes."""
+        ...
+
     def denoise(self, shot: Shot, take: Take, until: float) -> Denoised:
-        """Make the latents of a film; tell progress up to `until`. Raises `InvalidInput` before the first word."""
+        """Make the latents of a film; tell 0.0 once its inputs are checked, then progress up to `until`.
+
+        Raises `InvalidInput` before the first word.
+        """
         ...
 
     def release(self) -> None:
@@ -96,6 +104,8 @@ class DiffusionBackend:
     def load(self) -> None:
         """Read the weights and put them where they run. Raises `Misconfigured`."""
         settings = self._settings
+        if settings.visualizr_concurrency > 1:
+            raise Misconfigured(ONE_AT_A_TIME)
         with plugins.needing(f"VISUALIZR_MODEL={settings.visualizr_model}"):
             mend_torchaudio()
             quiet()
@@ -155,11 +165,15 @@ class DiffusionBackend:
                 raise
             return None
         finally:
+            if self._cache is not None:
+                self._cache.forget()
             self._model.release()
 
     def _shoot(self, shot: Shot, take: Take, plan: Plan, told: Metadata) -> Film:
         if self._cache is not None:
-            self._cache.begin(shot.steps or 0)
+            self._cache.begin(self._model.steps_of(shot))
+        if self._model.vae.dtype != dtype_of(plan):  # pipelines leave it in full precision when memory runs out
+            self._model.vae.to(dtype_of(plan))
         done = self._model.denoise(shot, take, DENOISED)
         count = len(done.latents)
         record = Recorder(

@@ -28,8 +28,7 @@ class IntervalCache:
         self._unet = unet
         self._interval = interval
         self._shallow = shallow
-        self._whole: list[tuple[Any, Forward]] = []
-        self._handle: Any = None
+        self._kept: dict[int, Any] = {}
         self._call = 0
         self._skipping = False
         self.now = 1
@@ -41,39 +40,31 @@ class IntervalCache:
         """Put the cache into the UNet."""
         deep = list(deep_blocks(self._unet, self._shallow))
         for number, block in enumerate(deep):
-            self._whole.append((block, block.forward))
-            block.forward = self._replaying(block.forward, last=number == len(deep) - 1)
-        self._handle = self._unet.register_forward_pre_hook(self._begin_call)
-
-    def detach(self) -> None:
-        """Give the UNet its own blocks back."""
-        for block, forward in self._whole:
-            block.forward = forward
-        self._whole = []
-        if self._handle is not None:
-            self._handle.remove()
-            self._handle = None
+            block.forward = self._replaying(number, block.forward, last=number == len(deep) - 1)
+        self._unet.register_forward_pre_hook(self._begin_call)
 
     def begin(self, steps: int) -> None:
         """Forget what was kept: a new film of so many steps begins."""
+        self.forget()
         self.now = self._interval if steps >= FEWEST_ROUNDS * self._interval else 1
         self._call = self.blocks_run = self.blocks_skipped = 0
+
+    def forget(self) -> None:
+        """Let go of what was kept: the film is made, or came to nothing."""
+        self._kept.clear()
 
     def _begin_call(self, *_: Any) -> None:
         self._skipping = self._call % self.now != 0
         self._call += 1
 
-    def _replaying(self, forward: Forward, *, last: bool) -> Forward:
-        kept: Any = None
-
+    def _replaying(self, number: int, forward: Forward, *, last: bool) -> Forward:
         def replay(*given: Any, **named: Any) -> Any:
-            nonlocal kept
             if self._skipping:
                 self.blocks_skipped += 1
-                return kept
+                return self._kept[number]
             self.blocks_run += 1
             answer = forward(*given, **named)
-            kept = answer if last else hollow(answer)
+            self._kept[number] = answer if last else hollow(answer)
             return answer
 
         return replay

@@ -14,8 +14,10 @@ LONGEST_SIDE: Final = 256
 QUALITY: Final = 60
 
 
-def previewed(latent: Any) -> Picture:
-    """Draw the latent of one frame, a tensor [4, height, width], as a small WebP."""
+def previewed(latent: Any) -> Picture | None:
+    """Draw the latent of one frame, a tensor [4, height, width], as a small WebP; None for latents of another form."""
+    if latent.dim() != COLOURS.ndim + 1 or len(latent) != len(COLOURS):
+        return None
     values = latent.detach().float().cpu().numpy()
     colours = np.clip(np.einsum("chw,ck->hwk", values, COLOURS) * 0.5 + 0.5, 0.0, 1.0)
     pixels = np.ascontiguousarray((colours[..., ::-1] * 255).astype(np.uint8))

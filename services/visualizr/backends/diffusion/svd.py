@@ -6,7 +6,7 @@ from typing import Any, Final
 from chatacter.chassis.errors import InvalidInput, Misconfigured
 from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata, Quality
 from chatacter.serving.licences import Licence
-from visualizr.backend import Limits, Preset, Shot, VideoCapabilities
+from visualizr.backend import Limits, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion import pictures
 from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
 from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
@@ -113,6 +113,10 @@ class StableVideo:
         for pipeline in filter(None, (self._film, self._draw)):
             settle(pipeline, plan)
 
+    def steps_of(self, shot: Shot) -> int:
+        """Return how many steps a film takes."""
+        return shot.steps or PRESETS["standard"].steps or 1
+
     def denoise(self, shot: Shot, take: Take, until: float) -> Denoised:
         """Make the latents of a film, after its image where there is none."""
         drawn = shot.image is None
@@ -125,7 +129,9 @@ class StableVideo:
         else:
             image = pictures.still(shot.image, shot.width, shot.height)
             used["prompt_used"] = False
-        steps = shot.steps or PRESETS["standard"].steps or 1
+        if shot.image is not None:
+            take.tell(Progress(0.0))
+        steps = self.steps_of(shot)
         guidance = LEAST_GUIDANCE if shot.guidance is None else shot.guidance
         bucket = round(MOTION_BUCKETS * (0.5 if shot.motion is None else shot.motion))
         frames = shot.frames or self._film.unet.config.num_frames
@@ -153,7 +159,8 @@ class StableVideo:
 
     def _drawn(self, shot: Shot, take: Take, until: float, used: Metadata) -> Any:
         """Draw the image that is to be filmed."""
-        steps = shot.steps or PRESETS["standard"].steps or 1
+        take.tell(Progress(0.0))
+        steps = self.steps_of(shot)
         used |= {"prompt_used": True, "text_to_image": type(self._draw).__name__, "text_to_image_steps": steps}
         return self._draw(
             prompt=shot.prompt,
