@@ -36,6 +36,7 @@ class Clerk:
 
     name: str = "clerk"
     trouble: ChatacterError | None = None
+    silent: bool = False
     meanwhile: Callable[[], Awaitable[None]] | None = None
     asked: list[ChatRequest] = field(default_factory=list)
 
@@ -48,6 +49,8 @@ class Clerk:
             await work()
         before, said = request.messages[1]["content"].removeprefix("SUMMARY SO FAR:\n").split("\n\nSAID SINCE:\n")
         lines = [line.split(": ", 1)[1] for line in said.split("\n\nNEW SUMMARY:")[0].splitlines()]
+        if self.silent:
+            return
         text = summed("" if before == "(nothing)" else before, lines)
         yield {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}
 

@@ -104,6 +104,8 @@ async def test_summaries_go_with_the_messages_that_they_end_with(shelf: Shelf) -
     assert found is not None
     assert await shelf.conversations.prune(ANN, replace(found, head_id="m0"), ["m1", "m2"])
     assert await shelf.ids() == {"m0"}
+    await shelf.summaries.drop(ANN, "c", [summary_id("ada", "m0")])
+    assert await shelf.summaries.places(ANN) == []
 
 
 async def test_summaries_go_with_their_conversation(shelf: Shelf) -> None:

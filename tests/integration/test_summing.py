@@ -1,10 +1,11 @@
 """Long conversations are summed up while nobody waits, and what is summed up goes with what it was made of."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
-from chatacter.chassis.errors import Busy, NotFound, UpstreamFailed
+from chatacter.chassis.errors import Busy, DeadlineExceeded, InvalidInput, NotFound, UpstreamFailed
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_conversations import RedisConversations
@@ -12,9 +13,13 @@ from chattr.adapters.redis_knowledge import RedisKnowledge
 from chattr.adapters.redis_outbox import FULL_WINDOWS, RedisOutbox
 from chattr.adapters.redis_summaries import RedisSummaries
 from chattr.domain.conversation import Conversation, Message, Role
+from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed, Selection, memory_id
+from chattr.domain.summary import Summary
+from chattr.usecases.knowing import Knowing
+from chattr.usecases.summarising import AGAIN
 from tests.memory_world import ANN, World, fake_world
-from tests.summing_office import BLOCK, DUE, Office
+from tests.summing_office import ADA, BLOCK, DUE, Office
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +68,7 @@ async def test_nobody_waits_for_it_and_nothing_warm_is_evicted(office: Office) -
     (request,) = office.clerk.asked
     assert request.background
     assert request.conversation is None
-    assert request.sampling["max_tokens"] == 400
+    assert request.sampling["max_tokens"] == 400 + 1_638, "what a model that reasons spends on that comes on top"
 
 
 async def test_a_long_conversation_that_came_from_elsewhere_is_summed_up_block_by_block(office: Office) -> None:
@@ -204,6 +209,75 @@ async def test_a_model_that_gives_way_is_asked_again_and_one_that_refuses_is_not
     office.clerk.trouble = None
     await office.sum_up("a")
     assert len(await office.stored("a")) == 1
+
+
+async def test_a_model_that_takes_too_long_or_says_nothing_is_not_asked_for_the_same_again_at_once(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    await office.talk("a", DUE)
+    office.clerk.trouble = DeadlineExceeded("too slow")
+    await office.sum_up("a")
+    assert not await office.queue.waiting(), "others are not kept waiting"
+    office.clerk.trouble, office.clerk.silent = None, True
+    await office.sum_up("a")
+    asked = len(office.clerk.asked)
+    assert "the model's summary says nothing" in caplog.text
+    await office.sum_up("a")
+    assert len(office.clerk.asked) == asked
+    office.clerk.silent = False
+    office.world.now += AGAIN
+    await office.sum_up("a")
+    assert len(await office.stored("a")) == 1
+
+
+async def test_what_was_made_of_the_old_words_while_they_are_corrected_is_gone(office: Office) -> None:
+    await office.talk("a", DUE)
+    await office.sum_up("a")
+    (first,) = await office.stored("a")
+    store, put = office.summing._summaries, office.summing._summaries.put
+
+    async def beaten(owner: Owner, made: Summary, *, instead_of: Summary | None = None) -> bool:
+        if instead_of is not None:
+            await put(owner, replace(first, id="late", previous_id=first.id))
+        return await put(owner, made, instead_of=instead_of)
+
+    store.put = beaten  # type: ignore[method-assign]
+    await office.summing.correct(ANN, "a", first.id, "They met.")
+    assert [one.text for one in await office.stored("a")] == ["They met."]
+
+
+async def test_one_that_does_not_hold_is_no_obstacle(office: Office) -> None:
+    said = await office.talk("a", DUE)
+    await office.sum_up("a")
+    (first,) = await office.stored("a")
+    assert office.world.summaries is not None
+    await office.world.outbox.forget(ANN, Selection(ids=(memory_id(ANN, said[1]),), until=office.world.now + 9))
+    await office.sum_up("a")
+    (again,) = await office.stored("a")
+    assert (again.id, again.text) == (first.id, "( w0 w2 w3)")
+
+
+async def test_a_correction_longer_than_a_summary_may_be_is_refused(office: Office) -> None:
+    await office.talk("a", DUE)
+    await office.sum_up("a")
+    (first,) = await office.stored("a")
+    with pytest.raises(InvalidInput, match="400 tokens"):
+        await office.summing.correct(ANN, "a", first.id, "word " * 790)
+
+
+async def test_a_character_too_long_for_its_model_is_nothing_to_look_at(office: Office) -> None:
+    long = ADA.model_copy(update={"system_prompt": "long " * 90_000})
+    await office.summing.look(ANN, "a", long, [])
+
+
+async def test_summaries_whose_message_is_gone_go_when_memory_follows(office: Office) -> None:
+    await office.talk("a", DUE)
+    await office.sum_up("a")
+    world = office.world
+    assert world.summaries is not None
+    conversation = await world.conversations.get(ANN, "a")
+    await Knowing(world.knowledge, world.summaries).follow(ANN, "a", conversation, [])
+    assert await office.stored("a") == []
 
 
 async def test_of_two_replicas_one_is_heard(office: Office) -> None:

@@ -1,5 +1,6 @@
 """Which part of a conversation is summed up, when, and which summaries hold."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from chattr.domain.summary import (
     along,
     asked,
     block_end,
+    carried,
     made_of,
     read,
     standing,
@@ -110,6 +112,21 @@ def test_without_the_one_that_it_was_made_of_a_summary_does_not_hold() -> None:
     assert made_of([second.id], [third, second, first]) == [second.id, third.id]
 
 
+def test_many_summaries_are_put_in_order_in_one_walk() -> None:
+    many = [replace(one, sources=()) for one in chain(*range(20_000))]
+    began = time.process_time()
+    names = {f"m{n}": f"n{n}" for n in range(19_000)}
+    assert len(carried(many[::-1], "d", names, {})) == 19_000
+    assert len(standing(ANN, many[::-1], NOTHING)) == len(made_of([many[0].id], many[::-1])) == 20_000
+    assert carried([replace(each, previous_id="unknown") for each in many], "d", names, {}) == []
+    assert time.process_time() - began < 10
+
+
+def test_where_nothing_was_forgotten_no_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chattr.domain.summary.remembered_as", None)
+    assert len(standing(ANN, chain(1, 3), NOTHING)) == 2
+
+
 def test_only_those_of_one_character_on_the_branch_are_found() -> None:
     made = [*chain(1, 3, 5), replace(chain(1)[0], character_id="bo")]
     assert [(place, one.through_id) for place, one in along(made, "ada", talk(5))] == [(2, "m1"), (4, "m3")]
@@ -126,7 +143,14 @@ def test_only_those_of_one_character_on_the_branch_are_found() -> None:
     ],
 )
 def test_an_answer_is_read_as_a_paragraph_of_whole_sentences(answer: str, text: str) -> None:
-    assert read(answer) == text
+    assert read(answer, window()) == text
+
+
+def test_an_answer_longer_than_a_summary_may_be_is_cut_after_a_sentence() -> None:
+    text = read("One two three. " * 60, window())
+    assert text.endswith("three.")
+    assert 50 < len(text.split()) <= window().summary
+    assert read("x" * 9_000, Window(10, 10, 5, len)) == ""
 
 
 def test_a_model_is_told_what_was_summed_up_before_and_who_said_what() -> None:

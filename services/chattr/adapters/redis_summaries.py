@@ -22,7 +22,8 @@ redis.call('SADD', KEYS[4], ARGV[6])
 return 1
 """
 DROP: Final = """
-for _, id in ipairs(ARGV) do redis.call('HDEL', KEYS[1], id) end
+for i = 2, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SREM', KEYS[2], ARGV[1]) end
 return 1
 """
 
@@ -62,8 +63,7 @@ class RedisSummaries:
     async def drop(self, owner: Owner, conversation_id: str, ids: Sequence[str]) -> None:
         """Remove some of one conversation."""
         if ids:
-            with told():
-                await self._drop(keys=[summaries_key(owner, conversation_id)], args=[*ids])
+            await self._struck_off(owner, conversation_id, ids)
 
     async def places(self, owner: Owner) -> Sequence[str]:
         """Return the conversations that have any; those that were deleted are struck off."""
@@ -73,4 +73,12 @@ class RedisSummaries:
                 for each in named:
                     pipe.exists(summaries_key(owner, each))
                 there = await pipe.execute()
+        for each in (one for one, exists in zip(named, there, strict=True) if not exists):
+            await self._struck_off(owner, each)
         return [each for each, exists in zip(named, there, strict=True) if exists]
+
+    async def _struck_off(self, owner: Owner, conversation_id: str, ids: Sequence[str] = ()) -> None:
+        """Remove some of one conversation, and its name where none is left."""
+        with told():
+            keys = [summaries_key(owner, conversation_id), key(owner, "summed")]
+            await self._drop(keys=keys, args=[conversation_id, *ids])

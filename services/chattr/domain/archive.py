@@ -31,6 +31,7 @@ from chattr.domain.summary import LONGEST_TEXT, Summary, summary_id
 MOST_CONVERSATIONS: Final = 10_000
 MOST_MESSAGES: Final = 100_000
 MOST_FACTS: Final = 10_000
+MOST_SUMMARIES: Final = 10_000
 LONGEST_MESSAGE: Final = 1_000_000
 
 ORDER: Final = "messages come after the one that they answer, each id once"
@@ -165,7 +166,7 @@ class ArchivedConversation(Strict):
     order: Order = "mention"
     replies: Annotated[int, Field(ge=1, le=MOST_REPLIES)] = 1
     messages: Annotated[tuple[ArchivedMessage, ...], Field(max_length=MOST_MESSAGES)]
-    summaries: Annotated[tuple[ArchivedSummary, ...], Field(max_length=MOST_MESSAGES)] = ()
+    summaries: Annotated[tuple[ArchivedSummary, ...], Field(max_length=MOST_SUMMARIES)] = ()
     """What was summed up of it and holds."""
 
     @model_validator(mode="after")
@@ -184,8 +185,8 @@ class ArchivedConversation(Strict):
     def of(
         cls, conversation: Conversation, messages: Iterable[ArchivedMessage], summaries: Iterable[Summary] = ()
     ) -> Self:
-        """Take a conversation along, with summaries of it that hold."""
-        held = list(summaries)
+        """Take a conversation along, with summaries of it that hold, each after the one that it was made of."""
+        held = list(summaries)[:MOST_SUMMARIES]
         through = {one.id: one.through_id for one in held}
         return cls(
             id=conversation.id,

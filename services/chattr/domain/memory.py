@@ -159,6 +159,11 @@ class Forgotten:
             for each in one.ids:
                 self._by_id.setdefault(each, []).append(rest)
 
+    @property
+    def anything(self) -> bool:
+        """Whether something was."""
+        return bool(self._by_id or self._wide)
+
     def covers(self, memory: Memory) -> bool:
         """Whether a memory was forgotten."""
         return any(what.covers(memory) for what in (*self._by_id.get(memory.id, ()), *self._wide))

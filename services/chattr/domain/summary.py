@@ -5,7 +5,8 @@ block is summed up together with the summary before it. A summary stands on the 
 of them is gone or was forgotten, so are it and all that were made of it, and the one before them is what is left.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from uuid import uuid5
@@ -127,19 +128,23 @@ def standing(owner: Owner, summaries: Iterable[Summary], forgotten: Forgotten) -
     sound = sorted(
         (one for one in summaries if not touches(owner, one, forgotten)), key=lambda one: (one.through_at, one.id)
     )
-    kept: dict[str, Summary] = {}
-    before = -1
-    while len(kept) > before:
-        before = len(kept)
-        for one in sound:
-            if one.previous_id is None or one.previous_id in kept:
-                kept[one.id] = one
-    return kept
+    return {one.id: one for one in in_order(sound)}
+
+
+def in_order(summaries: Iterable[Summary], ids: Iterable[str | None] = (None,)) -> Iterator[Summary]:
+    """Yield summaries that were made of some, or of none, and all that were made of these, each after that one."""
+    after: dict[str | None, list[Summary]] = {}
+    for one in summaries:
+        after.setdefault(one.previous_id, []).append(one)
+    waiting = deque(each for before in ids for each in after.pop(before, ()))
+    while waiting:
+        yield (one := waiting.popleft())
+        waiting.extend(after.pop(one.id, ()))
 
 
 def touches(owner: Owner, summary: Summary, forgotten: Forgotten) -> bool:
     """Whether something that was forgotten is among the messages that a summary added."""
-    return any(
+    return forgotten.anything and any(
         forgotten.covers(memory)
         for source in summary.sources
         for memory in remembered_as(owner, summary.character_id, source)
@@ -148,13 +153,8 @@ def touches(owner: Owner, summary: Summary, forgotten: Forgotten) -> bool:
 
 def made_of(ids: Iterable[str], summaries: Iterable[Summary]) -> list[str]:
     """Return summaries with all that were made of them, by id."""
-    gone, every = dict.fromkeys(ids), list(summaries)
-    more = True
-    while more:
-        new = [one.id for one in every if one.previous_id in gone and one.id not in gone]
-        gone |= dict.fromkeys(new)
-        more = bool(new)
-    return list(gone)
+    gone = list(dict.fromkeys(ids))
+    return list(dict.fromkeys([*gone, *(one.id for one in in_order(summaries, gone))]))
 
 
 def carried(
@@ -162,19 +162,17 @@ def carried(
 ) -> list[Summary]:
     """Return summaries as they are of copies of the messages, each after the one that it was made of.
 
-    `names`: what the messages are called there; a summary of one that is not among them is left out. `characters`:
-    those that have other ids there.
+    `names`: what the messages are called there; a summary of one that is not among them is left out, as are those made
+    of it. `characters`: those that have other ids there.
     """
+    known = (
+        one
+        for one in summaries
+        if one.through_id in names and all(source.message_id in names for source in one.sources)
+    )
     made: dict[str, Summary] = {}
-    waiting = list(summaries)
-    more = True
-    while more:
-        ready = [one for one in waiting if one.previous_id is None or one.previous_id in made]
-        waiting = [one for one in waiting if one not in ready]
-        more = bool(ready)
-        for one in ready:
-            if one.through_id in names and all(source.message_id in names for source in one.sources):
-                made[one.id] = copied(one, conversation_id, names, characters, made)
+    for one in in_order(known):
+        made[one.id] = copied(one, conversation_id, names, characters, made)
     return list(made.values())
 
 
@@ -217,9 +215,13 @@ def asked(name: str, person: str, before: str, lines: Sequence[str], window: Win
     ]
 
 
-def read(answer: str) -> str:
-    """Read what a model answered: one paragraph; one that was cut off ends with its last whole sentence."""
+def read(answer: str, window: Window) -> str:
+    """Read what a model answered: one paragraph, no longer than a summary may be; one that was cut off ends with its
+    last whole sentence.
+    """
     text = " ".join(answer.split()).removeprefix("NEW SUMMARY:").strip()[:LONGEST_TEXT]
+    while text and (tokens := window.count(text)) > window.summary:
+        text = text[: min(len(text) - 1, len(text) * window.summary // tokens)].rpartition(" ")[0]
     if text and text[-1] not in '.!?…"”»)。！？':
         ends = [text.rfind(mark) for mark in (". ", "! ", "? ", "。", "！", "？")]
         text = text[: max(ends) + 1] if max(ends) > len(text) // 2 else text

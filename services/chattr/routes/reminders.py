@@ -10,7 +10,7 @@ from chattr.dependencies import ConversingDep, OwnerDep, SummingDep
 from chattr.domain.conversation import Section
 from chattr.domain.memory import Selection
 from chattr.routes.memories import MemoryRead, Working, shown
-from chattr.routes.summaries import SummaryRead, summary_read
+from chattr.routes.summaries import SummaryRead, active_of, summary_read
 from chattr.usecases.conversing import existing
 
 router = APIRouter(prefix="/api/v1/conversations", tags=["Conversations"], dependencies=[Depends(scope("memories"))])
@@ -71,6 +71,6 @@ async def recall_of(
     return RecallRead(
         conversation_id=conversation_id,
         message_id=message_id,
-        summary=summary_read(summary, whole) if summary else None,
+        summary=summary_read(summary, active_of(whole)) if summary else None,
         data=data,
     )

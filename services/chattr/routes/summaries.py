@@ -1,5 +1,6 @@
 """The running summary of a conversation: to read, to correct, and to take back."""
 
+from collections.abc import Set
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -65,8 +66,9 @@ async def list_summaries(
     """List what was summed up of a conversation. One at most stands in a prompt, with what was said after it."""
     whole = await conversing.whole(owner, conversation_id)
     found = (await summing.standing(owner, conversation_id)).values()
-    ordered = sorted(found, key=lambda one: (len(whole.tree.path(one.through_id)), one.through_at, one.id))
-    return SummaryList(data=[summary_read(one, whole) for one in ordered])
+    depths, active = depths_of(whole), active_of(whole)
+    ordered = sorted(found, key=lambda one: (depths.get(one.through_id, 0), one.through_at, one.id))
+    return SummaryList(data=[summary_read(one, active) for one in ordered])
 
 
 @router.patch("/{summary_id}")
@@ -80,7 +82,7 @@ async def correct_summary(
 ) -> SummaryRead:
     """Let a summary say something else. Later ones that go on from it are made anew."""
     whole = await conversing.whole(owner, conversation_id)
-    return summary_read(await summing.correct(owner, conversation_id, str(summary_id), body.text), whole)
+    return summary_read(await summing.correct(owner, conversation_id, str(summary_id), body.text), active_of(whole))
 
 
 @router.delete("/{summary_id}", status_code=204)
@@ -105,9 +107,21 @@ async def delete_summaries(
     return Response(status_code=204)
 
 
-def summary_read(summary: Summary, whole: Whole) -> SummaryRead:
-    """Describe a summary."""
-    active = {message.id for message in whole.tree.path(whole.conversation.head_id)}
+def depths_of(whole: Whole) -> dict[str, int]:
+    """Return how many messages lead to each, itself among them."""
+    depths: dict[str | None, int] = {None: 0}
+    for message in whole.tree.messages:  # each comes after the one that it answers
+        depths[message.id] = depths.get(message.parent_id, 0) + 1
+    return {each: depth for each, depth in depths.items() if each is not None}
+
+
+def active_of(whole: Whole) -> Set[str]:
+    """Return the messages of the branch that the conversation is on."""
+    return {message.id for message in whole.tree.path(whole.conversation.head_id)}
+
+
+def summary_read(summary: Summary, active: Set[str]) -> SummaryRead:
+    """Describe a summary. `active`: the messages of the branch that the conversation is on."""
     return SummaryRead(
         id=summary.id,
         conversation_id=summary.conversation_id,

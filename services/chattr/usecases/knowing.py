@@ -8,7 +8,7 @@ from chattr.domain.knowledge import Amendment, Fact, in_conversation, without
 from chattr.domain.memory import Selection
 from chattr.ports.knowledge import Facts, Knowledge
 from chattr.ports.summaries import Summaries
-from chattr.usecases.summing import erase
+from chattr.usecases.summing import erase, follow
 
 
 class Knowing:
@@ -53,6 +53,8 @@ class Knowing:
         active = {message.id for message in branch(messages, conversation.head_id)} if conversation else set()
         if conversation is None:
             await self._knowledge.drop_conversation(owner, conversation_id)
+        elif self._summaries is not None:
+            await follow(self._summaries, owner, conversation_id, there)
         return await self.change(owner, lambda facts: in_conversation(facts, conversation_id, there, active))
 
     async def erase(self, owner: Owner, what: Selection) -> Sequence[str]:

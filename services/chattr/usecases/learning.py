@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, InvalidInput, NotFound, TooLarge, UpstreamFailed
+from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, InvalidInput, NotFound, TooLarge, UpstreamFailed
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.extraction import RESPONSE_FORMAT, Lesson, learned
@@ -111,10 +111,18 @@ class Learner:
         finished = [
             one
             for one in entries
-            if not isinstance(one.work, Changed) or await self._learn(one.owner, one.work.conversation_id)
+            if not isinstance(one.work, Changed) or await self._in_time(one.owner, one.work.conversation_id)
         ]
         if finished:
             await self._lessons.done(finished)
+
+    async def _in_time(self, owner: Owner, conversation_id: str) -> bool:
+        """Learn; what takes the model too long is left until the next reply, so that nobody else waits for it."""
+        try:
+            return await self._learn(owner, conversation_id)
+        except DeadlineExceeded:
+            logger.warning("the model took too long to draw facts")
+            return True
 
     async def _learn(self, owner: Owner, conversation_id: str) -> bool:
         """Learn what is new in a conversation; False where it is not the time for it."""

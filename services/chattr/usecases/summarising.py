@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, InvalidInput, NotFound, TooLarge, UpstreamFailed
+from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, InvalidInput, NotFound, TooLarge, UpstreamFailed
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import Owner
@@ -31,6 +31,12 @@ from chattr.usecases.summing import Summing
 logger = logging.getLogger(__name__)
 
 SECONDS: Final = 120.0
+# A model that reasons spends tokens on that before it says anything; the summary itself is cut to its own size.
+THINKING: Final = 2_000
+THINKING_SHARE: Final = 0.2
+# Seconds until a model that said nothing to a block is asked about it again, and how many such blocks are remembered.
+AGAIN: Final = 3_600.0
+MOST_UNSAID: Final = 1_000
 
 
 class Summariser:
@@ -54,6 +60,7 @@ class Summariser:
         self._language = language
         self._clock = clock
         self._pause = pause
+        self._unsaid: dict[str, float] = {}
 
     async def run(self) -> None:
         """Work until cancelled, one conversation after the other. What fails comes back when its lease is over."""
@@ -94,7 +101,7 @@ class Summariser:
             try:
                 if not await self._next(owner, conversation, path):
                     return True
-            except (InvalidInput, TooLarge, UpstreamFailed) as error:  # it would refuse this every time
+            except (DeadlineExceeded, InvalidInput, TooLarge, UpstreamFailed) as error:  # the next reply looks again
                 logger.warning("the model summed nothing up", extra={"error.type": type(error).__name__})
                 return True
 
@@ -127,14 +134,14 @@ class Summariser:
             )
         ]
         sources = tuple(source_of(block, message) for message in told)
-        text = block.before.text if block.before else ""
+        text, last = block.before.text if block.before else "", block.messages[-1]
+        name = summary_id(block.character.id, last.id)
         if told:
-            text = block.same(known, sources) or await self._told(owner, block, told, window)
+            text = block.same(known, sources) or await self._said(name, owner, block, told, window)
             if not text:
                 return None
-        last = block.messages[-1]
         return Summary(
-            id=summary_id(block.character.id, last.id),
+            id=name,
             conversation_id=block.conversation.id,
             character_id=block.character.id,
             through_id=last.id,
@@ -144,6 +151,16 @@ class Summariser:
             created_at=self._clock(),
             previous_id=block.before.id if block.before else None,
         )
+
+    async def _said(self, name: str, owner: Owner, block: "Block", told: Sequence[Message], window: Window) -> str:
+        """Return what the model says; one that said nothing to a block is not asked about it again for a while."""
+        if self._clock() - self._unsaid.get(name, -AGAIN) < AGAIN:
+            return ""
+        text = await self._told(owner, block, told, window)
+        if not text:
+            logger.warning("the model's summary says nothing")
+            self._unsaid = {**dict(list(self._unsaid.items())[-MOST_UNSAID:]), name: self._clock()}
+        return text
 
     async def _told(self, owner: Owner, block: "Block", told: Sequence[Message], window: Window) -> str:
         """Ask the language model."""
@@ -155,10 +172,12 @@ class Summariser:
             for each in told
         ]
         messages = asked(block.name, block.person, block.before.text if block.before else "", lines, window)
-        sampling = {"temperature": 0, "max_tokens": window.summary}
+        budget = self._summing.windows.budget
+        thinking = 0 if budget.slow else min(THINKING, int(budget.context_tokens * THINKING_SHARE))
+        sampling = {"temperature": 0, "max_tokens": window.summary + thinking}
         request = ChatRequest(messages, sampling, yielding=frozenset(sampling), background=True)
         async with aclosing(self._language.stream(request, Deadline.after(SECONDS))) as chunks:
-            return read("".join([text_of(chunk) async for chunk in chunks]))
+            return read("".join([text_of(chunk) async for chunk in chunks]), window)
 
     async def _called(self, owner: Owner, character_id: str) -> str:
         """Return the name of a character, or its id where it is gone."""

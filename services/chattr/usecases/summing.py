@@ -1,12 +1,12 @@
 """The running summaries of conversations: which of them hold, and what a person does with them."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chatacter.chassis.errors import NotFound, Stale, Unavailable
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
 from chattr.domain.character import Character
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
@@ -20,6 +20,7 @@ from chattr.ports.summaries import Summaries
 logger = logging.getLogger(__name__)
 
 NO_SUMMARY: Final = "There is no such summary in this conversation."
+TOO_LONG: Final = "A summary may take {most} tokens at most."
 CHANGED: Final = "This summary changed meanwhile; read it again."
 # Lore and the person's description take of the window what nobody can tell beforehand.
 CERTAIN: Final = 0.95
@@ -71,32 +72,52 @@ class Summing:
 
         What was forgotten or corrected is looked up after writing: whatever the order, it holds.
         """
-        if not await self._summaries.put(owner, made):
+        if not await self._put(owner, made):
             return False  # another replica was quicker, or what it sums up is gone: the next reply looks again
         known = await self.standing(owner, made.conversation_id)
         if made.id not in known or (before is not None and known.get(before.id) != before):
             await self.drop(owner, made.conversation_id, made.id)
         return True
 
+    async def _put(self, owner: Owner, made: Summary) -> bool:
+        """Keep a new one, also where one of its id is stored that does not hold: nothing else would take that back."""
+        if await self._summaries.put(owner, made):
+            return True
+        found = await self._summaries.of(owner, made.conversation_id)
+        there = any(one.id == made.id for one in found)
+        if not there or made.id in standing(owner, found, await self.forgotten(owner)):
+            return False
+        await self._summaries.drop(owner, made.conversation_id, made_of([made.id], found))
+        return await self._summaries.put(owner, made)
+
     async def look(self, owner: Owner, conversation_id: str, character: Character, path: Sequence[Message]) -> None:
-        """Have a conversation summed up where its window may be getting full. Never raises."""
-        if self.windows.of(character).nearly_full(path):
-            with suppress(Unavailable):  # the next reply looks again
+        """Have a conversation summed up where its window may be getting full. Never raises: the next reply looks
+        again, and a character that is too long for its model has no window.
+        """
+        with suppress(Unavailable, TooLarge):
+            if self.windows.of(character).nearly_full(path):
                 await self._queue.note(owner, [Changed(conversation_id)])
 
     async def correct(self, owner: Owner, conversation_id: str, summary_id: str, text: str) -> Summary:
-        """Let a summary say something else; what was made of it is made anew. Raises `NotFound`, `Stale`."""
+        """Let a summary say something else; what was made of it is made anew. Raises `NotFound`, `InvalidInput`."""
+        most = summary_tokens(self.windows.budget.context_tokens)
+        if self.windows.budget.count(text) > most:
+            raise InvalidInput(TOO_LONG.format(most=most), param="text")
         found = (await self.standing(owner, conversation_id)).get(summary_id)
         if found is None:
             raise NotFound(NO_SUMMARY, param="summary_id")
-        every = await self._summaries.of(owner, conversation_id)
         corrected = replace(found, text=text, corrected=True)
-        await self._summaries.drop(
-            owner, conversation_id, [each for each in made_of([found.id], every) if each != found.id]
-        )
+        await self._drop_after(owner, found)
         if corrected != found and not await self._summaries.put(owner, corrected, instead_of=found):
-            raise Stale(CHANGED, param="summary_id")
+            raise Conflict(CHANGED, param="summary_id")
+        await self._drop_after(owner, found)  # what somebody made meanwhile was made of the old words
         return corrected
+
+    async def _drop_after(self, owner: Owner, summary: Summary) -> None:
+        """Take back all that were made of a summary, whatever it says."""
+        every = await self._summaries.of(owner, summary.conversation_id)
+        after = [each for each in made_of([summary.id], every) if each != summary.id]
+        await self._summaries.drop(owner, summary.conversation_id, after)
 
     async def carry(
         self,
@@ -124,6 +145,13 @@ class Summing:
         if summary_id is not None and not named:
             raise NotFound(NO_SUMMARY, param="summary_id")
         await self._summaries.drop(owner, conversation_id, made_of(named, found))
+
+
+async def follow(summaries: Summaries, owner: Owner, conversation_id: str, there: Set[str]) -> None:
+    """Take back the summaries that end with a message that is gone, which versions without summaries leave behind."""
+    found = await summaries.of(owner, conversation_id)
+    gone = [one.id for one in found if one.through_id not in there]
+    await summaries.drop(owner, conversation_id, made_of(gone, found))
 
 
 async def erase(summaries: Summaries, owner: Owner, what: Selection) -> None:
