@@ -64,6 +64,17 @@ async def test_a_memory_is_changed_only_where_it_is_still_what_was_read(rig: Rig
         assert (await rig.ask("GET", f"/memories/{dog}")).headers["etag"] == tag
 
 
+async def test_a_memory_is_forgotten_only_where_it_is_still_what_was_read(rig: Rig) -> None:
+    dog = await rig.said("my dog is called biscuit")
+    tag = (await rig.ask("GET", f"/memories/{dog}")).headers["etag"]
+    await rig.ask("PATCH", f"/memories/{dog}", json={"text": "my dog is called pickle"})
+    there = {"x-chatacter-person": "ann", "if-match": tag}
+    assert (await rig.web.delete(f"/api/v1/memories/{dog}", headers=there)).status_code == 412
+    there["if-match"] = (await rig.ask("GET", f"/memories/{dog}")).headers["etag"]
+    assert (await rig.web.delete(f"/api/v1/memories/{dog}", headers=there)).status_code == 200
+    assert await rig.memories() == []
+
+
 class Interrupted(Knowing):
     """Lets somebody else do something before the first change is kept."""
 
@@ -96,10 +107,12 @@ async def test_of_two_corrections_at_the_same_moment_the_history_knows_both(rig:
     assert [one.text for one in known.history] == ["my dog is called biscuit", "my dog is called rex"]
 
 
-async def test_what_is_forgotten_while_it_is_corrected_stays_forgotten(rig: Rig) -> None:
+@pytest.mark.parametrize("amended", [True, False])
+async def test_what_is_forgotten_while_it_is_corrected_stays_forgotten(rig: Rig, *, amended: bool) -> None:
     dog = await rig.said("my dog is called biscuit")
     other = Interrupted(rig.world, lambda: rig.world.forget(Selection(ids=(dog,)), owner=ANN))
-    await rig.ask("POST", f"/memories/{dog}/pin")
+    if amended:
+        await rig.ask("POST", f"/memories/{dog}/pin")
     with pytest.raises(NotFound):
         await Amending(rig.world.remember(), other).correct(ANN, dog, "my dog is called pickle")
     assert await rig.world.knowledge.amendments(ANN) == {}

@@ -1,7 +1,6 @@
 """What characters remember of a person: to read, to search with the parts of each score, and to forget."""
 
 import re
-from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Final, Literal, NamedTuple
 from uuid import UUID
@@ -10,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import JSONResponse, Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import InvalidInput, NotFound, Unavailable, Unsupported
+from chatacter.chassis.errors import InvalidInput, NotFound, Unsupported
 from chatacter.contracts.base import Strict
 from chattr.dependencies import OwnerDep, RememberDep
 from chattr.domain.conversation import Role
@@ -143,14 +142,6 @@ async def forget_memories(
         raise InvalidInput(FORGET_WHAT, param="all")
     what = Selection(character_id=character, conversation_id=conversation)
     return forgotten(erased=await remember.forget(owner, what))
-
-
-@router.delete("/{memory_id}", response_model=Forgotten, responses={202: {"model": Forgotten}})
-async def forget_memory(memory_id: UUID, owner: OwnerDep, remember: Working) -> Response:
-    """Forget one memory."""
-    with suppress(Unavailable):  # what cannot be looked up now can be forgotten all the same
-        await existing(remember, owner, memory_id)
-    return forgotten(erased=await remember.forget(owner, Selection(ids=(str(memory_id),))))
 
 
 async def page(remember: Remember, owner: Owner, within: Selection, after: Cursor | None, limit: int) -> MemoryList:

@@ -1,6 +1,7 @@
-"""What a person does with memories besides reading and forgetting them: correct, pin, take along and put down."""
+"""What a person does with memories besides reading them: correct, pin, forget, take along and put down."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -11,14 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import InvalidInput, Unsupported
+from chatacter.chassis.errors import InvalidInput, Unavailable, Unsupported
 from chatacter.contracts.base import Strict
 from chattr.dependencies import AmendingDep, CastDep, MovingDep, OwnerDep
 from chattr.domain.archive import MemoryArchive
-from chattr.domain.memory import MAX_CHARACTERS
+from chattr.domain.memory import MAX_CHARACTERS, Selection
 from chattr.routes.bodies import described, large
 from chattr.routes.etags import REVALIDATED, Conditions, ConditionsDep, etag
-from chattr.routes.memories import SWITCHED_OFF, MemoryRead, shown
+from chattr.routes.memories import SWITCHED_OFF, Forgotten, MemoryRead, Working, existing, forgotten, shown
 from chattr.usecases.amending import Amending, Known
 
 router = APIRouter(prefix="/api/v1/memories", tags=["Memories"], dependencies=[Depends(scope("memories"))])
@@ -149,6 +150,18 @@ async def pin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends, asked: 
 async def unpin_memory(memory_id: UUID, owner: OwnerDep, amending: Amends, asked: ConditionsDep) -> Response:
     """Have a memory reach only the prompts that it bears on."""
     return changed(await amending.pin(owner, str(memory_id), pinned=False, check=checking(asked)))
+
+
+@router.delete("/{memory_id}", response_model=Forgotten, responses={202: {"model": Forgotten}})
+async def forget_memory(
+    memory_id: UUID, owner: OwnerDep, remember: Working, amending: Amends, asked: ConditionsDep
+) -> Response:
+    """Forget one memory."""
+    if (check := checking(asked)) is not None:
+        check(await amending.get(owner, str(memory_id)))
+    with suppress(Unavailable):  # what cannot be looked up now can be forgotten all the same
+        await existing(remember, owner, memory_id)
+    return forgotten(erased=await remember.forget(owner, Selection(ids=(str(memory_id),))))
 
 
 def checking(asked: Conditions) -> Callable[[Known], None] | None:

@@ -85,8 +85,16 @@ class Amending:
                 check(await self._known(owner, now, amendment))
             changed = await work(now, amendment)
             if changed == amendment or await self._knowing.amend(owner, changed):
-                return await self.get(owner, memory_id)
+                return await self._after(owner, memory_id)
         raise Busy(RESTLESS, retry_after=1)
+
+    async def _after(self, owner: Owner, memory_id: str) -> Known:
+        """Return a memory that was changed. One that was forgotten meanwhile takes what was done to it along."""
+        try:
+            return await self.get(owner, memory_id)
+        except NotFound:
+            await self._knowing.drop(owner, Selection(ids=(memory_id,)))
+            raise
 
     async def _known(self, owner: Owner, memory: Memory, amendment: Amendment) -> Known:
         facts = {fact.id: fact for fact in await self._knowing.facts(owner)}

@@ -79,7 +79,9 @@ class Moving:
         places = {conversation.id for conversation in kept}
         facts = [fact for fact in await self._knowing.facts(owner) if within(fact, places)]
         amended = [
-            one for one in (await self._knowing.amendments(owner)).values() if one.memory.conversation_id in places
+            one
+            for one in (await self._knowing.amendments(owner)).values()
+            if one.memory.conversation_id in places and not forgotten.covers(one.memory)
         ]
         return MemoryArchive(
             exported_at=self._clock(),
