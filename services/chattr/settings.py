@@ -199,7 +199,8 @@ class ChattrSettings(ServiceSettings):
     default_character: str = "ada"
     """Who answers where a request names nobody."""
     assets_url: str | None = None
-    """Where finished media lie: `file://`, `s3://` or `gs://`. Unset: `assets/` under the home."""
+    """Where finished media lie: `file://`, `s3://` or `gs://`. Unset: `assets/` under the home. It belongs to one
+    jobs' Redis alone: files of jobs that this one does not know are taken for left behind and removed."""
     asset_cleanup_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Days after which a job that has ended goes, with the film and all else that was stored for it; 0: never. One
     replica at a time sees to it. Characters' portraits and what people uploaded for them stay."""

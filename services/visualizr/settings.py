@@ -24,7 +24,7 @@ class VisualizrSettings(PredictorSettings):
     visualizr_threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads with which one film is encoded. The speech model wants the other cores."""
     visualizr_concurrency: Annotated[int, Field(ge=1, le=64)] = 1
-    """Films made side by side."""
+    """Films made side by side. `svd` and `animatediff` make one at a time and refuse another number."""
     visualizr_engine: Engine = "inprocess"
     """Where the model runs: `inprocess`, or `ray`: in replicas by Ray Serve, as the settings `RAY_…` say; each has
     `VISUALIZR_CONCURRENCY` places."""
@@ -35,12 +35,14 @@ class VisualizrSettings(PredictorSettings):
     visualizr_max_seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """Longest sound that is filmed; a longer one is refused with 413."""
     visualizr_size: Annotated[int | None, Field(ge=64, le=2048, multiple_of=2)] = None
-    """Width and height in pixels of a film whose request names neither; the model's own when unset: 512 for the
+    """Width and height in pixels of a film of quality `standard` whose request names neither; other qualities keep the
+    model's own, as all do when unset: 512 for the
     portrait, 1024 x 576 for Stable Video Diffusion, 512 for AnimateDiff."""
     visualizr_max_side: Annotated[int, Field(ge=64, le=2048)] = 1280
     """Longest side in pixels that a film may have."""
     visualizr_fps: Annotated[int | None, Field(ge=1, le=60)] = None
-    """Frames a second of a film whose request names none; the model's own when unset: 25 for the portrait, 7 for
+    """Frames a second of a film of quality `standard` whose request names none; other qualities keep the model's own,
+    as all do when unset: 25 for the portrait, 7 for
     Stable Video Diffusion, 8 for AnimateDiff."""
     visualizr_max_image_pixels: Annotated[int, Field(ge=4096)] = 24_000_000
     """Most pixels that a photo may have; a larger one is refused before it is decoded."""
