@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from chatacter.chassis.errors import Misconfigured
+from chatacter.chassis.errors import Misconfigured, Unsupported
 from tests import tiny_speech
 from tests.service_process import running
 from vocalizr.backend import Recording, SpeechBackend, Utterance
@@ -140,6 +140,23 @@ def test_a_likeness_is_safetensors_that_another_replica_speaks_with(xtts: Speech
     assert not np.array_equal(sound(xtts, cloned)[:5000], sound(xtts, by("Ana Florence"))[:5000])
 
 
+def test_every_recording_has_its_share_of_what_xtts_listens_to(
+    xtts: SpeechBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = xtts._loaded[0]._model  # type: ignore[attr-defined]
+    listen, heard = model.get_gpt_cond_latents, []
+
+    def listening(audio: Any, *rest: Any, **more: Any) -> Any:
+        heard.append(audio)
+        return listen(audio, *rest, **more)
+
+    monkeypatch.setattr(model, "get_gpt_cond_latents", listening)
+    length = 22050 * model.config.gpt_cond_len
+    xtts.conditioned([Recording(np.full(length, level, np.float32), 22050) for level in (0.25, 0.5)])
+    assert heard[0].shape[-1] == length // 2 * 2
+    assert (float(heard[0][0, length // 4]), float(heard[0][0, -length // 4])) == pytest.approx((0.25, 0.5))
+
+
 def test_a_sentence_of_many_numbers_is_cut_until_it_fits(xtts: SpeechBackend) -> None:
     assert sound(xtts, by("Ana Florence", "1234567 " * 12)).size
 
@@ -164,6 +181,13 @@ def test_bark_has_the_voices_beside_its_weights(bark: SpeechBackend) -> None:
         ("v2/de_speaker_3", "de"),
         (ANYBODY, "en"),
     ]
+
+
+def test_a_voice_of_bark_is_not_asked_for_another_language(bark: SpeechBackend) -> None:
+    named = bark.voices()[0]
+    with pytest.raises(Unsupported, match=f"speaks {named.language}"):
+        chunks(bark, by(named.id, language="ko"))
+    assert chunks(bark, by(named.id, "Hi.", language=named.language))
 
 
 def test_barks_signs_are_its_own_to_understand(tiny_bark: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What is known of Coqui's models and of Bark's voices without PyTorch: configurations, licences, folders."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from chatacter.chassis.errors import Misconfigured
 from vocalizr.backends.bark import presets
 from vocalizr.backends.coqui import published, sheet
-from vocalizr.backends.coqui.backend import create_xtts
+from vocalizr.backends.coqui.backend import CoquiSpeech, create, create_xtts
 from vocalizr.backends.pytorch.weights import place
 from vocalizr.settings import VocalizrSettings
 
@@ -127,3 +128,19 @@ def test_a_prompt_is_never_code_and_has_its_shape(tmp_path: Path) -> None:
     for file in (pickled, flat):
         with pytest.raises(Misconfigured):
             presets.prompt(dict.fromkeys(presets.PARTS, file))
+
+
+@pytest.mark.parametrize(
+    ("make", "weights", "clones", "together"),
+    [
+        (create_xtts, "tts_models/multilingual/multi-dataset/xtts_v2", True, False),
+        (create_xtts, None, True, False),
+        (create, "tts_models/en/vctk/vits", False, True),
+        (create, "tts_models/en/ljspeech/glow-tts", False, False),
+    ],
+)
+def test_a_name_at_the_hub_says_before_loading_whether_it_clones_and_speaks_for_many(
+    make: Callable[[VocalizrSettings], CoquiSpeech], weights: str | None, clones: bool, together: bool, tmp_path: Path
+) -> None:
+    told = make(VocalizrSettings(vocalizr_weights=weights, chatacter_home=tmp_path)).capabilities
+    assert (told.cloning, told.together is not None) == (clones, together)

@@ -25,6 +25,7 @@ RATE: Final = 24000
 LANGUAGES: Final = frozenset(("de", "en", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh"))
 # A voice without a prompt: somebody else for each text, and the same one to its end.
 ANYBODY: Final = "anybody"
+OTHER_LANGUAGE: Final = "language: the voice {voice} speaks {own}; leave it out, or choose another voice."
 
 
 class BarkSpeech:
@@ -69,6 +70,9 @@ class BarkSpeech:
         pieces = [piece for piece in clauses(utterance.text) if any(letter.isalnum() for letter in piece)]
         if not pieces:
             raise InvalidInput(NOTHING_TO_SAY, param="input")
+        own = language_of(utterance.voice)
+        if utterance.voice != ANYBODY and utterance.language not in (None, own):
+            raise Unsupported(OTHER_LANGUAGE.format(voice=utterance.voice, own=own), param="language")
         speaker = model.speaker(None if utterance.voice == ANYBODY else utterance.voice)
         for piece in pieces:
             if cancelled.is_set():

@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -157,8 +158,16 @@ class CoquiSpeech:
         if self._known is None:
             where = place(self._settings)
             folder = where if isinstance(where, Path) and (where / CONFIG).is_file() else None
-            self._known = self._described(sheet.read(folder) if folder else UNKNOWN)
+            self._known = self._described(sheet.read(folder) if folder else self._guessed())
         return self._known
+
+    def _guessed(self) -> Sheet:
+        """Return next to nothing, and the kind where the name at the hub says it: places and batches depend on it."""
+        named = self._hub_name if self._hub_name == published.XTTS else self._settings.weights or ""
+        name = named.rpartition("/")[2].casefold()
+        return next(
+            (replace(UNKNOWN, kind=kind) for kind in (sheet.XTTS, sheet.VITS) if name.startswith(kind)), UNKNOWN
+        )
 
     def _described(self, told: Sheet) -> tuple[Sheet, SpeechCapabilities]:
         return told, SpeechCapabilities(

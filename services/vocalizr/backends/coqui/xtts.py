@@ -108,8 +108,13 @@ class XttsVoicing:
         with torch.inference_mode():
             heard = [sound[:, : HEARD * config.max_ref_len].to(self._model.device) for sound in heard]
             speakers = [self._model.get_speaker_embedding(sound, HEARD) for sound in heard]
+            # What is behind gpt_cond_len is not listened to: every recording has its share of it.
+            share = HEARD * config.gpt_cond_len // len(heard)
             latents = self._model.get_gpt_cond_latents(
-                torch.cat(heard, dim=-1), HEARD, length=config.gpt_cond_len, chunk_length=config.gpt_cond_chunk_len
+                torch.cat([sound[:, :share] for sound in heard], dim=-1),
+                HEARD,
+                length=config.gpt_cond_len,
+                chunk_length=config.gpt_cond_chunk_len,
             )
             speaker = torch.stack(speakers).mean(dim=0)
         likeness: bytes = safetensors.torch.save({GPT: kept(latents), SPEAKER: kept(speaker)})

@@ -7,11 +7,14 @@ along: the same request sounds the same, whoever else speaks between its pieces.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 States = tuple[Any, ...]
+
+# PyTorch's generator is one a process, whichever model draws: with a seed, pieces of all models take turns at it.
+GENERATOR: Final = threading.Lock()
 
 
 class Turns:
@@ -32,11 +35,12 @@ class Turns:
                 if self._seed is None:
                     yield
                     return
-                self._restore(kept)
-                try:
-                    yield
-                finally:
-                    kept[:] = [self._states()]
+                with GENERATOR:
+                    self._restore(kept)
+                    try:
+                        yield
+                    finally:
+                        kept[:] = [self._states()]
 
         return turn
 
