@@ -11,9 +11,8 @@ from starlette.responses import Response
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.provenance import HEADERS
-from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse
+from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse, unless_left
 from chatacter.contracts.video import Rendition, VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
-from chatacter.serving.hangup import unless_gone
 from visualizr.backend import Film, Progress
 from visualizr.references import data_url
 from visualizr.render import Piece, Renderer
@@ -35,7 +34,7 @@ def video_router(renderer: Renderer) -> APIRouter:
     )
     async def generations(request: VideoGenerationRequest, raw: Request) -> Response:
         """Film. Progress comes at least each second, the film last."""
-        return await unless_gone(raw, answered(renderer, request))
+        return await unless_left(raw, answered(renderer, request))
 
     return router
 

@@ -13,7 +13,7 @@ from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.problems import openai_body
 from chatacter.chassis.provenance import HEADERS
-from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse
+from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse, unless_left
 from chatacter.contracts.speech import (
     MEDIA_TYPES,
     SpeechDelta,
@@ -22,7 +22,6 @@ from chatacter.contracts.speech import (
     SpeechUsage,
     VoiceList,
 )
-from chatacter.serving.hangup import unless_gone
 from vocalizr.backend import Utterance
 from vocalizr.several import Speakers
 from vocalizr.synthesize import Sound, Synthesizer
@@ -48,7 +47,7 @@ def speech_router(speakers: Speakers) -> APIRouter:
     )
     async def speech(request: SpeechRequest, raw: Request, asked: WhoseDep) -> Response:
         """Say a text. The sound streams as it is made."""
-        return await unless_gone(raw, answered(speakers.named(request), request, asked.tenant))
+        return await unless_left(raw, answered(speakers.named(request), request, asked.tenant))
 
     @router.get("/v1/audio/voices", dependencies=[Depends(scope("voices"))])
     async def voices(asked: WhoseDep) -> VoiceList:

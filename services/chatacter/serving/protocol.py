@@ -18,7 +18,7 @@ from starlette.responses import Response
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, NotFound, NotReady
 from chatacter.chassis.provenance import HEADERS
-from chatacter.serving.hangup import unless_gone
+from chatacter.chassis.streaming import unless_left
 from chatacter.serving.kserve_import import (
     INFERENCE_CONTENT_LENGTH_HEADER,
     DataPlane,
@@ -215,7 +215,7 @@ def kserve_router(models: Models) -> APIRouter:
     async def predict(model_name: ModelName, request: Request) -> Response:
         """Ask a model by KServe's V1 protocol."""
         body = await request.body()
-        return await unless_gone(request, models.predict(model_name, body, request.headers))
+        return await unless_left(request, models.predict(model_name, body, request.headers))
 
     @router.get("/v2")
     async def server() -> ServerMetadata:
@@ -237,7 +237,7 @@ def kserve_router(models: Models) -> APIRouter:
     async def infer(model_name: ModelName, request: Request) -> Response:
         """Ask a model by the Open Inference Protocol, in JSON or with binary tensors."""
         body = await request.body()
-        return await unless_gone(request, models.infer(model_name, body, request.headers))
+        return await unless_left(request, models.infer(model_name, body, request.headers))
 
     return router
 

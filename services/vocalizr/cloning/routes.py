@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, Unsupported
+from chatacter.chassis.streaming import unless_left
 from chatacter.contracts.base import Strict
 from chatacter.contracts.speech import Voice
 from chatacter.contracts.voices import (
@@ -24,7 +25,6 @@ from chatacter.contracts.voices import (
     VoiceDeleted,
     VoiceDesign,
 )
-from chatacter.serving.hangup import unless_gone
 from chatacter.serving.work import whole
 from vocalizr.cloning.consent import PHRASES
 from vocalizr.cloning.studios import Studios
@@ -98,7 +98,7 @@ def add_consents(router: APIRouter, studios: Studios) -> None:
         fields = form.read_as(ConsentForm)
         if not form.files:
             raise InvalidInput(NO_RECORDING, param="recording")
-        return await unless_gone(
+        return await unless_left(
             request, studios.cloning(speech_model).given(asked, fields.name, fields.language, form.files[0])
         )
 
@@ -142,12 +142,12 @@ def add_voices(router: APIRouter, studios: Studios) -> None:
         """Clone a voice from samples, with its speaker's consent; or, as JSON, blend one of others."""
         if not is_form(request):
             design = checked(VoiceDesign, await request.body())
-            return await unless_gone(request, studios.blending(speech_model).designed(asked, design))
+            return await unless_left(request, studios.blending(speech_model).designed(asked, design))
         form = await form_of(request, SAMPLES)
         fields = form.read_as(VoiceForm)
         if fields.type != "audio_sample":
             raise Unsupported(NO_PROMPT, param="type")
-        return await unless_gone(
+        return await unless_left(
             request, studios.cloning(speech_model).cloned(asked, fields.name, fields.consent, form.files)
         )
 

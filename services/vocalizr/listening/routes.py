@@ -9,6 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, NotFound, Unsupported
+from chatacter.chassis.streaming import unless_left
 from chatacter.contracts.transcription import (
     MAX_FILE_BYTES,
     MAX_SECONDS,
@@ -17,7 +18,6 @@ from chatacter.contracts.transcription import (
     TranscriptionVerbose,
 )
 from chatacter.serving.gate import Gate
-from chatacter.serving.hangup import unless_gone
 from chatacter.serving.work import whole
 from vocalizr.forms import FORM, FileField, form_of
 from vocalizr.listening.answers import answer
@@ -70,7 +70,7 @@ def listening_router(transcriber: Transcriber, gate: Gate) -> APIRouter:
             raise InvalidInput(WORDS_NEED_VERBOSE, param="timestamp_granularities")
         if not form.files:
             raise InvalidInput(NO_FILE, param=FILE.name)
-        transcript = await unless_gone(request, heard(transcriber, gate, form.files[0], hint_of(asked)))
+        transcript = await unless_left(request, heard(transcriber, gate, form.files[0], hint_of(asked)))
         return answer(transcript, asked)
 
     return router
