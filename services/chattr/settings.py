@@ -205,9 +205,9 @@ class ChattrSettings(ServiceSettings):
     """Days after which a job that has ended goes, with the film and all else that was stored for it; 0: never. One
     replica at a time sees to it. Characters' portraits and what people uploaded for them stay."""
     run_dispatcher: bool = True
-    """Run the video job dispatcher inside this process. `false` where it is a Deployment of its own."""
+    """Run the dispatcher of speech and video jobs inside this process. `false` where it is a Deployment of its own."""
     dispatcher_concurrency: Annotated[int, Field(ge=1)] = 1
-    """Video jobs that one dispatcher runs at a time."""
+    """Speech and video jobs that one dispatcher runs at a time."""
     enable_ui: bool = True
     """Serve the page at `/`."""
     preload_models: bool = True
