@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -26,9 +27,13 @@ from chattr.routes import media, voices
 from chattr.usecases.infer import Infer
 from chattr.usecases.speak import Speak
 from tests.served import served
-from tests.tone_people import ANN, AUDIO, BOB, PHRASE, ears, recorded
+from tests.tone_people import ANN, AUDIO, BOB, PHRASE, recorded
 from tests.vocalizr_server import until_answered, vocalizr_of
+from vocalizr.backend import Recording
 from vocalizr.backends.fake import FakeSpeech
+from vocalizr.cloning.studios import Ears
+from vocalizr.listening.fakes import FakeEmbedder, FakeTranscriber
+from vocalizr.listening.transcriber import Hint, Transcript
 
 pytestmark = pytest.mark.integration
 
@@ -58,6 +63,23 @@ def chattr_of(keys: Path, state: Mapping[str, Any]) -> FastAPI:
     return build(service, settings)
 
 
+class Patient(FakeTranscriber):
+    """Listens to Bob's recordings, known by their length, until nobody wants to know any more."""
+
+    begun = threading.Event()
+    ended = threading.Event()
+
+    def __init__(self) -> None:
+        super().__init__(PHRASE)
+
+    def transcribe(self, recording: Recording, hint: Hint, cancelled: threading.Event) -> Transcript:
+        if recording.samples.size > 6 * recording.rate:
+            self.begun.set()
+            if cancelled.wait(20):
+                self.ended.set()
+        return super().transcribe(recording, hint, cancelled)
+
+
 class Town:
     """Two Chattrs; each meets a Vocalizr of its own, and these share nothing but the store."""
 
@@ -78,7 +100,7 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
         for _ in range(2):
             backend = FakeSpeech(cloning=True)
             inner = {"vocalizr_voices_url": store, "service_token": INSIDE, "require_api_key": True}
-            app = await asyncio.to_thread(vocalizr_of, backend, ears(), **inner)
+            app = await asyncio.to_thread(vocalizr_of, backend, Ears(Patient(), FakeEmbedder()), **inner)
             behind = await stack.enter_async_context(served(app))
             async with httpx.AsyncClient(base_url=behind) as waiting:
                 await until_answered(waiting, "/readyz", "200")
@@ -167,3 +189,18 @@ async def test_the_scope_is_asked_for(town: Town) -> None:
         assert words.words[0].word == "I"
         with pytest.raises(NotFoundError, match="Served: fake-ears"):
             await client.audio.transcriptions.create(model="whisper-1", file=("a.wav", recorded(ANN), AUDIO))
+
+
+async def test_who_hangs_up_frees_the_transcriber_for_the_next(town: Town) -> None:
+    mine = {"authorization": f"Bearer {ANN_SECRET}"}
+    async with httpx.AsyncClient(base_url=town.urls[0], headers=mine) as web:
+
+        async def asked(seconds: float) -> httpx.Response:
+            files = {"file": ("a.wav", recorded(BOB, seconds=seconds), AUDIO)}
+            return await web.post("/v1/audio/transcriptions", data={"model": "fake-ears"}, files=files, timeout=10)
+
+        listening = asyncio.create_task(asked(8.0))
+        assert await asyncio.to_thread(Patient.begun.wait, 10)
+        listening.cancel()
+        assert await asyncio.to_thread(Patient.ended.wait, 10)
+        assert (await asked(5.0)).json()["text"] == PHRASE

@@ -10,7 +10,8 @@ from pydantic import Field, StringConstraints
 from chatacter.contracts.base import Strict
 
 MAX_FILE_BYTES: Final = 25 * 1024 * 1024
-MAX_SECONDS: Final = 2 * 3600.0
+# What two cores hear within REQUEST_TIMEOUT as it is set by default, with room for a request that waits before.
+MAX_SECONDS: Final = 600.0
 
 TranscriptFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import Caller, scope
-from chatacter.chassis.streaming import opened
+from chatacter.chassis.streaming import opened, unless_left
 from chatacter.contracts.speech import Voice, VoiceList
 from chatacter.contracts.voices import (
     ConsentPhraseList,
@@ -26,7 +26,7 @@ from chatacter.contracts.voices import (
 from chatacter.contracts.whose import CALLER_HEADER, TENANT_HEADER
 from chattr.dependencies import InferDep, SpeakDep
 from chattr.ports.media import Question
-from chattr.routes.idempotency import IdempotentRoute
+from chattr.routes.idempotency import HEADER, IdempotentRoute
 
 voices = APIRouter(tags=["Voices"], dependencies=[Depends(scope("voices"))], route_class=IdempotentRoute)
 listening = APIRouter(tags=["Speech"], dependencies=[Depends(scope("speech"))], route_class=IdempotentRoute)
@@ -81,11 +81,19 @@ class Door:
         self._named = speech_model
 
     async def answer(self, path: str) -> Response:
-        """Return what Vocalizr answers at a path. Raises what it says is wrong."""
+        """Return what Vocalizr answers at a path. Raises what it says is wrong.
+
+        A client that hangs up frees the place that it holds there; unless a repetition is to find the answer.
+        """
         kept = {name: self._request.headers[name] for name in PASSED_ON if name in self._request.headers}
         if self._named is not None:
             path += f"{'&' if '?' in path else '?'}speech_model={quote(self._named, safe='')}"
         asked = Question(self._request.method, path, await self._request.body(), {**kept, **self._headers})
+        work = self._asked(asked)
+        free = self._request.method == "POST" and HEADER not in self._request.headers
+        return await (unless_left(self._request, work) if free else work)
+
+    async def _asked(self, asked: Question) -> Response:
         answer = await self._infer.ask(self._model, asked)
         return await opened(answer.chunks, answer.media_type, answer.headers)
 

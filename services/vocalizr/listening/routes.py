@@ -22,7 +22,7 @@ from chatacter.serving.work import whole
 from vocalizr.forms import FORM, FileField, form_of
 from vocalizr.listening.answers import answer
 from vocalizr.listening.sound import decoded
-from vocalizr.listening.transcriber import Hint, Transcriber, Transcript
+from vocalizr.listening.transcriber import RATE, Hint, Transcriber, Transcript
 
 FILE: Final = FileField("file", 1, MAX_FILE_BYTES)
 LISTS: Final = frozenset({"timestamp_granularities"})
@@ -85,7 +85,7 @@ async def heard(transcriber: Transcriber, gate: Gate, data: bytes, hint: Hint) -
     """Decode and transcribe, in a place of the gate's. Raises `Misconfigured` where the model is not installed."""
 
     def work(cancelled: threading.Event) -> Transcript:
-        recording = decoded(data, longest=MAX_SECONDS, param=FILE.name)
+        recording = decoded(data, longest=MAX_SECONDS, param=FILE.name, rate=RATE)
         transcriber.load()
         return transcriber.transcribe(recording, hint, cancelled)
 

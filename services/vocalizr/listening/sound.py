@@ -50,8 +50,10 @@ def framed_kind(data: bytes) -> str | None:
     return "aac" if data[1] & 0x06 == 0 else "mp3"
 
 
-def decoded(data: bytes, *, longest: float, param: str) -> Recording:
-    """Decode sound to one channel at its own rate, at most `longest` seconds of it.
+def decoded(data: bytes, *, longest: float, param: str, rate: int | None = None) -> Recording:
+    """Decode sound to one channel, at most `longest` seconds of it; at its own rate, or brought to `rate` on the way.
+
+    What is only listened to wants a `rate`: a small file may have 192,000 samples a second, all of them kept otherwise.
 
     Raises `Unsupported` for another form, `InvalidInput` for one that is broken, `TooLarge` for more.
     """
@@ -62,9 +64,10 @@ def decoded(data: bytes, *, longest: float, param: str) -> Recording:
         with av.open(io.BytesIO(data), "r", format=kind) as container:
             if not container.streams.audio:
                 raise InvalidInput(NO_SOUND.format(param=param), param=param)
-            rate = container.streams.audio[0].codec_context.sample_rate
-            if not 0 < rate <= MAX_RATE:
+            own = container.streams.audio[0].codec_context.sample_rate
+            if not 0 < own <= MAX_RATE:
                 raise InvalidInput(UNREADABLE.format(param=param, kind=kind), param=param)
+            rate = rate or own
             samples = gathered(mono(container, rate), round(longest * rate))
     except (av.FFmpegError, ValueError, EOFError) as error:
         raise InvalidInput(UNREADABLE.format(param=param, kind=kind), param=param) from error
@@ -72,7 +75,7 @@ def decoded(data: bytes, *, longest: float, param: str) -> Recording:
         raise TooLarge(LONG.format(param=param, seconds=longest), param=param)
     if not samples.size:
         raise InvalidInput(NO_SOUND.format(param=param), param=param)
-    return Recording(np.nan_to_num(samples), rate)
+    return Recording(np.nan_to_num(samples, copy=False), rate)
 
 
 def mono(container: av.container.InputContainer, rate: int) -> Iterator[NDArray[np.float32]]:

@@ -3,9 +3,12 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from vocalizr.backend import Recording
+
+# What transcribers listen at; a recording at another rate is brought to it.
+RATE: Final = 16_000
 
 
 @dataclass(frozen=True, slots=True)

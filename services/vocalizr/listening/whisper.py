@@ -8,9 +8,8 @@ from chatacter.chassis.errors import Unsupported
 from chatacter.models.store import ModelStore
 from vocalizr.backend import Recording
 from vocalizr.listening.sound import at_rate
-from vocalizr.listening.transcriber import HeardWord, Hint, Passage, Transcript
+from vocalizr.listening.transcriber import RATE, HeardWord, Hint, Passage, Transcript
 
-RATE: Final = 16000
 # Whisper's own ladder: a passage that came out repetitive or unlikely is heard again, less surely.
 TEMPERATURES: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 NO_LANGUAGE: Final = "language: this model does not know it. It knows: {}."
