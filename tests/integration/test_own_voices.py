@@ -1,7 +1,9 @@
 """Voices of the users' own at Vocalizr's doors: consents, samples, blends, revocation, tenants, two replicas."""
 
+import asyncio
 import io
 import json
+import threading
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from chatacter.chassis.errors import Misconfigured
 from tests.tone_people import ANN, AUDIO, BOB, PHRASE, RATE, ears, encoded, recorded, samples
-from tests.vocalizr_server import vocalizr
+from tests.vocalizr_server import until_metric, vocalizr
 from vocalizr.backends.fake import FakeSpeech
 from vocalizr.cloning.studios import Ears
 from vocalizr.listening.fakes import FakeEmbedder, FakeTranscriber
@@ -326,11 +328,32 @@ async def test_a_likeness_that_is_not_stored_is_worked_out_once(replicas: Replic
     assert kept.is_file()
 
 
+async def test_a_likeness_that_two_want_is_worked_out_once_at_a_place_of_the_model_s(tmp_path: Path) -> None:
+    seen = threading.Event()
+
+    class Slow(FakeSpeech):
+        learning = 0
+
+        def conditioned(self, recordings: Any) -> bytes:
+            Slow.learning += 1
+            assert Slow.learning == 1 or seen.wait(20)
+            return super().conditioned(recordings)
+
+    async with vocalizr(Slow(cloning=True), ears=ears(), vocalizr_voices_url=tmp_path.as_uri()) as client:
+        both = Replicas(client, client, tmp_path)
+        voice = (await both.clone(await both.consented())).json()["id"]
+        next(path for path in both.files() if path.parent.name == "likeness").unlink()
+        said = asyncio.gather(both.say(client, voice), both.say(client, voice))
+        await until_metric(client, "chatacter_inference_running", 1)
+        seen.set()
+        assert [each.status_code for each in await said] == [200, 200]
+        assert Slow.learning == 2
+
+
 async def test_a_voice_of_an_interrupted_revocation_is_silent_and_can_be_removed(replicas: Replicas) -> None:
     consent = await replicas.consented()
     voice = (await replicas.clone(consent)).json()["id"]
-    record = next(path for path in replicas.files() if path.parent.name == consent and path.name == "record.json")
-    record.write_text(json.dumps({**json.loads(record.read_text()), "revoked": 1}))
+    (replicas.root / "acme" / "consents" / consent / "removed").write_text("1")
     assert (await replicas.say(replicas.one, voice)).status_code == 404
     assert (await replicas.clone(consent)).status_code == 404
     listed = (await replicas.one.get(VOICES, headers=TENANT)).json()["data"]
@@ -346,7 +369,7 @@ async def test_a_consent_revoked_while_a_voice_is_made_leaves_nothing(tmp_path: 
     class Slow(FakeSpeech):
         def conditioned(self, recordings: Any) -> bytes:
             record = next(path for path in root.rglob("record.json"))
-            record.write_text(json.dumps({**json.loads(record.read_text()), "revoked": 1}))
+            (record.parent / "removed").write_text("1")
             return super().conditioned(recordings)
 
     async with vocalizr(Slow(cloning=True), ears=ears(), vocalizr_voices_url=root.as_uri()) as client:

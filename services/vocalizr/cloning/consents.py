@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-from chatacter.chassis.errors import InvalidInput, NotFound
+from chatacter.chassis.errors import Cancelled, InvalidInput, NotFound
 from vocalizr.cloning.consent import phrase_of, require_said
 from vocalizr.cloning.quality import Demands, require_good
 from vocalizr.cloning.records import ConsentRecord, Given
@@ -19,6 +19,7 @@ MOST_CONSENTS: Final = 200
 SPOKEN: Final = Demands(least=2.0, most=30.0)
 
 UNKNOWN: Final = "There is no such consent, or it was revoked. GET /v1/audio/voice_consents lists those there are."
+STOPPED: Final = "The client left; nothing was kept."
 FULL: Final = f"consents: at most {MOST_CONSENTS} at a time. Revoke one first."
 
 
@@ -44,6 +45,8 @@ class Consents:
         self._transcriber.load()
         # Not told what to expect: a transcriber that knows the phrase would hear it in anything.
         heard = self._transcriber.transcribe(sound, Hint(language=code), cancelled).text
+        if cancelled.is_set():  # what was heard is the beginning alone
+            raise Cancelled(STOPPED)
         wrong = require_said(heard, code)
         record = ConsentRecord(
             id=f"cons_{uuid4().hex}",
@@ -60,20 +63,24 @@ class Consents:
 
     def standing(self, tenant: str) -> Sequence[ConsentRecord]:
         """Return the consents that stand, the newest first."""
-        return [record for record in self._store.consents(tenant) if record.revoked is None]
+        return self._store.consents(tenant)
 
     def get(self, tenant: str, consent_id: str) -> ConsentRecord:
         """Return a consent that stands. Raises `NotFound`."""
         record = self._store.consent(tenant, consent_id)
-        if record is None or record.revoked is not None:
+        if record is None:
             raise NotFound(UNKNOWN, param="consent")
         return record
 
     def rename(self, tenant: str, consent_id: str, name: str) -> ConsentRecord:
-        """Give a consent another label."""
+        """Give a consent another label. Raises `NotFound`, also where it is revoked meanwhile: that stands."""
         renamed = self.get(tenant, consent_id).model_copy(update={"name": name})
         self._store.put_consent(tenant, renamed)
-        return renamed
+        if not self._store.marked_removed(tenant, "consents", consent_id):
+            if self._store.has_recording(tenant, consent_id):
+                return renamed
+            self._store.remove(tenant, "consents", consent_id)
+        raise NotFound(UNKNOWN, param="consent")
 
     def revoke(self, tenant: str, consent_id: str) -> None:
         """Take a consent back. Raises `NotFound`; one whose removal broke off is removed to its end.
@@ -81,10 +88,9 @@ class Consents:
         The first write ends its voices on every replica. What was learnt of the speaker is removed after that, and the
         recording last, so that a broken-off removal can be repeated.
         """
-        record = self._store.consent(tenant, consent_id)
-        if record is None:
+        if not self._store.holds(tenant, "consents", consent_id):
             raise NotFound(UNKNOWN, param="consent")
-        self._store.put_consent(tenant, record.model_copy(update={"revoked": int(time.time())}))
+        self._store.mark_removed(tenant, "consents", consent_id)
         for voice in self._store.voices(tenant):
             if voice.consent == consent_id:
                 self._store.remove(tenant, "voices", voice.id)

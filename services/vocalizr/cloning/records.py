@@ -16,10 +16,7 @@ class Given(Strict):
 
 
 class ConsentRecord(Strict):
-    """Somebody agreed: what they were to say, what was heard, and the recording's hash.
-
-    From the moment `revoked` stands nobody speaks with a voice of this consent; then all that hangs on it is removed.
-    """
+    """Somebody agreed: what they were to say, what was heard, and the recording's hash."""
 
     schema_version: Literal[1] = SCHEMA
     id: str
@@ -30,7 +27,6 @@ class ConsentRecord(Strict):
     heard: str
     word_error_rate: float
     recording_sha256: str
-    revoked: int | None = None
 
     def shown(self) -> VoiceConsent:
         """Return it as clients see it."""

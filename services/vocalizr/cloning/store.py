@@ -1,13 +1,16 @@
 """Where voices and consents lie: files under `VOCALIZR_VOICES_URL`, so that any replica can speak any voice.
 
-    <tenant>/consents/<id>/record.json  recording
-    <tenant>/voices/<id>/record.json    sample-1 … sample-5, likeness/<model>
+    <tenant>/consents/<id>/record.json  recording, removed
+    <tenant>/voices/<id>/record.json    sample-1 … sample-5, likeness/<model>, removed
 
-A record is written last and removed first: what no record names is not there. Every method blocks.
+A record is written last: what no record names is not there. What is marked as removed is not there either; the mark is
+a file of its own, which no writer of a record can undo, and goes when all else is gone. Every method blocks.
 """
 
+import logging
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Literal, TypeVar
 
@@ -17,11 +20,15 @@ from chatacter.chassis.errors import Misconfigured, NotFound
 from chatacter.filestore import FileStore, safe
 from vocalizr.cloning.records import ConsentRecord, VoiceRecord
 
+logger = logging.getLogger(__name__)
+
 R = TypeVar("R", ConsentRecord, VoiceRecord)
 Kind = Literal["consents", "voices"]
 
 RECORD: Final = "record.json"
 RECORDING: Final = "recording"
+LIKENESS: Final = "likeness"
+REMOVED: Final = "removed"
 ID: Final = re.compile(r"(?:voice|cons)_[0-9a-f]{32}")
 OTHER_VERSION: Final = "A stored voice was written by another version of Vocalizr. Run one version at a time."
 
@@ -33,11 +40,11 @@ class VoiceStore:
         self._files = files
 
     def consent(self, tenant: str, consent_id: str) -> ConsentRecord | None:
-        """Return a consent, revoked ones too."""
+        """Return a consent that stands."""
         return self._record(tenant, "consents", consent_id, ConsentRecord)
 
     def consents(self, tenant: str) -> Sequence[ConsentRecord]:
-        """Return all consents of a tenant, the newest first."""
+        """Return the consents of a tenant that stand, the newest first."""
         found = self._records(tenant, "consents", ConsentRecord)
         return sorted(found, key=lambda each: (each.given.at, each.id), reverse=True)
 
@@ -51,6 +58,10 @@ class VoiceStore:
     def consent_recording(self, tenant: str, consent_id: str) -> bytes:
         """Return what was said. Raises `NotFound`."""
         return self._files.open().read(f"{self._folder(tenant, 'consents', consent_id)}/{RECORDING}")
+
+    def has_recording(self, tenant: str, consent_id: str) -> bool:
+        """Whether what was said is still there."""
+        return RECORDING in self._files.open().names(self._folder(tenant, "consents", consent_id))
 
     def voice(self, tenant: str, voice_id: str) -> VoiceRecord | None:
         """Return a voice."""
@@ -76,42 +87,75 @@ class VoiceStore:
     def likeness(self, tenant: str, voice_id: str, model: str) -> bytes | None:
         """Return what makes a model speak in this voice, where it was worked out already."""
         try:
-            return self._files.open().read(f"{self._folder(tenant, 'voices', voice_id)}/likeness/{safe(model)}")
+            return self._files.open().read(f"{self._folder(tenant, 'voices', voice_id)}/{LIKENESS}/{safe(model)}")
         except NotFound:
             return None
 
     def put_likeness(self, tenant: str, voice_id: str, model: str, likeness: bytes) -> None:
         """Store it."""
-        self._files.open().write(f"{self._folder(tenant, 'voices', voice_id)}/likeness/{safe(model)}", likeness)
+        self._files.open().write(f"{self._folder(tenant, 'voices', voice_id)}/{LIKENESS}/{safe(model)}", likeness)
+
+    def holds(self, tenant: str, kind: Kind, record_id: str) -> bool:
+        """Whether anything lies under an id, be it what is left of a removal that broke off."""
+        return ID.fullmatch(record_id) is not None and bool(
+            self._files.open().names(self._folder(tenant, kind, record_id))
+        )
+
+    def mark_removed(self, tenant: str, kind: Kind, record_id: str) -> None:
+        """End a record for every replica, before anything of it is removed."""
+        mark = f"{self._folder(tenant, kind, record_id)}/{REMOVED}"
+        self._files.open().write(mark, str(int(time.time())).encode())
+
+    def marked_removed(self, tenant: str, kind: Kind, record_id: str) -> bool:
+        """Whether a removal has begun and not ended."""
+        return REMOVED in self._files.open().names(self._folder(tenant, kind, record_id))
 
     def remove(self, tenant: str, kind: Kind, record_id: str) -> None:
-        """Remove a record, then all that lies beside it; what is left of an earlier attempt too."""
+        """Remove all that lies under an id: marked first, the record after all else and the mark last.
+
+        One that breaks off can be repeated, since something is left to name until the end.
+        """
         folder = self._folder(tenant, kind, record_id)
-        with suppress(NotFound):
-            self._files.open().remove(f"{folder}/{RECORD}")
+        self.mark_removed(tenant, kind, record_id)
+        self._files.remove_folder(f"{folder}/{LIKENESS}")
+        others = [name for name in self._files.open().names(folder) if name not in {LIKENESS, RECORD, REMOVED}]
+        for name in (*others, RECORD):
+            with suppress(NotFound):
+                self._files.open().remove(f"{folder}/{name}")
         self._files.remove_folder(folder)
 
     def count(self, tenant: str, kind: Kind) -> int:
-        """Return how many there are, half-removed ones included."""
-        return len(self._files.open().names(f"{safe(tenant)}/{kind}"))
+        """Return how many records there are."""
+        return len(self._stored(tenant, kind, self._files.open().names(f"{safe(tenant)}/{kind}")))
 
     def _records(self, tenant: str, kind: Kind, form: type[R]) -> Iterator[R]:
-        for name in self._files.open().names(f"{safe(tenant)}/{kind}"):
-            record = self._record(tenant, kind, name, form)
-            if record is not None:
-                yield record
+        """Yield the records that can be read; one that cannot must not hide the others."""
+        found = self._stored(tenant, kind, self._files.open().names(f"{safe(tenant)}/{kind}"))
+        for record_id, stored in found.items():
+            try:
+                yield form.model_validate_json(stored)
+            except ValidationError:
+                logger.warning("a stored voice or consent cannot be read", extra={"record": record_id})
 
     def _record(self, tenant: str, kind: Kind, record_id: str, form: type[R]) -> R | None:
-        if not ID.fullmatch(record_id):
-            return None
-        try:
-            stored = self._files.open().read(f"{self._folder(tenant, kind, record_id)}/{RECORD}")
-        except NotFound:
+        stored = self._stored(tenant, kind, [record_id]).get(record_id)
+        if stored is None:
             return None
         try:
             return form.model_validate_json(stored)
         except ValidationError as error:
             raise Misconfigured(OTHER_VERSION) from error
+
+    def _stored(self, tenant: str, kind: Kind, names: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the records of some ids as they are stored, without those that are marked as removed."""
+        folders = {name: self._folder(tenant, kind, name) for name in names if ID.fullmatch(name)}
+        wanted = [f"{folder}/{name}" for folder in folders.values() for name in (RECORD, REMOVED)]
+        found = self._files.open().read_many(wanted)
+        return {
+            name: found[f"{folder}/{RECORD}"]
+            for name, folder in folders.items()
+            if f"{folder}/{RECORD}" in found and f"{folder}/{REMOVED}" not in found
+        }
 
     def _folder(self, tenant: str, kind: Kind, record_id: str) -> str:
         if not ID.fullmatch(record_id):

@@ -73,6 +73,10 @@ class Studio:
         await whole(lambda _: self.voices.delete(asked.tenant, voice_id))
 
     async def speakable(self, tenant: str, voice_id: str) -> Speakable:
-        """Find a tenant's own voice to speak in. Raises `NotFound`, `Unsupported`."""
+        """Find a tenant's own voice to speak in. Raises `NotFound`, `Unsupported`, `Busy` to learn it."""
         async with self.loading.used():
-            return await asyncio.to_thread(self.voices.speakable, tenant, voice_id)
+            known = await asyncio.to_thread(self.voices.speakable, tenant, voice_id)
+            if known is not None:
+                return known
+            async with self.gate.place():
+                return await whole(lambda _: self.voices.learnt(tenant, voice_id))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final, cast
 from uuid import uuid4
 
-from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unsupported
+from chatacter.chassis.errors import Cancelled, Conflict, InvalidInput, NotFound, Unsupported
 from chatacter.contracts.speech import Voice
 from chatacter.contracts.voices import MAX_SAMPLES, VoiceDesign
 from vocalizr.backend import Blending, Recording, SpeechBackend
-from vocalizr.cloning.consents import Consents
+from vocalizr.cloning.consents import STOPPED, Consents
 from vocalizr.cloning.quality import Demands, require_good
 from vocalizr.cloning.records import Given, SampleRecord, VoiceRecord
 from vocalizr.cloning.store import VoiceStore
@@ -63,6 +63,7 @@ class OwnVoices:
         self._backend = backend
         self._model = model
         self._remembering = threading.Lock()
+        self._learning = threading.Lock()
         self._known: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     def require_cloning(self) -> None:
@@ -83,15 +84,26 @@ class OwnVoices:
         """Return a voice. Raises `NotFound`, also when its consent was revoked."""
         return self._shown(self._record(tenant, voice_id))
 
-    def speakable(self, tenant: str, voice_id: str) -> Speakable:
+    def speakable(self, tenant: str, voice_id: str) -> Speakable | None:
         """Return a voice to speak in. Raises `NotFound`, or `Unsupported` where this model cannot.
 
+        None where what makes the model speak in it is yet to be `learnt`.
         What is stored is looked at each time, so that a voice that was removed at another replica is gone here too.
         """
         record = self._record(tenant, voice_id)
         if not self._can(record):
             raise Unsupported((NO_CLONING if record.kind == "cloned" else NO_BLENDING).format(model=self._model))
-        return Speakable(self._shown(record), self._recalled(tenant, record))
+        known = self._recalled(tenant, record)
+        return None if known is None else Speakable(self._shown(record), known)
+
+    def learnt(self, tenant: str, voice_id: str) -> Speakable:
+        """Work out what makes the model speak in a voice, one at a time. It is the model's work: have a place there."""
+        with self._learning:
+            known = self.speakable(tenant, voice_id)
+            if known is not None:
+                return known
+            record = self._record(tenant, voice_id)
+            return Speakable(self._shown(record), self._learnt(tenant, record))
 
     def design(self, tenant: str, key: str, design: VoiceDesign) -> Voice:
         """Make a voice out of others. Raises `InvalidInput` for a part that the model does not have."""
@@ -110,8 +122,7 @@ class OwnVoices:
             made=Given(key=key, at=int(time.time())),
             blend=dict(design.blend),
         )
-        self._store.put_likeness(tenant, made.id, self._model, self._learnt_of_blend(made))
-        self._store.put_voice(tenant, made)
+        self._put(tenant, made, self._learnt_of_blend(made))
         return self._shown(made)
 
     def clone(
@@ -129,8 +140,6 @@ class OwnVoices:
             raise InvalidInput(NUMBER_OF_SAMPLES, param="audio_sample")
         recordings = [sample_of(data, number, len(samples)) for number, data in enumerate(samples, start=1)]
         alike = self._compared(self._store.consent_recording(tenant, consent.id), recordings)
-        if cancelled.is_set():
-            raise Conflict(REVOKED)
         made = VoiceRecord(
             id=f"{OWN}{uuid4().hex}",
             kind="cloned",
@@ -140,8 +149,10 @@ class OwnVoices:
             consent=consent.id,
             samples=tuple(map(sample_record, samples, recordings, alike)),
         )
-        self._store.put_likeness(tenant, made.id, self._model, self._backend.conditioned(recordings))
-        self._store.put_voice(tenant, made, samples)
+        learnt = self._backend.conditioned(recordings)
+        if cancelled.is_set():
+            raise Cancelled(STOPPED)
+        self._put(tenant, made, learnt, samples)
         try:
             self._consents.get(tenant, consent.id)
         except NotFound as error:
@@ -150,10 +161,19 @@ class OwnVoices:
         return self._shown(made)
 
     def delete(self, tenant: str, voice_id: str) -> None:
-        """Remove a voice and what was learnt for it. Raises `NotFound`."""
-        if self._store.voice(tenant, voice_id) is None:
+        """Remove a voice and what was learnt for it. Raises `NotFound`; one that broke off is removed to its end."""
+        if not self._store.holds(tenant, "voices", voice_id):
             raise NotFound(UNKNOWN, param="voice")
         self._store.remove(tenant, "voices", voice_id)
+
+    def _put(self, tenant: str, made: VoiceRecord, learnt: bytes, samples: Sequence[bytes] = ()) -> None:
+        """Store a voice whole, or nothing of it."""
+        try:
+            self._store.put_likeness(tenant, made.id, self._model, learnt)
+            self._store.put_voice(tenant, made, samples)
+        except BaseException:
+            self._store.remove(tenant, "voices", made.id)
+            raise
 
     def _compared(self, consent: bytes, recordings: Sequence[Recording]) -> list[float]:
         """Return how alike each sample's speaker is to the consent's. Raises `InvalidInput` for another's."""
@@ -166,13 +186,14 @@ class OwnVoices:
                 raise InvalidInput(ANOTHER.format(param=param, found=each, needed=SAME_SPEAKER), param="audio_sample")
         return found
 
-    def _recalled(self, tenant: str, record: VoiceRecord) -> bytes:
-        """Return what makes the model speak in a voice: from memory, from the store, or worked out now."""
-        known = self._known.get((tenant, record.id))
-        if known is None:
-            known = self._store.likeness(tenant, record.id, self._model) or self._learnt(tenant, record)
+    def _recalled(self, tenant: str, record: VoiceRecord) -> bytes | None:
+        """Return what makes the model speak in a voice, from memory or from the store; None where nobody learnt it."""
+        key = (tenant, record.id)
+        known = self._known.get(key) or self._store.likeness(tenant, record.id, self._model)
+        if known is not None:
             with self._remembering:
-                self._known[tenant, record.id] = known
+                self._known[key] = known
+                self._known.move_to_end(key)
                 while len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
         return known
@@ -185,6 +206,9 @@ class OwnVoices:
             samples = list(self._store.samples(tenant, record))
             made = self._backend.conditioned([sample_of(data, n, len(samples)) for n, data in enumerate(samples, 1)])
         self._store.put_likeness(tenant, record.id, self._model, made)
+        if self._store.voice(tenant, record.id) is None:  # removed meanwhile, and this came after
+            self._store.remove(tenant, "voices", record.id)
+            raise NotFound(UNKNOWN, param="voice")
         return made
 
     def _learnt_of_blend(self, record: VoiceRecord) -> bytes:
