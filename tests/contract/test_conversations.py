@@ -13,7 +13,7 @@ from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.redis_connection import connected, key
 from chattr.adapters.redis_conversations import RedisConversations
 from chattr.adapters.redis_outbox import RedisOutbox
-from chattr.domain.conversation import Conversation, Message, branch
+from chattr.domain.conversation import OPENING_CHARACTERS, Conversation, Message, branch
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed
 from chattr.domain.person import Persona
@@ -362,3 +362,16 @@ async def test_without_long_term_memory_nothing_is_put_down(redis_url: str) -> N
         await conversations.append(ANN, "c", [said(2, 1)])
         await conversations.delete(ANN, "c")
         assert await RedisOutbox(redis, block_ms=5).waiting() == 0
+
+
+async def test_a_list_is_told_what_was_said_first_and_not_the_rest(conversations: Conversations) -> None:
+    for name in ("empty", "greeted", "talked"):
+        await conversations.create(ANN, Conversation(name, "ada", 1.0))
+    greetings = [said(2, None), said(4, None)]
+    await conversations.append(ANN, "greeted", greetings)
+    first = replace(said(1, 2), content="Grüße – " + "ü" * 200)
+    await conversations.append(ANN, "talked", [*greetings, first, said(3, 1)])
+    names = ["talked", "empty", "greeted", "nowhere"]
+    assert list(await conversations.openings(ANN, names)) == [first.content[:OPENING_CHARACTERS], None, None, None]
+    assert list(await conversations.openings(BOB, ["talked"])) == [None]
+    assert list(await conversations.openings(ANN, [])) == []

@@ -28,6 +28,11 @@ def chattr(
         yield found
 
 
+def conversations(chattr: ServiceProcess) -> list[str]:
+    found = httpx.get(f"{chattr.url}/api/v1/conversations", params={"limit": 100}).raise_for_status()
+    return [each["id"] for each in found.json()["data"]]
+
+
 def message(page: Page, words: str) -> Locator:
     return page.locator("#talk .said > li").filter(has_text=words)
 
@@ -35,7 +40,8 @@ def message(page: Page, words: str) -> Locator:
 def test_greetings_are_versions_of_a_first_message(
     browser: Browser, chattr: ServiceProcess, llm_server: FakeLLMServer
 ) -> None:
-    with opened(browser, chattr.url) as page:
+    before = conversations(chattr)
+    with opened(browser, chattr.url, forgiven=("AbortError", "errored out")) as page:
         sat_down(page)
         shown(page, GREETINGS[0])
         first = page.locator("#talk .said > li").first
@@ -45,12 +51,31 @@ def test_greetings_are_versions_of_a_first_message(
         shown(page, "I did not hear you come in")
         assert "{{user}}" not in last_reply(page).inner_text()
         expect(page.locator("#talk em")).to_have_text("you")
+        assert conversations(chattr) == before, "nothing is stored before something is said"
+        page.reload()
+        shown(page, "I did not hear you come in")
         answered(page, "Sorry!", "Hello, Sorry!!")
+        assert len(conversations(chattr)) == len(before) + 1
         assert "I did not hear" in llm_server.requests[-1].prompt
         assert GREETINGS[0] not in llm_server.requests[-1].prompt
         page.get_by_role("button", name="New conversation").click()
         shown(page, GREETINGS[0])
         expect(page.locator("#talk .said > li")).to_have_count(1)
+        assert len(conversations(chattr)) == len(before) + 1
+
+
+def test_a_greeting_that_is_edited_is_stored_with_the_edit(browser: Browser, chattr: ServiceProcess) -> None:
+    before = conversations(chattr)
+    with opened(browser, chattr.url) as page:
+        sat_down(page)
+        shown(page, GREETINGS[0])
+        first = page.locator("#talk .said > li").first
+        first.get_by_role("button", name="Edit").click()
+        first.get_by_role("textbox").fill("Come in, come in.")
+        first.get_by_role("button", name="Save").click()
+        shown(page, "Come in, come in.")
+        expect(first).to_contain_text("3/3")
+    assert len(conversations(chattr)) == len(before) + 1
 
 
 def test_another_reply_stands_beside_the_first_and_stays_there(

@@ -64,6 +64,39 @@ class Talk:
         return [message["content"] for message in messages]
 
 
+def test_a_conversation_is_shown_before_it_is_begun_and_opens_in_the_same_words(client: httpx.Client) -> None:
+    riddler = {
+        "id": "riddler",
+        "name": "Riddler",
+        "personality": "Sly.",
+        "greetings": ["{{random::a,b,c,d,e,f,g,h}}{{random::1,2,3,4,5,6,7,8}}", "Or not."],
+    }
+    client.post("/api/v1/characters", json=riddler).raise_for_status()
+    body = {"characters": ["riddler"], "greeting": 1}
+    shown = client.post("/api/v1/conversations:preview", json=body).raise_for_status().json()
+    assert client.get(f"/api/v1/conversations/{shown['id']}").status_code == 404, "nothing is stored"
+    again = client.post("/api/v1/conversations:preview", json={**body, "id": shown["id"]}).json()
+    begun = client.post("/api/v1/conversations", json={**body, "id": shown["id"]})
+    assert begun.status_code == 201
+    texts = [[each["content"] for each in one["messages"]] for one in (shown, again, begun.json())]
+    assert texts[0] == texts[1] == texts[2]
+    assert begun.json()["head_id"] == begun.json()["messages"][1]["id"]
+    taken = client.post("/api/v1/conversations", json={**body, "id": shown["id"]})
+    assert (taken.status_code, taken.json()["type"]) == (409, "urn:chatacter:problem:conflict")
+    assert client.post("/api/v1/conversations:preview", json={**body, "id": "no id!"}).status_code == 422
+
+
+def test_a_list_tells_what_was_said_first(client: httpx.Client) -> None:
+    silent, talk = Talk(client), Talk(client)
+    talk.post("/messages", message="Is there cake?", max_tokens=4)
+    talk.post("/messages", message="And tea?", max_tokens=4)
+    listed = client.get("/api/v1/conversations").raise_for_status().json()["data"]
+    openings = {each["id"]: each["opening"] for each in listed}
+    assert (openings[talk.id], openings[silent.id]) == ("Is there cake?", None)
+    history = client.get(f"/api/v1/chat/history/{talk.id}").json()
+    assert (history["members"], history["order"], history["replies"]) == ([], "mention", 1)
+
+
 def test_a_person_is_greeted_by_name_and_swipes(client: httpx.Client, llm_server: FakeLLMServer) -> None:
     talk = Talk(client, persona={"name": "Ann", "description": "A painter."}, title="Tea")
     assert talk.active() == ["Welcome, Ann! I am Host."]

@@ -69,7 +69,7 @@ def test_without_edits_the_card_stays_as_it_is(card: dict[str, Any]) -> None:
         ({"tags": ["x"]}, {"tags": ["x"]}),
         ({"nickname": "Ro"}, {"nickname": "Ro"}),
         ({"group_greetings": ["A", "B"]}, {"group_only_greetings": ["A", "B"]}),
-        ({"nickname": "", "group_greetings": []}, {}),
+        ({"nickname": "", "group_greetings": []}, {"nickname": "", "group_only_greetings": []}),
         (
             {"examples": [{"user": "a", "assistant": "b"}, {"user": "c", "assistant": "d"}]},
             {"mes_example": "<START>\n{{user}}: a\n{{char}}: b\n<START>\n{{user}}: c\n{{char}}: d"},
@@ -128,7 +128,21 @@ def test_a_record_from_before_the_newer_fields_takes_nothing_from_its_card() -> 
     old = character_of(
         card, nickname="", group_greetings=[], **{name: CharacterCreate.model_fields[name].default for name in NEWER}
     )
+    old = old.model_copy(update={"schema_version": 2, "lorebook": None})
     assert json.loads(write(laid_over(document_of(card), old, 1))) == card
+
+
+@pytest.mark.parametrize("make", [v2, v3])
+def test_what_is_cleared_is_not_in_the_card_any_more(make: Any) -> None:
+    told = exported(make(), nickname="Ro", group_greetings=["All here?"], **NEWER)
+    assert "character_book" in told["data"]
+    bare = {name: CharacterCreate.model_fields[name].default for name in NEWER}
+    cleared = exported(told, nickname="", group_greetings=[], lorebook=None, **bare)["data"]
+    assert "character_book" not in cleared
+    assert (cleared["nickname"], cleared["group_only_greetings"]) == ("", [])
+    again = character_of({**told, "data": cleared})
+    assert (again.nickname, again.lorebook) == ("", None)
+    assert {name: getattr(again, name) for name in NEWER} == bare
 
 
 def test_a_repetition_of_v1_beside_data_follows() -> None:

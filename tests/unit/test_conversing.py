@@ -22,7 +22,7 @@ from chattr.domain.memory import Selection
 from chattr.domain.person import Persona
 from chattr.ports.memory import EVERYTHING
 from chattr.usecases.characters import Cast
-from chattr.usecases.conversing import LOOKED_THROUGH, Conversing, Whole
+from chattr.usecases.conversing import LOOKED_THROUGH, Beginning, Conversing, Whole
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.remember import Remember
@@ -75,7 +75,7 @@ class World:
 
     async def talked(self) -> Whole:
         """A conversation `Q1 A1 Q2 A2`, remembered."""
-        begun = await self.conversing.begin(ANN, ["ada"], greeting=None)
+        begun = await self.conversing.begin(ANN, ["ada"], Beginning(greeting=None))
         parent, messages = None, []
         for text in ("Q1", "A1", "Q2", "A2"):
             role: Role = "user" if text.startswith("Q") else "assistant"
@@ -95,11 +95,11 @@ def named(whole: Whole, text: str) -> str:
 
 async def test_a_character_speaks_first_with_its_greetings_side_by_side() -> None:
     world = World()
-    whole = await world.conversing.begin(ANN, ["ada"], persona=Persona(name="Ann"))
+    whole = await world.conversing.begin(ANN, ["ada"], Beginning(persona=Persona(name="Ann")))
     assert active(whole) == ["I am Ada."]
     assert [message.content for message in whole.tree.messages] == ["I am Ada.", "Hi Ann!"]
     assert {message.parent_id for message in whole.tree.messages} == {None}
-    second = await world.conversing.begin(ANN, ["ada"], greeting=1)
+    second = await world.conversing.begin(ANN, ["ada"], Beginning(greeting=1))
     assert active(second) == ["Hi User!"]
     switched = await world.conversing.change(ANN, second.conversation.id, {"head_id": named(second, "I am Ada.")})
     assert switched.head_id == named(second, "I am Ada.")
@@ -107,13 +107,13 @@ async def test_a_character_speaks_first_with_its_greetings_side_by_side() -> Non
 
 
 async def test_a_person_may_speak_first() -> None:
-    whole = await World().conversing.begin(ANN, ["ada"], greeting=None)
+    whole = await World().conversing.begin(ANN, ["ada"], Beginning(greeting=None))
     assert (whole.conversation.head_id, list(whole.tree.messages)) == (None, [])
 
 
 async def test_a_greeting_that_is_not_there_is_refused_with_their_number() -> None:
     with pytest.raises(InvalidInput, match="are 2 greetings"):
-        await World().conversing.begin(ANN, ["ada"], greeting=2)
+        await World().conversing.begin(ANN, ["ada"], Beginning(greeting=2))
 
 
 @pytest.mark.parametrize("text", ["Q1", "A1"])

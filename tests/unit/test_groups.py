@@ -16,7 +16,7 @@ from chattr.domain.memory import Selection, memories_of, memory_of, overheard
 from chattr.domain.person import Persona
 from chattr.domain.tree import Tree
 from chattr.domain.turns import mentioned
-from chattr.usecases.conversing import Conversing, Whole
+from chattr.usecases.conversing import Beginning, Conversing, Whole
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.moving import Moving
 from chattr.usecases.scene import Again, Ask, AtHead
@@ -42,7 +42,9 @@ def conversing(stage: Stage) -> Conversing:
 
 async def group(stage: Stage, order: Order = "mention", replies: int = 1) -> str:
     ann = Persona(name="Ann")
-    begun = await conversing(stage).begin(ANN, THREE, persona=ann, greeting=None, order=order, replies=replies)
+    begun = await conversing(stage).begin(
+        ANN, THREE, Beginning(persona=ann, greeting=None, order=order, replies=replies)
+    )
     return begun.conversation.id
 
 
@@ -141,7 +143,7 @@ async def test_one_who_leaves_while_another_speaks_does_not_hear_the_end(stage: 
 
 
 async def test_a_second_one_makes_a_group_of_two_and_knows_nothing_of_before(stage: Stage) -> None:
-    begun = await conversing(stage).begin(ANN, ["ada"], greeting=None)
+    begun = await conversing(stage).begin(ANN, ["ada"], Beginning(greeting=None))
     talk = begun.conversation.id
     await said(stage, talk, "Between us: Rosebud.", "Rosebud.")
     await conversing(stage).join(ANN, talk, "mira")
@@ -204,7 +206,7 @@ async def test_a_preview_shows_what_one_of_them_would_be_asked(stage: Stage) -> 
 async def test_a_group_is_greeted_as_a_group(stage: Stage) -> None:
     greeting = {"group_greetings": ("All welcome, {{user}}!",)}
     stage.people["leo"] = Character(**{**LEO.model_dump(), **greeting})
-    whole: Whole = await conversing(stage).begin(ANN, THREE, persona=Persona(name="Ann"))
+    whole: Whole = await conversing(stage).begin(ANN, THREE, Beginning(persona=Persona(name="Ann")))
     assert [(m.character_id, m.content, m.memorable) for m in whole.tree.messages] == [
         ("leo", "All welcome, Ann!", False)
     ]

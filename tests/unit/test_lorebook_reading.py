@@ -196,8 +196,10 @@ def test_a_changed_entry_changes_alone_in_the_card() -> None:
 
 def test_a_removed_and_a_renamed_book() -> None:
     card = v3(character_book={"name": "Old", "extensions": {"x": 1}, "entries": [entry("A", "a")]})
-    kept = exported(card, character_of(card, lorebook=None))
-    assert kept == card
+    removed = exported(card, character_of(card, lorebook=None))
+    assert "character_book" not in removed["data"]
+    old = character_of(card, lorebook=None).model_copy(update={"schema_version": 2})
+    assert exported(card, old) == card, "a record from before lorebooks says nothing of them"
     emptied = exported(card, character_of(card, lorebook={"name": "New", "extensions": {"x": 1}}))
     assert emptied["data"]["character_book"] == {"name": "New", "extensions": {"x": 1}, "entries": []}
     written = exported(v1(), character_of(v1(), lorebook={"entries": [entry("A", "a")]}))

@@ -78,11 +78,11 @@ class Connection:
         await self._json("POST", f"/api/v1/chat/replies/{reply_id}/cancel")
 
     async def _replied(self, path: str, body: dict[str, Any]) -> AsyncGenerator[ReplyEvent]:
-        """Ask for a reply and yield its events to the terminal one.
+        """Ask for a reply and yield its events to the terminal one, in a group those of the replies that follow too.
 
         A connection that breaks in mid-reply is taken up again after the last event that was seen.
         """
-        reply_id, seen = "", 0
+        reply_id, seen, ended = "", 0, False
         try:
             async with (
                 self._streaming("POST", path, json={**body, "stream": True}) as answer,
@@ -92,12 +92,13 @@ class Connection:
                     seen = event.seq
                     if event.type == CREATED:
                         reply_id = event.data["reply_id"]
+                    ended = event.type in TERMINAL
                     yield event
-                    if event.type in TERMINAL:
-                        return
         except (httpx.TransportError, Away) as error:
             if not reply_id:
                 raise away(error) from error
+        if ended:
+            return
         if not reply_id:
             raise Away(BROKEN)
         async with aclosing(self.follow(reply_id, seen)) as rest:

@@ -1,6 +1,6 @@
 """Conversations as trees: say something, get another reply, go back and forth, name, cut, copy."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final, Literal
 
 import httpx
@@ -20,10 +20,13 @@ class Conversations(Connection):
         """Return a conversation's active branch: `character`, `live_reply_id`, `messages`."""
         return dict(await self._json("GET", f"/api/v1/chat/history/{session}"))
 
-    def say(self, message: str, character: str, session: str | None) -> AsyncGenerator[ReplyEvent]:
-        """Say something at the end of a conversation, or in a new one, and yield the reply's events."""
-        body = {"message": message, "character": character}
-        return self._replied("/api/v1/chat/message", body if session is None else {**body, "session_id": session})
+    def say(self, message: str, character: str | None, session: str | None) -> AsyncGenerator[ReplyEvent]:
+        """Say something at the end of a conversation, or in a new one, and yield the reply's events.
+
+        Without a character the conversation's own answers, of a group whoever's turn it is.
+        """
+        body = {"message": message, "character": character, "session_id": session}
+        return self._replied("/api/v1/chat/message", {name: each for name, each in body.items() if each is not None})
 
     def regenerate(self, session: str, message: str) -> AsyncGenerator[ReplyEvent]:
         """Yield another reply beside this one, or the reply to a message of the person's."""
@@ -46,9 +49,13 @@ class Conversations(Connection):
         """Delete a message with all that followed on it; return what is known of the conversation now."""
         return dict(await self._json("DELETE", f"{HOME}/{session}/messages/{message}"))
 
-    async def begin(self, character: str) -> dict[str, Any]:
-        """Begin a conversation, which the character opens; return it with its messages."""
-        return dict(await self._json("POST", HOME, {"character": character}))
+    async def begin(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin a conversation; return it with its messages. `body`: `characters`, and if you like `id` and others."""
+        return dict(await self._json("POST", HOME, body))
+
+    async def preview(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `begin` would, and store nothing. Begun with the `id` that this names it opens in these words."""
+        return dict(await self._json("POST", f"{HOME}:preview", body))
 
     async def change(self, session: str, **changes: Any) -> dict[str, Any]:
         """Set `title`, or `head_id`: the branch that is active; return what is known of the conversation now."""

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.redis_connection import key, told
 from chattr.adapters.redis_outbox import STREAM, fields, in_one
-from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message
+from chattr.domain.conversation import CONVERSATION_ID, OPENING_CHARACTERS, Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed
 
@@ -115,6 +115,17 @@ if redis.call('HGET', KEYS[1], 'live_reply_id') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'live_reply_id', 'null')
 return 1
 """
+# The person's first message stands behind the greetings: a conversation is read up to there and no further.
+OPENING: Final = """
+for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, ARGV[1])) do
+  local stored = redis.call('HGET', KEYS[1], id)
+  local said = stored and cjson.decode(stored)
+  if said and said.role == 'user' then return string.sub(said.content, 1, ARGV[2]) end
+end
+return false
+"""
+# A group of the most members with the most greetings opens with no more.
+MOST_GREETINGS: Final = 256
 GONE: Final = -1
 ORPHAN: Final = -2
 NO_PAGE: Final = "The conversation that the page before ended with is not there; list from the beginning again."
@@ -133,6 +144,7 @@ class RedisConversations:
         self._noted = noted
         self._create = redis.register_script(CREATE)
         self._append = redis.register_script(APPEND)
+        self._opening = redis.register_script(OPENING)
         self._update = redis.register_script(UPDATE)
         self._prune = redis.register_script(PRUNE)
         self._set_live = redis.register_script(SET_LIVE)
@@ -169,6 +181,17 @@ class RedisConversations:
                     pipe.hgetall(key(owner, "conversation", conversation_id.decode()))
                 stored = await pipe.execute()
         return [Conversation.of_record(decoded(one)) for one in stored if one]
+
+    async def openings(self, owner: Owner, conversation_ids: Sequence[str]) -> Sequence[str | None]:
+        """Return the beginning of what the person said first in each, None where that is nothing."""
+        bytes_at_most = 4 * OPENING_CHARACTERS
+        with told():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for each in conversation_ids:
+                    _, *keys = within(owner, each)
+                    await self._opening(keys=keys, args=[MOST_GREETINGS, bytes_at_most], client=pipe)
+                found = await pipe.execute()
+        return [said.decode(errors="ignore")[:OPENING_CHARACTERS] if said is not None else None for said in found]
 
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
         """Add messages and make the last of them the head. Raises `NotFound`."""

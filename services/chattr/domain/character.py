@@ -157,8 +157,7 @@ class CharacterCreate(Strict):
     memory: MemoryPolicy = MemoryPolicy()
     """What it may remember."""
     lorebook: Lorebook | None = None
-    """What it knows of its world, told when somebody speaks of it. None: nothing; the card that it came from keeps its
-    own all the same."""
+    """What it knows of its world, told when somebody speaks of it. None: nothing."""
     lorebooks: Annotated[tuple[CharacterId, ...], Field(max_length=16)] = ()
     """The ids of lorebooks that it shares with others, after its own."""
     client_instructions: Literal["add", "replace"] = "add"

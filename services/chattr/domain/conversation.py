@@ -16,6 +16,8 @@ Section = Literal["facts", "turns"]
 Order = Literal["mention", "round_robin", "model", "client"]
 MOST_MEMBERS: Final = 16
 MOST_REPLIES: Final = 8
+# So much of what the person said first is told of a conversation; whoever shows it cuts it where a word ends.
+OPENING_CHARACTERS: Final = 160
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,10 @@ class Conversations(Protocol):
         """
         ...
 
+    async def openings(self, owner: Owner, conversation_ids: Sequence[str]) -> Sequence[str | None]:
+        """Return the beginning of what the person said first in each, None where that is nothing. Reads no more."""
+        ...
+
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
         """Add messages and make the last of them the head. Raises `NotFound`: the conversation is gone, or a parent."""
         ...

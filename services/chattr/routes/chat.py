@@ -74,6 +74,9 @@ async def chat_history(session_id: str, owner: OwnerDep, conversing: ConversingD
             "session_id": session_id,
             "character": conversation.character_id,
             "live_reply_id": conversation.live_reply_id,
+            "members": list(conversation.members),
+            "order": conversation.order,
+            "replies": conversation.replies,
             "messages": message_objects(tree.path(conversation.head_id), tree),
         }
     )

@@ -22,6 +22,7 @@ from chattr.routes.tree_objects import (
     conversation_object,
     whole_object,
 )
+from chattr.usecases.conversing import Beginning
 from chattr.usecases.transcripts import Form
 
 router = APIRouter(
@@ -50,6 +51,7 @@ class NewConversation(Strict):
     characters: Annotated[list[str], Field(min_length=1, max_length=MOST_MEMBERS)] | None = Field(
         default=None, description="With whom, where there are several: a group"
     )
+    id: str | None = Field(default=None, description="What it is to be called; made up when absent")
     title: Title | None = None
     persona: Persona | None = Field(default=None, description="Who the person is in it")
     greeting: bool | Annotated[int, Field(ge=0, le=100)] = Field(
@@ -77,6 +79,11 @@ class NewConversation(Strict):
         if isinstance(self.greeting, bool):
             return 0 if self.greeting else None
         return self.greeting
+
+    @property
+    def beginning(self) -> Beginning:
+        """How it begins, as the use case takes it."""
+        return Beginning(self.id, self.title, self.persona, self.opening, self.order, self.replies)
 
 
 class ConversationChange(Strict):
@@ -119,16 +126,13 @@ class ConversationImported(ConversationWhole):
 @router.post("", status_code=201, responses={201: {"model": ConversationWhole}})
 async def create_conversation(body: NewConversation, owner: OwnerDep, conversing: ConversingDep) -> JSONResponse:
     """Begin a conversation with a character, or a group of several. Greetings stand at the root, side by side."""
-    begun = await conversing.begin(
-        owner,
-        body.cast,
-        title=body.title,
-        persona=body.persona,
-        greeting=body.opening,
-        order=body.order,
-        replies=body.replies,
-    )
-    return made(*begun)
+    return made(*await conversing.begin(owner, body.cast, body.beginning))
+
+
+@router.post(":preview", responses={200: {"model": ConversationWhole}})
+async def preview_conversation(body: NewConversation, owner: OwnerDep, conversing: ConversingDep) -> JSONResponse:
+    """Show how a conversation would begin, and store nothing. Begun with this `id`, it opens in the same words."""
+    return JSONResponse(whole_object(*await conversing.imagined(owner, body.cast, body.beginning)))
 
 
 @router.get("", responses={200: {"model": ConversationPage}})
@@ -144,10 +148,11 @@ async def list_conversations(
     """List a person's conversations, newest first."""
     found = await conversing.list(owner, character_id=character, before=after, limit=limit + 1)
     page = found[:limit]
+    openings = await conversing.openings(owner, page)
     return JSONResponse(
         {
             "object": "list",
-            "data": [conversation_object(each) for each in page],
+            "data": [{**conversation_object(each), "opening": said} for each, said in zip(page, openings, strict=True)],
             "has_more": len(found) > limit,
             "last_id": page[-1].id if page else None,
         }

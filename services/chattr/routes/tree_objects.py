@@ -60,11 +60,18 @@ class ConversationWhole(ConversationRead):
     messages: list[MessageRead]
 
 
+class ConversationListed(ConversationRead):
+    """A conversation in a list."""
+
+    opening: str | None
+    """The beginning of what the person said first; null where they have said nothing."""
+
+
 class ConversationPage(Strict):
     """A person's conversations, the newest first."""
 
     object: Literal["list"] = "list"
-    data: list[ConversationRead]
+    data: list[ConversationListed]
     has_more: bool
     last_id: str | None
 
@@ -75,6 +82,12 @@ class History(Strict):
     session_id: str
     character: str
     live_reply_id: str | None
+    members: list[str]
+    """The characters of a group; empty where it is with one."""
+    order: Order
+    """Who of a group answers."""
+    replies: int
+    """How many of a group may answer one after the other."""
     messages: list[MessageRead]
 
 

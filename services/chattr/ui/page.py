@@ -64,7 +64,8 @@ class Page:
         """Sit down: find out who is there. Called when the page opens, and again with a key."""
         if seat is not None:
             await seat.leave()
-        seat = Seat(self._door, key.strip() or None, sessions=dict(memory.get("sessions") or {}))
+        sessions = dict(memory.get("sessions") or {})
+        seat = Seat(self._door, key.strip() or None, sessions=sessions, kept=memory.get("draft"))
         try:
             await seat.open(memory.get("character"))
         except KeyNeeded:
@@ -286,8 +287,13 @@ def nothing() -> gr.Markdown:
 
 
 def remembered(seat: Seat) -> Memory:
-    """Return what the browser keeps: whom one talks with, and each character's conversation."""
-    return {"character": seat.character.id if seat.character else None, "sessions": dict(seat.sessions)}
+    """Return what the browser keeps: whom one talks with, each character's conversation, and one that is not begun."""
+    draft = dict(seat.draft.body) if seat.draft else None
+    return {
+        "character": seat.character.id if seat.character else None,
+        "sessions": dict(seat.sessions),
+        "draft": draft,
+    }
 
 
 def note(sentence: str) -> gr.Markdown:

@@ -15,12 +15,15 @@ class Said:
     siblings: Sequence[str] = ()
     """What else was said in its place, itself among them, oldest first."""
     status: str = "complete"
+    character: str = ""
+    """Who said it, where that is known."""
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> "Said":
         """Read a message as the API shows it."""
         siblings = message.get("siblings") or [message["id"]]
-        return cls(message["role"], message["content"], message["id"], siblings, message.get("status") or "complete")
+        status, who = message.get("status") or "complete", message.get("character") or ""
+        return cls(message["role"], message["content"], message["id"], siblings, status, who)
 
     def shown(self) -> dict[str, Any]:
         """Describe it to the browser."""
@@ -31,4 +34,5 @@ class Said:
             "siblings": list(self.siblings),
             "index": self.siblings.index(self.id) if self.id in self.siblings else 0,
             "status": self.status,
+            "character": self.character,
         }

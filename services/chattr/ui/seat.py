@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError, Refused
+from chatacter.client.events import ReplyEvent
 from chatacter.client.sentences import speakable
 from chatacter.contracts.video import MAX_PROMPT_CHARACTERS
 from chattr.ui import words
 from chattr.ui.door import Door
+from chattr.ui.draft import Draft
 from chattr.ui.said import Said
 from chattr.ui.shoot import Shoot
 from chattr.ui.someone import MOST_PORTRAITS, Someone, portrait
@@ -31,7 +33,15 @@ class Seat:
     cast: list[Someone] = field(default_factory=list)
     character: Someone | None = None
     sessions: dict[str, str] = field(default_factory=dict)
-    """Each character's conversation."""
+    """Each character's conversation that is stored."""
+    draft: Draft | None = None
+    """The conversation that is shown, where it is not begun."""
+    kept: Mapping[str, Any] | None = None
+    """What the browser kept of one that was not begun."""
+    members: list[str] = field(default_factory=list)
+    """The characters of a group; empty where it is with one."""
+    order: str = "mention"
+    replies: int = 1
     said: list[Said] = field(default_factory=list)
     health: Mapping[str, Any] = field(default_factory=dict)
     speech_model: str | None = None
@@ -71,15 +81,32 @@ class Seat:
         await self.face(character or (self.character.id if self.character else ""))
 
     async def face(self, character: str, *, anew: bool = False) -> None:
-        """Talk with somebody, going on with a conversation where there is one, unless `anew`.
-
-        One in which the person has said nothing yet is as good as a new one.
-        """
+        """Talk with somebody, going on with a conversation where there is one, unless `anew`."""
         await self.leave()
         self.character = next((each for each in self.cast if each.id == character), self.cast[0])
+        kept, self.kept = self.kept, None
         async with self.api() as api:
-            if (anew and self.talked) or not await self._went_on(api):
-                await self._turn_to(api, (await api.begin(self.character.id))["id"])
+            if anew or not await self._went_on(api):
+                mine = kept is not None and kept.get("characters", [""])[0] == self.character.id
+                await self.drafted(api, kept if kept and mine else {"characters": [self.character.id]})
+
+    async def drafted(self, api: Api, body: Mapping[str, Any]) -> None:
+        """Show how a conversation with this character would open. Nothing is stored before something is said."""
+        self._put_away()
+        self.sessions.pop(self._who().id, None)
+        self.draft = draft = await Draft.of(api, body)
+        self.said = draft.said
+        self.members = draft.cast if len(draft.cast) > 1 else []
+        self.order, self.replies = draft.body.get("order", "mention"), draft.body.get("replies", 1)
+
+    async def begun(self, api: Api) -> str:
+        """Return the conversation that is shown, and begin it where it is not."""
+        if self.draft is not None:
+            made = await api.begin(self.draft.body)
+            self.sessions[self._who().id], self.draft = made["id"], None
+        if self.session is None:
+            raise ClientError(GONE)
+        return self.session
 
     async def _went_on(self, api: Api) -> bool:
         """Go on with the conversation with this character, unless it was deleted, or is somebody else's."""
@@ -95,6 +122,8 @@ class Seat:
 
     def _show(self, known: Mapping[str, Any]) -> None:
         self.said = [Said.of(each) for each in known["messages"]]
+        self.members = list(known.get("members") or ())
+        self.order, self.replies = known.get("order", "mention"), known.get("replies", 1)
 
     def talk(self) -> dict[str, Any]:
         """Describe to the browser what was said, and whether the end of it is being written."""
@@ -111,7 +140,7 @@ class Seat:
 
     @property
     def session(self) -> str | None:
-        """The conversation that is shown."""
+        """The conversation that is shown, where it is stored."""
         return self.sessions.get(self.character.id) if self.character else None
 
     @property
@@ -142,8 +171,14 @@ class Seat:
     async def say(self, text: str, *, aloud: bool) -> AsyncGenerator[Turn]:
         """Say something. What is returned yields the turn whenever it has more; what is begun meanwhile ends it."""
         await self.leave()
-        who, session = self._who().id, self.session
-        return self._heard(lambda api: api.say(text, who, session), [*self.said, Said("user", text)], aloud)
+        who = None if self.members else self._who().id
+
+        async def said(api: Api) -> AsyncGenerator[ReplyEvent]:
+            async with aclosing(api.say(text, who, await self.begun(api))) as events:
+                async for event in events:
+                    yield event
+
+        return self._heard(said, [*self.said, Said("user", text)], aloud)
 
     async def again(self, message: str, *, aloud: bool) -> AsyncGenerator[Turn]:
         """Have another reply in a reply's place, or one to what the person said; as `say`."""
@@ -165,13 +200,21 @@ class Seat:
 
     async def rewrite(self, message: str, text: str) -> None:
         """Let a reply say something else, beside what it said."""
-        _, session = await self._at(message)
+        await self.leave()
         async with self.api() as api:
+            if self.draft is not None:
+                self._show(await api.history(await self.begun(api)))
+                message = self.said[0].id
+            _, session = await self._at(message)
             await api.rewrite(session, message, text)
             self._show(await api.history(session))
 
     async def swipe(self, message: str, to: str) -> None:
         """Show what else was said in a message's place, with what followed on it."""
+        if self.draft is not None:
+            self.draft.choose(to)
+            self.said = self.draft.said
+            return
         _, session = await self._at(message)
         async with self.api() as api:
             await api.change(session, head_id=to)
@@ -198,10 +241,13 @@ class Seat:
 
     async def _turn_to(self, api: Api, session: str) -> None:
         known = await api.history(session)
-        self.turn, self.shoot = None, None
-        self.turns += 1
+        self._put_away()
         self.sessions[self._who().id] = session
         self._show(known)
+
+    def _put_away(self) -> None:
+        self.turn, self.shoot, self.draft = None, None, None
+        self.turns += 1
 
     def _who(self) -> Someone:
         if self.character is None:
@@ -222,14 +268,15 @@ class Seat:
         line = Line(ask, who, self.speech_model if aloud else None, begun)
         self.turns += 1
         self.turn = turn = Turn(self.api, line)
-        reply = Said("assistant", begun)
-        self.said = [*before, reply]
+        replies = [Said("assistant", begun, character=who)]
+        self.said = [*before, *replies]
         try:
             async with aclosing(turn.changes()) as changes:
                 async for _ in changes:
                     if turn is not self.turn:
                         return
-                    reply.content = turn.text
+                    if not turn.shown:
+                        self._hear(turn, replies)
                     if turn.session is not None:
                         self.sessions[who] = turn.session
                     if turn.settled and not turn.shown:
@@ -237,8 +284,15 @@ class Seat:
                     yield turn
         finally:
             await turn.stop()
-            if not turn.text and reply in self.said:
-                self.said.remove(reply)
+            self.said = [each for each in self.said if each.content or each not in replies]
+
+    def _hear(self, turn: Turn, replies: list[Said]) -> None:
+        """Show what a turn's replies are so far; whoever of a group goes on gets one of their own."""
+        more = [Said("assistant", "") for _ in turn.parts[len(replies) :]]
+        self.said += more
+        replies += more
+        for reply, part in zip(replies, turn.parts, strict=True):
+            reply.content, reply.character = part.text, part.character
 
     async def _catch_up(self, turn: Turn) -> None:
         """Show a turn as it stands in the conversation now, unless something else was begun meanwhile."""

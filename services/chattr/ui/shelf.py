@@ -1,12 +1,10 @@
 """The conversations with a character: which there are, and what is done with them."""
 
-import asyncio
 import base64
 import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chatacter.client.api import Api
 from chatacter.client.conversations import TranscriptForm
 from chatacter.client.errors import ClientError
 from chattr.ui import words
@@ -96,18 +94,16 @@ async def listed(seat: Seat) -> list[Shown]:
         return []
     async with seat.api() as api:
         found = await api.conversations(seat.character.id, MOST)
-        titles = await asyncio.gather(*(title(api, each) for each in found))
     return [
-        {"id": each["id"], "title": name or SILENT, "when": each["created_at"]}
-        for each, name in zip(found, titles, strict=True)
-        if name or each["id"] == seat.session
+        {"id": each["id"], "title": title(each) or SILENT, "when": each["created_at"]}
+        for each in found
+        if title(each) or each["id"] == seat.session
     ]
 
 
-async def title(api: Api, conversation: Mapping[str, Any]) -> str:
+def title(conversation: Mapping[str, Any]) -> str:
     """Return a conversation's title, else what the person said first in it; empty where that is nothing."""
     if conversation["title"]:
         return str(conversation["title"])
-    said = (await api.history(conversation["id"]))["messages"]
-    first = next((" ".join(each["content"].split()) for each in said if each["role"] == "user"), "")
+    first = " ".join(str(conversation.get("opening") or "").split())
     return first if len(first) <= FIRST_WORDS else f"{first[:FIRST_WORDS].rstrip()} …"

@@ -9,7 +9,7 @@ from typing import Final
 
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError
-from chatacter.client.events import CANCELLED, CREATED, FAILED, ReplyEvent
+from chatacter.client.events import CANCELLED, CREATED, FAILED, TERMINAL, ReplyEvent
 from chatacter.client.sentences import Sentences
 from chatacter.contracts.speech import MEDIA_TYPES, AudioFormat
 
@@ -27,7 +27,7 @@ LAST_WORD_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What asks for the reply, and in whose voice it is spoken; `speech_model` None: nothing shall be heard."""
+    """What asks for the reply, and in whose voice it is spoken unless it says; `speech_model` None: in nobody's."""
 
     ask: Asking
     character: str
@@ -36,21 +36,30 @@ class Line:
     """The words that the reply goes on from; they are not spoken again."""
 
 
+@dataclass(slots=True)
+class Part:
+    """One reply of a turn; in a group others may follow on it."""
+
+    character: str
+    text: str
+
+
 class Turn:
     """Runs in the background; `changes` tells whenever there is more to show."""
 
     def __init__(self, connect: Connect, line: Line) -> None:
         self._connect = connect
         self._line = line
-        self._sentences: asyncio.Queue[str | None] = asyncio.Queue()
+        self._sentences: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
         self._changed = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         self._written = asyncio.Event()
         self.session: str | None = None
         self.reply_id = ""
-        self.text = line.begun
+        self.parts = [Part(line.character, line.begun)]
         self.clips: list[str] = []
         self.writing = True
+        self._stored = False
         self.settled = False
         """Whether the conversation holds by now what was said."""
         self.shown = False
@@ -58,6 +67,11 @@ class Turn:
         self.cancelled = False
         self.error: ClientError | None = None
         self.told: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """Everything that was said in it."""
+        return "".join(part.text for part in self.parts)
 
     @property
     def done(self) -> bool:
@@ -112,35 +126,40 @@ class Turn:
         async with aclosing(self._line.ask(api)) as events:
             async for event in events:
                 self._take(event)
-                for sentence in cutter.feed(event.text):
-                    self._sentences.put_nowait(sentence)
+                over = event.type in TERMINAL
+                for sentence in [*cutter.feed(event.text), *(cutter.finish() if over and not self.cancelled else ())]:
+                    self._sentences.put_nowait((sentence, self.parts[-1].character))
+                cutter = Sentences() if over else cutter
                 self._changed.set()
-        for sentence in [] if self.cancelled else cutter.finish():
-            self._sentences.put_nowait(sentence)
         self._sentences.put_nowait(None)
+        self.settled = self._stored
         self.writing = False
         self._written.set()
         self._changed.set()
 
     def _take(self, event: ReplyEvent) -> None:
-        self.text += event.text
         if event.type == CREATED:
+            if self.reply_id:  # somebody else of a group goes on
+                self.parts.append(Part("", ""))
             self.reply_id = event.data["reply_id"]
             self.session = event.data.get("conversation_id") or self.session
-            self.text = event.data.get("begun") or ""
+            self.parts[-1].text = event.data.get("begun") or ""
+            self.parts[-1].character = event.data.get("character_id") or self._line.character
         elif event.type == CANCELLED:
             self.cancelled = True
         elif event.type == FAILED:
             self.settled = True
             raise ClientError(str(event.data.get("message") or FAILED_ANYHOW))
-        self.settled = bool(event.data.get("stored"))
+        self.parts[-1].text += event.text
+        self._stored = self._stored or bool(event.data.get("stored"))
         self.told += event.data.get("told") or []
 
     async def _speak(self, api: Api, model: str) -> None:
         """Speak what is written; a voice that fails is told, and the text goes on."""
         try:
-            while (sentence := await self._sentences.get()) is not None:
-                spoken = api.speak(sentence, voice=self._line.character, model=model, audio_format=AUDIO_FORMAT)
+            while (said := await self._sentences.get()) is not None:
+                sentence, who = said
+                spoken = api.speak(sentence, voice=who, model=model, audio_format=AUDIO_FORMAT)
                 async with aclosing(spoken) as chunks:
                     sound = b"".join([chunk async for chunk in chunks])
                 self.clips.append(data_url(sound, MEDIA_TYPES[AUDIO_FORMAT]))

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from chatacter.chassis.errors import Busy, Conflict, InvalidInput, NotFound
 from chattr.domain.character import Character
-from chattr.domain.conversation import MOST_MEMBERS, Conversation, Message, Order
+from chattr.domain.conversation import CONVERSATION_ID, MOST_MEMBERS, Conversation, Message, Order
 from chattr.domain.identity import Owner, new_id
 from chattr.domain.macros import Chance, Names, expanded
 from chattr.domain.memory import Selection, memory_ids
@@ -17,7 +17,7 @@ from chattr.ports.records import Conversations
 from chattr.ports.sessions import ShortTerm
 from chattr.usecases.characters import Cast
 from chattr.usecases.remember import Remember
-from chattr.usecases.scene import Ask, Under, no_conversation, no_message
+from chattr.usecases.scene import BAD_ID, Ask, Under, no_conversation, no_message
 from chattr.usecases.summing import Summing
 
 # A subtree is cut from the conversation as it was read; so often is it read again when somebody speaks in between.
@@ -25,6 +25,7 @@ TRIES: Final = 16
 # Conversations that are read at once where those with one character are looked for.
 LOOKED_THROUGH: Final = 100
 RESTLESS: Final = "This conversation changes all the time; nothing was done. Try again when its replies have ended."
+TAKEN: Final = "There is a conversation {id!r} already. Choose another id, or leave it out."
 FULL: Final = f"A group has at most {MOST_MEMBERS} characters."
 LAST_ONE: Final = "The last character stays; delete the conversation instead."
 NOTHING_TO_ANSWER: Final = "Only the person's messages get a reply. Leave `reply` out, or regenerate this message."
@@ -36,6 +37,23 @@ class Whole(NamedTuple):
 
     conversation: Conversation
     tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How a conversation begins."""
+
+    id: str | None = None
+    """None: one is made up."""
+    title: str | None = None
+    persona: Persona | None = None
+    greeting: int | None = 0
+    """Which of the greetings is heard; None: the person speaks first."""
+    order: Order = "mention"
+    replies: int = 1
+
+
+BY_GREETING: Final = Beginning()
 
 
 class Conversing:
@@ -58,32 +76,29 @@ class Conversing:
         self._summing = summing
         self._clock = clock
 
-    async def begin(
-        self,
-        owner: Owner,
-        characters: Sequence[str],
-        *,
-        title: str | None = None,
-        persona: Persona | None = None,
-        greeting: int | None = 0,
-        order: Order = "mention",
-        replies: int = 1,
-    ) -> Whole:
-        """Begin one, with several characters as a group. Greetings stand at the root, side by side; `greeting` says
-        which is heard.
+    async def begin(self, owner: Owner, characters: Sequence[str], how: Beginning = BY_GREETING) -> Whole:
+        """Begin one, with several characters as a group. Greetings stand at the root, side by side.
 
-        None: the person speaks first. Raises `InvalidInput` for a greeting that is not there.
+        Raises `InvalidInput` for a greeting that is not there or an id that is none, `Conflict` for a taken one.
         """
+        made = await self.imagined(owner, characters, how)
+        if not await self._conversations.create(owner, made.conversation, made.tree.messages):
+            raise Conflict(TAKEN.format(id=made.conversation.id), param="id")
+        return made
+
+    async def imagined(self, owner: Owner, characters: Sequence[str], how: Beginning = BY_GREETING) -> Whole:
+        """Show how one would begin; nothing is stored. Begun under the same id it opens in the same words."""
+        if how.id is not None and not CONVERSATION_ID.fullmatch(how.id):
+            raise InvalidInput(BAD_ID, param="id")
         cast = [await self._cast.get(owner, each) for each in dict.fromkeys(characters)]
         members = tuple(character.id for character in cast) if len(cast) > 1 else ()
-        made = Conversation(new_id("conv"), cast[0].id, self._clock(), title, persona=persona)
-        made = replace(made, members=members, order=order, replies=replies)
-        messages = greetings(cast, made) if greeting is not None else []
-        if greeting and greeting >= len(messages):
+        made = Conversation(how.id or new_id("conv"), cast[0].id, self._clock(), how.title, persona=how.persona)
+        made = replace(made, members=members, order=how.order, replies=how.replies)
+        messages = greetings(cast, made) if how.greeting is not None else []
+        if how.greeting and how.greeting >= len(messages):
             raise InvalidInput(NO_GREETING.format(count=len(messages)), param="greeting")
         if messages:
-            made = replace(made, head_id=messages[greeting or 0].id)
-        await self._conversations.create(owner, made, messages)
+            made = replace(made, head_id=messages[how.greeting or 0].id)
         return Whole(made, Tree(messages))
 
     async def get(self, owner: Owner, conversation_id: str) -> Conversation:
@@ -114,6 +129,10 @@ class Conversing:
                 break
             before = page[-1].id
         return found[:limit]
+
+    async def openings(self, owner: Owner, conversations: Sequence[Conversation]) -> Sequence[str | None]:
+        """Return the beginning of what the person said first in each, None where that is nothing."""
+        return await self._conversations.openings(owner, [each.id for each in conversations])
 
     async def change(self, owner: Owner, conversation_id: str, changes: dict[str, Any]) -> Conversation:
         """Set `title`, `persona` or `head_id`, those that are named. A head goes on to the newest leaf under it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.domain.conversation import Conversation, Message
+from chattr.domain.conversation import OPENING_CHARACTERS, Conversation, Message
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed
 from chattr.domain.summary import Summary
@@ -70,6 +70,12 @@ class FakeConversations:
             raise NotFound("There is no such conversation to go on after.", param="after")
         start = 0 if before is None else ids.index(before) + 1
         return own[start : start + limit]
+
+    async def openings(self, owner: Owner, conversation_ids: Sequence[str]) -> Sequence[str | None]:
+        """Return the beginning of what the person said first in each, None where that is nothing."""
+        kept = [await self.messages(owner, each) for each in conversation_ids]
+        firsts = (next((one.content for one in said if one.role == "user"), None) for said in kept)
+        return [first if first is None else first[:OPENING_CHARACTERS] for first in firsts]
 
     async def append(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
         """Add messages and make the last of them the head."""

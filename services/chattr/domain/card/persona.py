@@ -12,8 +12,8 @@ until a prompt is put together.
 | voice, speech_model, language, appearance, sampling, memory, client_instructions | extensions.chatacter |
 | name, nickname, scenario, system_prompt, post_history_instructions, tags | the same |
 
-A card sets no model, and publishes nobody. What records of schema 3 brought changes nothing in a card while it is left
-at its default: older records say nothing of it.
+A card sets no model, and publishes nobody. What records of schema 3 brought, lorebooks too, changes nothing in the card
+of a character whose record is older: that says nothing of it.
 """
 
 import math
@@ -27,7 +27,7 @@ from chattr.domain.card import dialogue
 from chattr.domain.card.json_text import Number, plain, whole
 from chattr.domain.card.model import own_part, with_own_part
 from chattr.domain.card.versions import V1_FIELDS, V3, as_v3, data_of
-from chattr.domain.character import LANGUAGE, CharacterCreate
+from chattr.domain.character import LANGUAGE, Character, CharacterCreate
 from chattr.domain.lorebook import reading as books
 from chattr.domain.lorebook.book import Lorebook
 from chattr.domain.lorebook.reading import book_of
@@ -52,7 +52,7 @@ NEW_OWN: Final = (
     *("appearance", "top_p", "frequency_penalty", "presence_penalty", "stop", "seed"),
     *("memory", "client_instructions"),
 )
-DEFAULTS: Final = CharacterCreate.model_construct().model_dump(mode="json", include={*NEW_FIELDS, *NEW_OWN})
+NEW_SINCE: Final = 3
 BOOK: Final = "character_book"
 
 CUT: Final = "`{field}` is longer than a character's may be and was cut to {most} characters; the card keeps it whole."
@@ -182,9 +182,10 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
     before = CharacterCreate.model_construct(**imported).model_dump(include=set(TAKEN), warnings=False)
     after = character.model_dump(include=set(TAKEN))
     changed = {field: after[field] for field in TAKEN if after[field] != before[field]}
-    # None changes nothing: what was stored before lorebooks were taken from cards has none.
-    changed |= newly_said(imported, character)
-    rewritten = character.lorebook is not None and character.lorebook != imported["lorebook"]
+    rewritten = False
+    if not isinstance(character, Character) or character.schema_version >= NEW_SINCE:
+        changed |= newly_said(imported, character)
+        rewritten = character.lorebook != imported["lorebook"]
     if not changed and not rewritten:
         return document
     document = as_v3(document)
@@ -195,7 +196,9 @@ def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) ->
             own[field] = value
         else:
             data |= WRITTEN[field](value)
-    if rewritten and character.lorebook is not None:
+    if rewritten and character.lorebook is None:
+        data.pop(BOOK, None)
+    elif rewritten and character.lorebook is not None:
         data[BOOK] = books.laid_over(data.get(BOOK), character.lorebook, plain)
     data = with_own_part(data, {key: value for key, value in own.items() if value is not None})
     # Some programs repeat V1's fields beside `data`: a repetition says the same.
@@ -208,7 +211,7 @@ def newly_said(imported: Mapping[str, Any], character: CharacterCreate) -> dict[
     fields = {*NEW_FIELDS, *NEW_OWN}
     before = CharacterCreate.model_construct(**imported).model_dump(mode="json", include=fields, warnings=False)
     after = character.model_dump(mode="json", include=fields)
-    return {name: value for name, value in after.items() if value not in (before[name], DEFAULTS[name])}
+    return {name: value for name, value in after.items() if value != before[name]}
 
 
 def as_written(name: str, value: Any) -> Any:
