@@ -1,6 +1,7 @@
 """Voices of the users' own at Vocalizr's doors: consents, samples, blends, revocation, tenants, two replicas."""
 
 import asyncio
+import hashlib
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -52,7 +53,8 @@ class Replicas:
         return await client.post("/v1/audio/speech", json=body, headers=headers)
 
     def files(self) -> list[Path]:
-        return [path for path in self.root.rglob("*") if path.is_file()]
+        """All that is stored but the marks of what was revoked, which stay."""
+        return [path for path in self.root.rglob("*") if path.is_file() and path.parent.name != "revoked"]
 
 
 @pytest.fixture
@@ -102,6 +104,12 @@ async def test_a_cloned_voice_is_spoken_by_any_replica_until_it_is_revoked(repli
         assert (await client.get(f"{VOICES}/{voice['id']}", headers=TENANT)).status_code == 404
         assert (await client.get(f"{CONSENTS}/{consent['id']}", headers=TENANT)).status_code == 404
     assert replicas.files() == []
+    (mark,) = [path for path in replicas.root.rglob("*") if path.is_file()]
+    assert mark.name == hashlib.sha256(recorded(ANN)).hexdigest(), "all that is left says of which recording it was"
+    again = await replicas.consent()
+    assert again.status_code == 409
+    assert "says the phrase once more" in again.json()["error"]["message"]
+    assert (await replicas.consent(ANN * 1.01)).status_code == 200
 
 
 async def test_who_when_and_what_was_said_is_kept(replicas: Replicas) -> None:

@@ -54,7 +54,8 @@ class Shelf:
         return self.voices.clone(TENANT, "ann", "Mine", consent, [recorded(ANN)], threading.Event()).id
 
     def kept(self) -> list[Path]:
-        return [path for path in self.root.rglob("*") if path.is_file()]
+        """All that is stored but the marks of what was revoked, which stay."""
+        return [path for path in self.root.rglob("*") if path.is_file() and path.parent.name != "revoked"]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from chatacter.client.characters import Characters
 from chatacter.client.conversations import Conversations
 from chatacter.client.errors import Refused
 from chatacter.client.memories import Memories
+from chatacter.client.voices import Voices
 from chatacter.contracts.speech import AudioFormat, Voice, VoiceList
 from chatacter.contracts.video import Video, VideoFormat
 
@@ -15,7 +16,7 @@ POLL_SECONDS: Final = 0.5
 ENDED: Final = frozenset({"completed", "failed"})
 
 
-class Api(Conversations, Characters, Memories):
+class Api(Conversations, Characters, Memories, Voices):
     """What a person can ask of Chatacter. Every call raises `ClientError` and nothing else."""
 
     async def health(self) -> dict[str, Any]:

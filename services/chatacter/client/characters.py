@@ -61,10 +61,10 @@ class Characters(Connection):
         kind = {"content-type": media_type}
         return dict(await self._json("PUT", f"{HOME}/{character}/portrait", picture, kind))
 
-    async def take_card(self, card: bytes, character: str | None = None) -> dict[str, Any]:
-        """Make a character of a card, with this id where one is named; return it, with `warnings`."""
-        query = f"?{httpx.QueryParams({'id': character})}" if character else ""
-        return dict(await self._json("POST", f"{HOME}/import{query}", card))
+    async def take_card(self, card: bytes, character: str | None = None, voice: str | None = None) -> dict[str, Any]:
+        """Make a character of a card, with this id and this voice where they are named; return it, with `warnings`."""
+        named = {name: value for name, value in (("id", character), ("voice", voice)) if value}
+        return dict(await self._json("POST", f"{HOME}/import?{httpx.QueryParams(named)}", card))
 
     async def card(self, character: str, form: CardForm) -> tuple[bytes, str]:
         """Return a character as a card, and the file's name."""

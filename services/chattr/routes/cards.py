@@ -3,6 +3,7 @@
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,6 +38,15 @@ router = APIRouter(
 )
 
 
+class Placing(BaseModel):
+    """What a card does not decide."""
+
+    id: Annotated[str, Field(max_length=64)] | None = None
+    """The character's id here."""
+    voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """What it speaks with, whatever the card names."""
+
+
 @router.post("/import", status_code=201, openapi_extra=CARD.body())
 async def import_card(
     request: Request,
@@ -44,10 +54,10 @@ async def import_card(
     actors: ActorsDep,
     cards: CardsDep,
     response: Response,
-    character_id: Annotated[str | None, Query(alias="id", max_length=64)] = None,
+    placing: Annotated[Placing, Query()],
 ) -> CharacterImported:
     """Create a character from a Character Card: V1, V2 or V3, as JSON, PNG, APNG or CHARX."""
-    imported = await cards.take(owner, await CARD.of(request), character_id)
+    imported = await cards.take(owner, await CARD.of(request), placing.id, placing.voice)
     read = await actors.shown(owner, imported.known)
     response.headers["location"] = f"/api/v1/characters/{read.id}"
     response.headers["etag"] = etag(read.model_dump_json().encode())

@@ -16,6 +16,7 @@ from chatacter.chassis.streaming import opened, unless_left
 from chatacter.contracts.speech import Voice, VoiceList
 from chatacter.contracts.voices import (
     ConsentPhraseList,
+    VoiceArchive,
     VoiceConsent,
     VoiceConsentDeleted,
     VoiceConsentList,
@@ -26,6 +27,7 @@ from chatacter.contracts.voices import (
 from chatacter.contracts.whose import CALLER_HEADER, TENANT_HEADER
 from chattr.dependencies import InferDep, SpeakDep
 from chattr.ports.media import Question
+from chattr.routes.bodies import described
 from chattr.routes.idempotency import HEADER, IdempotentRoute
 
 voices = APIRouter(tags=["Voices"], dependencies=[Depends(scope("voices"))], route_class=IdempotentRoute)
@@ -111,6 +113,18 @@ async def list_voices(use_case: SpeakDep, caller: Caller) -> VoiceList:
 async def create_voice(door: DoorDep) -> Response:
     """Clone a voice with its speaker's consent, or blend one of others."""
     return await door.answer("/v1/audio/voices")
+
+
+@voices.post("/v1/audio/voices/import", response_model=Voice, openapi_extra=described(VoiceArchive))
+async def import_voice(door: DoorDep) -> Response:
+    """Put down what `export` took along; consent and speaker are judged as for every other voice."""
+    return await door.answer("/v1/audio/voices/import")
+
+
+@voices.get("/v1/audio/voices/{voice_id}/export", response_model=VoiceArchive)
+async def export_voice(voice_id: str, door: DoorDep) -> Response:
+    """Take a voice of one's own along, with the recordings and the consent that it was made of."""
+    return await door.answer(f"/v1/audio/voices/{quote(voice_id, safe='')}/export")
 
 
 @voices.get("/v1/audio/voices/{voice_id}", response_model=Voice)

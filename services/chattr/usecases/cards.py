@@ -63,12 +63,18 @@ class Cards:
         self._assets = assets
         self._aside = anyio.CapacityLimiter(AT_A_TIME)
 
-    async def take(self, owner: Owner, data: bytes, character_id: str | None = None) -> Imported:
-        """Make a character of a card. Raises `InvalidInput` and its kin, saying what is wrong with the card."""
+    async def take(
+        self, owner: Owner, data: bytes, character_id: str | None = None, voice: str | None = None
+    ) -> Imported:
+        """Make a character of a card; `voice` is what it speaks with, in the place of what the card names.
+
+        Raises `InvalidInput` and its kin, saying what is wrong with the card.
+        """
         opened = await self._apart(lambda: opened_card(data))
         face, kept = opened.face, new_id("card")
         portrait = face_id(kept) if face else None
-        first = character_of(character_id or slug(opened.taken["name"]), opened.taken, kept, portrait)
+        taken = opened.taken if voice is None else {**opened.taken, "voice": voice}
+        first = character_of(character_id or slug(taken["name"]), taken, kept, portrait)
         try:
             if portrait is not None and face is not None:
                 await self._assets.put(owner.shared, portrait, face.data, face.media_type)

@@ -1,4 +1,7 @@
-"""What is stored of a voice and of a consent, as JSON beside the sound. Each record says which form it has."""
+"""What is stored of a voice and of a consent, as JSON beside the sound. Each record says which form it has.
+
+What is None is not written, so that an older replica reads every record that holds nothing newer than itself.
+"""
 
 from typing import Final, Literal
 
@@ -27,6 +30,8 @@ class ConsentRecord(Strict):
     heard: str
     word_error_rate: float
     recording_sha256: str
+    imported_at: int | None = None
+    """When it came from another installation; `given.at` is then what that said."""
 
     def shown(self) -> VoiceConsent:
         """Return it as clients see it."""
@@ -53,3 +58,4 @@ class VoiceRecord(Strict):
     consent: str | None = None
     samples: tuple[SampleRecord, ...] = ()
     blend: dict[str, float] | None = None
+    imported_at: int | None = None

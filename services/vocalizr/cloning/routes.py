@@ -4,8 +4,8 @@ import asyncio
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, Unsupported
@@ -18,6 +18,8 @@ from chatacter.contracts.voices import (
     ConsentPhrase,
     ConsentPhraseList,
     Label,
+    Language,
+    VoiceArchive,
     VoiceConsent,
     VoiceConsentDeleted,
     VoiceConsentList,
@@ -34,6 +36,11 @@ from vocalizr.whose import WhoseDep
 RECORDING: Final = FileField("recording", 1, MAX_RECORDING_BYTES)
 SAMPLES: Final = FileField("audio_sample", MAX_SAMPLES, MAX_RECORDING_BYTES)
 
+JSON: Final = "application/json"
+ARCHIVE: Final[dict[str, Any]] = {
+    "requestBody": {"required": True, "content": {JSON: {"schema": VoiceArchive.model_json_schema()}}}
+}
+
 NO_RECORDING: Final = "recording: send the consent as a sound file."
 NO_PROMPT: Final = "type: voices cannot be made from a description here. Blend voices (`blend`), or clone one."
 NO_CURSOR: Final = "after: there is no such consent."
@@ -47,7 +54,7 @@ class ConsentForm(Strict):
     """The fields beside a consent's recording."""
 
     name: Label
-    language: Annotated[str, Field(min_length=2, max_length=35)]
+    language: Language
 
 
 class VoiceForm(Strict):
@@ -70,7 +77,7 @@ def body(file: FileField, form: type[Strict], as_json: type[Strict] | None = Non
     }
     content: dict[str, Any] = {FORM: {"schema": shape}}
     if as_json is not None:
-        content["application/json"] = {"schema": as_json.model_json_schema()}
+        content[JSON] = {"schema": as_json.model_json_schema()}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -79,6 +86,7 @@ def cloning_router(studios: Studios) -> APIRouter:
     router = APIRouter(tags=["voices"], dependencies=[Depends(scope("voices"))])
     add_consents(router, studios)
     add_voices(router, studios)
+    add_moving(router, studios)
     return router
 
 
@@ -161,3 +169,19 @@ def add_voices(router: APIRouter, studios: Studios) -> None:
         """Delete a voice of one's own; the consent to it stays."""
         await studios.delete(asked, voice_id)
         return VoiceDeleted(id=voice_id)
+
+
+def add_moving(router: APIRouter, studios: Studios) -> None:
+    """Add the doors by which voices move from one installation to another."""
+
+    @router.get("/v1/audio/voices/{voice_id}/export", response_model=VoiceArchive)
+    async def export(voice_id: str, asked: WhoseDep) -> Response:
+        """Take a voice of one's own along, with the recordings and the consent that it was made of."""
+        archive = await studios.taken(asked, voice_id)
+        return Response(await asyncio.to_thread(archive.model_dump_json, exclude_none=True), media_type=JSON)
+
+    @router.post("/v1/audio/voices/import", openapi_extra=ARCHIVE)
+    async def put(request: Request, asked: WhoseDep, speech_model: ModelQuery = None) -> Voice:
+        """Put down what `export` took along; consent and speaker are judged as for every other voice."""
+        archive = await asyncio.to_thread(checked, VoiceArchive, await request.body())
+        return await unless_left(request, studios.put(asked, archive, speech_model))

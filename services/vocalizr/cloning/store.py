@@ -2,6 +2,7 @@
 
     <tenant>/consents/<id>/record.json  recording, removed
     <tenant>/voices/<id>/record.json    sample-1 … sample-5, likeness/<model>, removed
+    <tenant>/revoked/<sha256>           of a recording whose consent was revoked; it is never taken again
 
 A record is written last: what no record names is not there. What is marked as removed is not there either; the mark is
 a file of its own, which no writer of a record can undo, and goes when all else is gone. Every method blocks.
@@ -53,7 +54,7 @@ class VoiceStore:
         folder = self._folder(tenant, "consents", record.id)
         if recording is not None:
             self._files.open().write(f"{folder}/{RECORDING}", recording)
-        self._files.open().write(f"{folder}/{RECORD}", record.model_dump_json().encode())
+        self._files.open().write(f"{folder}/{RECORD}", record.model_dump_json(exclude_none=True).encode())
 
     def consent_recording(self, tenant: str, consent_id: str) -> bytes:
         """Return what was said. Raises `NotFound`."""
@@ -62,6 +63,14 @@ class VoiceStore:
     def has_recording(self, tenant: str, consent_id: str) -> bool:
         """Whether what was said is still there."""
         return RECORDING in self._files.open().names(self._folder(tenant, "consents", consent_id))
+
+    def mark_revoked(self, tenant: str, recording_sha256: str) -> None:
+        """Put down for good that what was said in a recording does not hold any more."""
+        self._files.open().write(self._revoked(tenant, recording_sha256), str(int(time.time())).encode())
+
+    def revoked(self, tenant: str, recording_sha256: str) -> bool:
+        """Whether the consent of a recording was revoked."""
+        return bool(self._files.open().read_many([self._revoked(tenant, recording_sha256)]))
 
     def voice(self, tenant: str, voice_id: str) -> VoiceRecord | None:
         """Return a voice."""
@@ -76,7 +85,7 @@ class VoiceStore:
         folder = self._folder(tenant, "voices", record.id)
         for number, sample in enumerate(samples, start=1):
             self._files.open().write(f"{folder}/sample-{number}", sample)
-        self._files.open().write(f"{folder}/{RECORD}", record.model_dump_json().encode())
+        self._files.open().write(f"{folder}/{RECORD}", record.model_dump_json(exclude_none=True).encode())
 
     def samples(self, tenant: str, record: VoiceRecord) -> Iterator[bytes]:
         """Yield what a voice was cloned from. Raises `NotFound`."""
@@ -156,6 +165,9 @@ class VoiceStore:
             for name, folder in folders.items()
             if f"{folder}/{RECORD}" in found and f"{folder}/{REMOVED}" not in found
         }
+
+    def _revoked(self, tenant: str, recording_sha256: str) -> str:
+        return f"{safe(tenant)}/revoked/{safe(recording_sha256)}"
 
     def _folder(self, tenant: str, kind: Kind, record_id: str) -> str:
         if not ID.fullmatch(record_id):

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatacter.contracts.speech import Voice
-from chatacter.contracts.voices import VoiceConsent, VoiceDesign
+from chatacter.contracts.voices import VoiceArchive, VoiceConsent, VoiceDesign
 from chatacter.serving.gate import Gate
 from chatacter.serving.loading import Loading
 from chatacter.serving.work import whole
 from vocalizr.backend import SpeechBackend
 from vocalizr.cloning.consents import Consents
-from vocalizr.cloning.voices import OwnVoices, Speakable
+from vocalizr.cloning.moving import Moving
+from vocalizr.cloning.voices import Origin, OwnVoices, Speakable
 from vocalizr.voices import found
 from vocalizr.whose import Whose
 
@@ -22,6 +23,7 @@ class Studio:
     """Where voices are made and found. `gate` is the model's, `hearing` the transcriber's."""
 
     voices: OwnVoices
+    moving: Moving
     consents: Consents
     backend: SpeechBackend
     loading: Loading
@@ -41,7 +43,7 @@ class Studio:
     async def designed(self, asked: Whose, design: VoiceDesign) -> Voice:
         """Blend a voice."""
         async with self.loading.used():
-            return await whole(lambda _: self.voices.design(asked.tenant, asked.key, design))
+            return await whole(lambda _: self.voices.design(asked.tenant, design, Origin.here(asked.key)))
 
     async def cloned(self, asked: Whose, name: str, consent: str, samples: Sequence[bytes]) -> Voice:
         """Clone a voice."""
@@ -52,6 +54,25 @@ class Studio:
 
         async with self.loading.used(), self.gate.place():
             return await whole(work)
+
+    async def taken(self, asked: Whose, voice_id: str) -> VoiceArchive:
+        """Take a voice of the tenant's own along. Raises `NotFound`."""
+        return await asyncio.to_thread(self.moving.take, asked.tenant, voice_id)
+
+    async def put(self, asked: Whose, archive: VoiceArchive) -> Voice:
+        """Put a voice down that was taken along; one that is here already is told as it is."""
+        known = await asyncio.to_thread(self.moving.known, asked.tenant, archive)
+        if known is not None:
+            return known
+        if archive.consent is None:
+            async with self.loading.used():
+                return await whole(lambda _: self.moving.put_designed(asked.tenant, asked.key, archive))
+        self.voices.require_cloning()
+        said = archive.consent
+        async with self.hearing.place():
+            consent = await whole(lambda stop: self.consents.brought(asked.tenant, asked.key, said, stop))
+        async with self.loading.used(), self.gate.place():
+            return await whole(lambda stop: self.moving.put_cloned(asked.tenant, asked.key, archive, consent, stop))
 
     async def listed(self, tenant: str) -> Sequence[Voice]:
         """List the voices that came with the model, then the tenant's own."""

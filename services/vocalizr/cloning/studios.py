@@ -6,12 +6,14 @@ from typing import Final
 
 from chatacter.chassis.errors import NotFound
 from chatacter.contracts.speech import Voice
+from chatacter.contracts.voices import VoiceArchive
 from chatacter.filestore import FileStore
 from chatacter.models.store import ModelStore
 from chatacter.serving.gate import Gate
 from chatacter.serving.service import Place
 from vocalizr.backend import SpeechBackend, SpeechCapabilities
 from vocalizr.cloning.consents import Consents
+from vocalizr.cloning.moving import Moving
 from vocalizr.cloning.store import VoiceStore
 from vocalizr.cloning.studio import Studio
 from vocalizr.cloning.voices import OWN, OwnVoices
@@ -53,17 +55,14 @@ class Studios:
         self.hearing = Gate(1, settings.vocalizr_queue)
         store = VoiceStore(FileStore(settings.voices_root, "VOCALIZR_VOICES_URL"))
         self.consents = Consents(store, ears.transcriber)
-        self._by_name = {
-            place.model: Studio(
-                OwnVoices(store, self.consents, ears.embedder, backends[place.model], place.model),
-                self.consents,
-                backends[place.model],
-                place.loading,
-                place.gate,
-                self.hearing,
+        self._by_name: dict[str, Studio] = {}
+        for place in places:
+            backend = backends[place.model]
+            voices = OwnVoices(store, self.consents, ears.embedder, backend, place.model)
+            moving = Moving(store, self.consents, voices)
+            self._by_name[place.model] = Studio(
+                voices, moving, self.consents, backend, place.loading, place.gate, self.hearing
             )
-            for place in places
-        }
 
     def named(self, model: str) -> Studio:
         """Return a model's studio. Raises `NotFound` with the models that are served."""
@@ -95,6 +94,15 @@ class Studios:
     async def delete(self, asked: Whose, voice_id: str) -> None:
         """Remove a voice of one's own, whichever model speaks it. Raises `NotFound`."""
         await next(iter(self._by_name.values())).deleted(asked, voice_id)
+
+    async def taken(self, asked: Whose, voice_id: str) -> VoiceArchive:
+        """Take a voice of one's own along, whichever model speaks it. Raises `NotFound`."""
+        return await next(iter(self._by_name.values())).taken(asked, voice_id)
+
+    async def put(self, asked: Whose, archive: VoiceArchive, model: str | None) -> Voice:
+        """Put a voice down at the named model, else at one that can speak it."""
+        studio = self.blending(model) if archive.kind == "designed" else self.cloning(model)
+        return await studio.put(asked, archive)
 
     def _able(self, model: str | None, able: Callable[[SpeechCapabilities], bool]) -> Studio:
         if model is not None:

@@ -15,7 +15,7 @@ from chatacter.contracts.voices import MAX_SAMPLES, VoiceDesign
 from vocalizr.backend import Blending, Recording, SpeechBackend
 from vocalizr.cloning.consents import STOPPED, Consents
 from vocalizr.cloning.quality import Demands, require_good
-from vocalizr.cloning.records import Given, SampleRecord, VoiceRecord
+from vocalizr.cloning.records import ConsentRecord, Given, SampleRecord, VoiceRecord
 from vocalizr.cloning.store import VoiceStore
 from vocalizr.listening.sound import decoded
 from vocalizr.listening.speaker import SpeakerEmbedder, likeness
@@ -51,6 +51,29 @@ class Speakable:
     likeness: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a new voice is called, by whom it was made and when; `imported_at` is told of one from elsewhere."""
+
+    id: str
+    made: Given
+    imported_at: int | None = None
+
+    @classmethod
+    def here(cls, key: str) -> "Origin":
+        """A voice that is made here and now."""
+        return cls(f"{OWN}{uuid4().hex}", Given(key=key, at=int(time.time())))
+
+
+@dataclass(frozen=True, slots=True)
+class Cloned:
+    """A cloned voice that is yet to be stored, and what the model learnt."""
+
+    record: VoiceRecord
+    learnt: bytes
+    samples: Sequence[bytes]
+
+
 class OwnVoices:
     """The voices of every tenant, as one model speaks them. Every method blocks."""
 
@@ -82,7 +105,7 @@ class OwnVoices:
 
     def get(self, tenant: str, voice_id: str) -> Voice:
         """Return a voice. Raises `NotFound`, also when its consent was revoked."""
-        return self._shown(self._record(tenant, voice_id))
+        return self._shown(self.record(tenant, voice_id))
 
     def speakable(self, tenant: str, voice_id: str) -> Speakable | None:
         """Return a voice to speak in. Raises `NotFound`, or `Unsupported` where this model cannot.
@@ -90,7 +113,7 @@ class OwnVoices:
         None where what makes the model speak in it is yet to be `learnt`.
         What is stored is looked at each time, so that a voice that was removed at another replica is gone here too.
         """
-        record = self._record(tenant, voice_id)
+        record = self.record(tenant, voice_id)
         if not self._can(record):
             raise Unsupported((NO_CLONING if record.kind == "cloned" else NO_BLENDING).format(model=self._model))
         known = self._recalled(tenant, record)
@@ -102,10 +125,10 @@ class OwnVoices:
             known = self.speakable(tenant, voice_id)
             if known is not None:
                 return known
-            record = self._record(tenant, voice_id)
+            record = self.record(tenant, voice_id)
             return Speakable(self._shown(record), self._learnt(tenant, record))
 
-    def design(self, tenant: str, key: str, design: VoiceDesign) -> Voice:
+    def design(self, tenant: str, design: VoiceDesign, origin: Origin) -> Voice:
         """Make a voice out of others. Raises `InvalidInput` for a part that the model does not have."""
         if not self._backend.capabilities.blending:
             raise Unsupported(NO_BLENDING.format(model=self._model))
@@ -115,12 +138,13 @@ class OwnVoices:
             if part not in languages:
                 raise InvalidInput(NO_SUCH_PART.format(unknown=part, known=", ".join(languages)), param="blend")
         made = VoiceRecord(
-            id=f"{OWN}{uuid4().hex}",
+            id=origin.id,
             kind="designed",
             name=design.name,
             language=languages[max(design.blend, key=lambda part: design.blend[part])],
-            made=Given(key=key, at=int(time.time())),
+            made=origin.made,
             blend=dict(design.blend),
+            imported_at=origin.imported_at,
         )
         self._put(tenant, made, self._learnt_of_blend(made))
         return self._shown(made)
@@ -136,25 +160,44 @@ class OwnVoices:
         self.require_cloning()
         self._require_room(tenant)
         consent = self._consents.get(tenant, consent_id)
+        said = self._store.consent_recording(tenant, consent.id)
+        return self.keep(tenant, self.likened(name, consent, said, samples, Origin.here(key), cancelled))
+
+    def likened(
+        self,
+        name: str,
+        consent: ConsentRecord,
+        said: bytes,
+        samples: Sequence[bytes],
+        origin: Origin,
+        cancelled: threading.Event,
+    ) -> Cloned:
+        """Learn a voice from samples of the speaker who consented, and store nothing. Raises as `clone` does."""
         if not 1 <= len(samples) <= MAX_SAMPLES:
             raise InvalidInput(NUMBER_OF_SAMPLES, param="audio_sample")
         recordings = [sample_of(data, number, len(samples)) for number, data in enumerate(samples, start=1)]
-        alike = self._compared(self._store.consent_recording(tenant, consent.id), recordings)
+        alike = self._compared(said, recordings)
         made = VoiceRecord(
-            id=f"{OWN}{uuid4().hex}",
+            id=origin.id,
             kind="cloned",
             name=name,
             language=consent.language,
-            made=Given(key=key, at=int(time.time())),
+            made=origin.made,
             consent=consent.id,
             samples=tuple(map(sample_record, samples, recordings, alike)),
+            imported_at=origin.imported_at,
         )
         learnt = self._backend.conditioned(recordings)
         if cancelled.is_set():
             raise Cancelled(STOPPED)
-        self._put(tenant, made, learnt, samples)
+        return Cloned(made, learnt, samples)
+
+    def keep(self, tenant: str, cloned: Cloned) -> Voice:
+        """Store a cloned voice. Raises `Conflict` where its consent was revoked meanwhile."""
+        made = cloned.record
+        self._put(tenant, made, cloned.learnt, cloned.samples)
         try:
-            self._consents.get(tenant, consent.id)
+            self._consents.get(tenant, made.consent or "")
         except NotFound as error:
             self._store.remove(tenant, "voices", made.id)
             raise Conflict(REVOKED, param="consent") from error
@@ -220,7 +263,8 @@ class OwnVoices:
             return capable.cloning
         return capable.blending and (record.blend or {}).keys() <= {voice.id for voice in self._backend.voices()}
 
-    def _record(self, tenant: str, voice_id: str) -> VoiceRecord:
+    def record(self, tenant: str, voice_id: str) -> VoiceRecord:
+        """Return what is stored of a voice. Raises `NotFound`, also when its consent was revoked."""
         record = self._store.voice(tenant, voice_id)
         if record is None:
             self._known.pop((tenant, voice_id), None)
