@@ -60,6 +60,7 @@ def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ea
                 place.gate,
                 place.tracer,
                 studios.named(place.model),
+                longest=settings.vocalizr_max_characters,
             )
             for place in stands
         ]

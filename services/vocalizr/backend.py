@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -86,6 +86,13 @@ class SpeechChunk:
 
     samples: Samples
     phonemes: tuple[Phoneme, ...] = ()
+
+    def later(self, seconds: float) -> "SpeechChunk":
+        """Return it with its times moved."""
+        moved = tuple(
+            each.model_copy(update={"start": each.start + seconds, "end": each.end + seconds}) for each in self.phonemes
+        )
+        return replace(self, phonemes=moved)
 
 
 class SpeechBackend(Protocol):

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-# The end of a sentence: its mark, what closes after it, and a space; or a line's end.
-SENTENCE_END: Final = re.compile(r"(?:[.!?…]+[\"')\]”’]*(?=\s)|\n)\s*")
+# The end of a sentence: its mark, what closes after it, and a space; or a line's end. A run of marks is looked at once.
+SENTENCE_END: Final = re.compile(r"(?:(?<![.!?…])[.!?…]+[\"')\]”’]*(?=\s)|\n)\s*")
 CLAUSE_END: Final = re.compile(r"(?:[,;:—]+[\"')\]”’]*)(?=\s)\s*")
 BEFORE_CONJUNCTION: Final = re.compile(r"\s+(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
 
@@ -13,6 +13,31 @@ WHOLE: Final = 40
 FIRST: Final = 60
 MOST: Final = 180
 LEAST: Final = 12
+# About two minutes of speech: so much of a text is looked at in one go, however long it is.
+STRETCH: Final = 2000
+
+
+def stretches(text: str, most: int = STRETCH) -> Iterator[str]:
+    """Cut a long text into parts of at most `most` characters: at a line's end, else a sentence's, else a space.
+
+    What is done to a part takes as long whatever follows it, so that a chapter is heard as soon as a sentence.
+    """
+    begin = 0
+    while begin < len(text):
+        window = text[begin : begin + most]
+        cut = len(window) if begin + most >= len(text) else place_to_cut(window)
+        begin += cut
+        if part := window[:cut].strip():
+            yield part
+
+
+def place_to_cut(window: str) -> int:
+    """Return how much of a part to keep, whatever follows it."""
+    line = window.rfind("\n") + 1
+    if line > len(window) // 2:
+        return line
+    ends = [match.end() for match in SENTENCE_END.finditer(window)]
+    return ends[-1] if ends else window.rfind(" ") + 1 or len(window)
 
 
 def clauses(text: str, *, first: int = FIRST, most: int = MOST, least: int = LEAST) -> list[str]:
@@ -23,7 +48,7 @@ def clauses(text: str, *, first: int = FIRST, most: int = MOST, least: int = LEA
     space around a cut is.
     """
     pieces: list[str] = []
-    for sentence in sentences(text, least):
+    for sentence in (each for stretch in stretches(text) for each in sentences(stretch, least)):
         if not pieces and len(sentence) > WHOLE:
             head, rest = early_cut(sentence, first, least)
             pieces.append(head) if head else None

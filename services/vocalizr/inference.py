@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StringConstraints
 
 from chatacter.contracts.base import Strict
-from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, MEDIA_TYPES, AudioFormat, SpeechRequest
+from chatacter.contracts.speech import MAX_WHOLE_CHARACTERS, MEDIA_TYPES, AudioFormat, SpeechRequest
 from chatacter.serving.predictor import Job, Tensor
 from vocalizr.synthesize import Synthesizer
 
@@ -30,7 +30,7 @@ OUTPUTS: Final = (
 class SpeechRow(Strict):
     """One text; the fields are those of `POST /v1/audio/speech`."""
 
-    input: Annotated[str, StringConstraints(min_length=1, max_length=MAX_INPUT_CHARACTERS)]
+    input: Annotated[str, StringConstraints(min_length=1, max_length=MAX_WHOLE_CHARACTERS)]
     voice: str
     response_format: AudioFormat = "wav"
     speed: Annotated[float, Field(ge=0.25, le=4.0)] = 1.0

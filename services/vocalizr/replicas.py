@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Final, cast
 
-from chatacter.chassis.errors import NotReady
+from chatacter.chassis.errors import InvalidInput, NotReady
 from chatacter.contracts.speech import Voice
 from chatacter.serving.batching import untold
 from chatacter.serving.replicas import RETRY_AFTER, Replicas, Replication
 from vocalizr.backend import Recording, SpeechBackend, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.clauses import stretches
 from vocalizr.settings import VocalizrSettings
 from vocalizr.together import together
 
@@ -45,8 +46,21 @@ class OnReplicas:
         return self._voices
 
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
-        """Have one replica speak."""
-        return self._replicas.stream("speak", utterance, cancelled=cancelled)
+        """Have replicas speak, one a stretch: what one makes ahead of its listener is a stretch, not a chapter.
+
+        Ray's streams hold nobody back. A stretch without a sound is left out where another has one.
+        """
+        clock, refused = 0.0, None
+        for part in stretches(utterance.text):
+            begun = clock
+            try:
+                for chunk in self._replicas.stream("speak", replace(utterance, text=part), cancelled=cancelled):
+                    yield chunk.later(begun)
+                    clock += chunk.samples.size / self.capabilities.sample_rate
+            except InvalidInput as error:
+                refused = error
+        if refused is not None and not clock:
+            raise refused
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Ask one replica."""

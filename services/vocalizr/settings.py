@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from chatacter.chassis.settings import CommaSeparated, split_commas
+from chatacter.contracts.speech import MAX_INPUT_CHARACTERS
 from chatacter.serving.settings import Engine, PredictorSettings
 
 
@@ -14,7 +15,7 @@ class VocalizrSettings(PredictorSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 8001
     """Port to listen on."""
     shutdown_grace: Annotated[float, Field(ge=0)] = 120.0
-    """Seconds that running speech gets to finish after SIGTERM; at least as long as the longest text takes."""
+    """Seconds that running speech gets to finish after SIGTERM; what takes longer, as a chapter does, breaks off."""
     vocalizr_model: str = "kokoro"
     """The backend that speaks: the name of a `chatacter.speech` plugin. Several, separated by commas, serve as many
     models in one process: `kokoro,xtts`, or `narrator=coqui` for a model of another name than its backend."""
@@ -40,6 +41,9 @@ class VocalizrSettings(PredictorSettings):
     vocalizr_engine: Engine = "inprocess"
     """Where the model runs: `inprocess`, or `ray`: in replicas by Ray Serve, as the settings `RAY_…` say; each has
     `VOCALIZR_CONCURRENCY` places."""
+    vocalizr_max_characters: Annotated[int, Field(ge=1, le=MAX_INPUT_CHARACTERS)] = 250_000
+    """The longest text of one request to `/v1/audio/speech`, a long chapter; a longer one is refused with 413. It is
+    held in pieces, and keeps its place at the model for the hours that it is listened to."""
     vocalizr_queue: Annotated[int, Field(ge=0, le=1024)] = 8
     """Texts that may wait for a place; one more is refused with 429 and `Retry-After`."""
     vocalizr_transcriber: str = "whisper-base"
@@ -60,6 +64,9 @@ class VocalizrSettings(PredictorSettings):
     """With `VOCALIZR_MODEL=remote`: its voices. Unset: asked of its `/audio/voices`, which OpenAI's own lacks."""
     vocalizr_remote_languages: CommaSeparated = ("en",)
     """With `VOCALIZR_MODEL=remote`: BCP 47 tags of the languages it speaks; the first is told for voices set above."""
+    vocalizr_remote_max_characters: Annotated[int, Field(ge=64, le=MAX_INPUT_CHARACTERS)] = 4096
+    """With `VOCALIZR_MODEL=remote`: the longest text that it takes at once, by default OpenAI's limit. A longer one is
+    asked for in parts, cut between sentences."""
     vocalizr_remote_instructions: bool = False
     """With `VOCALIZR_MODEL=remote`: whether its model obeys `instructions`."""
     vocalizr_remote_sample_rate: Annotated[int, Field(ge=8000, le=48000)] = 24000

@@ -37,7 +37,15 @@ class Synthesizer:
     """One speech model and everything that stands before it."""
 
     def __init__(
-        self, model: str, backend: SpeechBackend, loading: Loading, gate: Gate, tracer: Tracer, studio: Studio
+        self,
+        model: str,
+        backend: SpeechBackend,
+        loading: Loading,
+        gate: Gate,
+        tracer: Tracer,
+        studio: Studio,
+        *,
+        longest: int,
     ) -> None:
         self.model = model
         self.loading = loading
@@ -45,6 +53,7 @@ class Synthesizer:
         self._gate = gate
         self._tracer = tracer
         self._studio = studio
+        self._longest = longest
 
     async def voices(self) -> Sequence[Voice]:
         """List the voices that came with the model. Raises `NotReady` while it loads."""
@@ -66,8 +75,9 @@ class Synthesizer:
         capable = self._backend.capabilities
         if not request.input.strip():
             raise InvalidInput("input: the text is empty.", param="input")
-        if len(request.input) > capable.max_characters:
-            raise TooLarge(f"input: at most {capable.max_characters} characters.", param="input")
+        longest = min(self._longest, capable.max_characters)
+        if len(request.input) > longest:
+            raise TooLarge(f"input: at most {longest} characters here.", param="input")
         slowest, fastest = capable.speed
         if not slowest <= request.speed <= fastest:
             raise Unsupported(f"speed: this model speaks at {slowest:g} to {fastest:g}.", param="speed")

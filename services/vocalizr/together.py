@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
 from chatacter.chassis.errors import Misconfigured
@@ -85,8 +84,7 @@ def in_line(chunks: Iterator[SpeechChunk], capable: SpeechCapabilities) -> Itera
     """Yield chunks with the times of their phonemes moved to where the whole sound has come to."""
     clock = 0.0
     for chunk in chunks:
-        moved = tuple(p.model_copy(update={"start": p.start + clock, "end": p.end + clock}) for p in chunk.phonemes)
-        yield replace(chunk, phonemes=moved)
+        yield chunk.later(clock)
         clock += chunk.samples.size / capable.sample_rate
 
 

@@ -1,17 +1,20 @@
 """Speech by replicas, as the service sees them: what is asked of them once, and what they are called."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from chatacter.chassis.errors import NotReady, Unavailable
+from chatacter.chassis.errors import InvalidInput, NotReady, Unavailable
 from chatacter.serving import replicas as serving
 from chatacter.serving.batching import untold
 from chatacter.serving.replicas import Replicas, Replication
-from vocalizr.backends.fake import FakeSpeech, FakeTogether
+from vocalizr.backend import Utterance
+from vocalizr.backends.fake import RATE, FakeSpeech, FakeTogether
 from vocalizr.replicas import OnReplicas
 from vocalizr.settings import VocalizrSettings
 from vocalizr.together import InCompany
@@ -38,6 +41,10 @@ class Local(Replicas):
 
     def told(self, name: str) -> Any:
         return getattr(self.model, name)
+
+    def stream(self, verb: str, *arguments: Any, cancelled: threading.Event) -> Iterator[Any]:
+        self.asked.append(arguments[0].text)
+        return iter(getattr(self.model, verb)(*arguments, cancelled))
 
 
 def test_voices_are_asked_for_once_and_capabilities_are_those_of_the_loaded_model() -> None:
@@ -89,3 +96,22 @@ class Silent:
 def test_what_speaks_for_many_blends_too() -> None:
     shares: Mapping[str, float] = {"high": 1.0, "low": 1.0}
     assert InCompany(FakeTogether(), untold).blended(shares) == FakeTogether().blended(shares)
+
+
+def test_a_long_text_is_asked_for_stretch_by_stretch_on_one_clock() -> None:
+    model = FakeSpeech()
+    local = Local(model)
+    backend = OnReplicas(model.capabilities, local)
+    stretch = "One sentence of some forty letters here. " * 48
+    text = f"{stretch}\n{'😀 ' * 900}\n{stretch}"
+    chunks = list(backend.speak(Utterance(text, "high", 4.0, None, None), threading.Event()))
+    assert [part.strip() for part in local.asked] == [part.strip() for part in text.split("\n")]
+    phonemes = [phoneme for chunk in chunks for phoneme in chunk.phonemes]
+    assert all(one.end == pytest.approx(other.start) for one, other in pairwise(phonemes))
+    assert phonemes[-1].end == pytest.approx(sum(chunk.samples.size for chunk in chunks) / RATE)
+
+
+def test_a_text_without_a_sound_is_refused_by_the_replica() -> None:
+    backend = OnReplicas(FakeSpeech().capabilities, Local(FakeSpeech()))
+    with pytest.raises(InvalidInput):
+        list(backend.speak(Utterance("😀 …", "high", 1.0, None, None), threading.Event()))

@@ -1,12 +1,13 @@
 """Cutting a text where a speaker breathes."""
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vocalizr.clauses import clauses
+from vocalizr.clauses import clauses, stretches
 
 pytestmark = pytest.mark.unit
 
@@ -59,3 +60,30 @@ def test_no_letter_is_lost_and_no_piece_is_long(text: str) -> None:
     assert re.sub(r"\s", "", "".join(pieces)) == re.sub(r"\s", "", text)
     assert all(0 < len(piece) <= 180 for piece in pieces)
     assert all(piece == piece.strip() for piece in pieces)
+
+
+@given(st.text(st.sampled_from("ab ,.!?\n;—\"'é")) | st.text(), st.integers(1, 40))
+def test_a_stretch_is_no_longer_than_asked_and_no_letter_is_lost(text: str, most: int) -> None:
+    found = list(stretches(text, most))
+    assert re.sub(r"\s", "", "".join(found)) == re.sub(r"\s", "", text)
+    assert all(0 < len(part) <= most and part == part.strip() for part in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("One. Two three. Four five six.", ["One. Two three.", "Four five six."]),
+        ("One two three\nfour. Five six", ["One two three", "four. Five six"]),
+        ("One two three four five", ["One two three four", "five"]),
+        ("x" * 45, ["x" * 20, "x" * 20, "x" * 5]),
+    ],
+)
+def test_stretches_end_at_lines_else_sentences_else_words(text: str, found: list[str]) -> None:
+    assert list(stretches(text, 20)) == found
+
+
+@pytest.mark.parametrize("unit", [".", ",", " ", "a", ". ", ".'", "\n", " and"])
+def test_the_longest_text_is_cut_in_a_moment_whatever_it_is_made_of(unit: str) -> None:
+    began = time.process_time()
+    clauses("x " + unit * (250_000 // len(unit)))
+    assert time.process_time() - began < 2

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -148,3 +149,34 @@ def test_what_the_settings_say_of_it_is_what_it_can() -> None:
 def test_remote_without_an_address_does_not_start() -> None:
     with pytest.raises(ValidationError, match="VOCALIZR_REMOTE_URL"):
         VocalizrSettings(vocalizr_model="remote")
+
+
+def test_a_text_longer_than_it_takes_is_asked_for_in_parts_that_meet_without_a_click() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(orjson.loads(request.content)["input"])
+        return httpx.Response(200, content=np.full(2400, 9000, dtype="<i2").tobytes())
+
+    text = "The first sentence is here. The second one follows it! *** And this is the third one. And the fourth, too."
+    backend = loaded(answer, vocalizr_remote_max_characters=64)
+    sound = heard(backend, replace(SAID, text=text))
+    assert asked == [
+        "The first sentence is here. The second one follows it!",
+        "*** And this is the third one. And the fourth, too.",
+    ]
+    assert sound.size == 2 * (2400 + round(0.32 * 24000))
+    assert np.abs(np.diff(sound)).max() < 9000 / 32768 / 100
+
+
+def test_who_leaves_between_parts_asks_for_no_more() -> None:
+    asked: list[str] = []
+    cancelled = threading.Event()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(orjson.loads(request.content)["input"])
+        return httpx.Response(200, content=np.ones(2400, dtype="<i2").tobytes())
+
+    for _ in loaded(answer, vocalizr_remote_max_characters=64).speak(replace(SAID, text="Six words. " * 40), cancelled):
+        cancelled.set()
+    assert len(asked) == 1

@@ -12,7 +12,6 @@ from chatacter.client.api import Api
 from chatacter.client.errors import ClientError, Refused
 from chatacter.client.events import CANCELLED, COMPLETED, CREATED, FAILED, ReplyEvent
 from chatacter.client.sentences import Sentences, speakable
-from chatacter.contracts.speech import MAX_INPUT_CHARACTERS
 from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, VIDEO_MEDIA_TYPES, Video, VideoFormat
 
 CANCEL_SECONDS: Final = 5.0
@@ -236,7 +235,7 @@ class Chat:
             raise ClientError(NOTHING_SAID.format("heard"))
         model = await self._api.speech_model()
         async with kept(file) as sink:
-            await self._speak_into(sink, text[:MAX_INPUT_CHARACTERS], model)
+            await self._speak_into(sink, text, model)
 
     async def film(self, file: Path) -> bool:
         """Film the last reply into a file, showing how far it is; False when it was cancelled.

@@ -20,7 +20,10 @@ MEDIA_TYPES: dict[AudioFormat, str] = {
     "pcm": "audio/pcm",
 }
 
-MAX_INPUT_CHARACTERS = 4096
+# What a speech server is set to take of a text is less; this bounds what is looked at before that is known.
+MAX_INPUT_CHARACTERS = 1_000_000
+# Where the whole sound is the answer, as at KServe's doors: some minutes of it.
+MAX_WHOLE_CHARACTERS = 4096
 MAX_CHAPTER_CHARACTERS = 60_000
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import httpx
@@ -18,7 +19,17 @@ from chatacter.chassis.errors import (
 )
 from chatacter.chassis.telemetry import outgoing_headers
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
-from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import (
+    NO_CLONING,
+    NOTHING_TO_SAY,
+    Recording,
+    Samples,
+    SpeechCapabilities,
+    SpeechChunk,
+    Utterance,
+)
+from vocalizr.backends.pytorch.edges import flowing
+from vocalizr.clauses import stretches
 from vocalizr.settings import VocalizrSettings
 
 CONNECT: Final = 5.0
@@ -60,23 +71,35 @@ class RemoteSpeech:
             transport=self._transport,
         )
         names = settings.vocalizr_remote_voices
-        language = settings.vocalizr_remote_languages[0] if settings.vocalizr_remote_languages else "und"
-        self._voices = (
-            [Voice(id=name, name=name, model=settings.served_name, language=language) for name in names]
-            if names
-            else self._asked(self._client)
-        )
+        self._voices = [self._named({"id": name}) for name in names] if names else self._asked(self._client)
 
     def voices(self) -> Sequence[Voice]:
         """List the voices that were set, or that the server told."""
         return self._voices
 
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
-        """Pass on what the other server says. Raises `Unavailable`, `UpstreamFailed`, or its refusal as our own."""
-        if not any(letter.isalnum() for letter in utterance.text):
+        """Pass on what the other server says, asked part by part where a text is longer than it takes.
+
+        Raises `Unavailable`, `UpstreamFailed`, or its refusal as our own.
+        """
+        if not sayable(utterance.text):
             raise InvalidInput(NOTHING_TO_SAY, param="input")
+        if len(utterance.text) <= self._settings.vocalizr_remote_max_characters:
+            yield from map(SpeechChunk, self._said(utterance, cancelled))
+            return
+        for part in filter(sayable, stretches(utterance.text, self._settings.vocalizr_remote_max_characters)):
+            sound = flowing(self._said(replace(utterance, text=part), cancelled), part, self.capabilities.sample_rate)
+            for samples in sound:
+                if cancelled.is_set():
+                    return
+                yield SpeechChunk(samples)
+
+    def _said(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[Samples]:
+        """Ask once; nothing once `cancelled` is set."""
         if self._client is None:
             raise RuntimeError("load() comes first")
+        if cancelled.is_set():
+            return
         try:
             with self._client.stream(
                 "POST", "audio/speech", json=self._body(utterance), headers=outgoing_headers()
@@ -108,11 +131,9 @@ class RemoteSpeech:
             ) from error
 
     def _named(self, voice: dict[str, Any]) -> Voice:
-        settings = self._settings
-        language = voice.get("language") or settings.vocalizr_remote_languages[0]
-        return Voice(
-            id=voice["id"], name=voice.get("name") or voice["id"], model=settings.served_name, language=language
-        )
+        language = voice.get("language") or next(iter(self._settings.vocalizr_remote_languages), "und")
+        name = voice.get("name") or voice["id"]
+        return Voice(id=voice["id"], name=name, model=self._settings.served_name, language=language)
 
     def _body(self, utterance: Utterance) -> dict[str, Any]:
         body = {
@@ -127,8 +148,13 @@ class RemoteSpeech:
         return {name: value for name, value in body.items() if value is not None}
 
 
-def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[SpeechChunk]:
-    """Turn PCM bytes into chunks; a sample whose bytes come apart waits for its other half."""
+def sayable(text: str) -> bool:
+    """Whether there is anything to pronounce in a text."""
+    return any(letter.isalnum() for letter in text)
+
+
+def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[Samples]:
+    """Turn PCM bytes into samples; a sample whose bytes come apart waits for its other half."""
     rest = b""
     for received in response.iter_bytes(PIECE):
         if cancelled.is_set():
@@ -137,7 +163,7 @@ def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[Spe
         whole = len(content) - len(content) % BYTES
         rest = content[whole:]
         if whole:
-            yield SpeechChunk(np.frombuffer(content[:whole], dtype="<i2").astype(np.float32) / 32768.0)
+            yield np.frombuffer(content[:whole], dtype="<i2").astype(np.float32) / np.float32(32768.0)
 
 
 def refusal(response: httpx.Response) -> ChatacterError:

@@ -65,11 +65,17 @@ class PlainVoicing:
         return sorted(manager.speaker_names) if manager is not None and manager.speaker_names else [ONLY]
 
     def pieces(self, text: str, language: str) -> list[str]:
-        """Cut at clauses, the first one short."""
-        return [piece for piece in clauses(text) if self._sayable(piece, language)]
+        """Cut at clauses, the first one short.
+
+        Phonemes are only looked for until some are found: those of a whole chapter take longer than its beginning.
+        """
+        found = [piece for piece in clauses(text) if any(letter.isalnum() for letter in piece)]
+        return found if any(self._sayable(piece, language) for piece in found) else []
 
     def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
-        """Say a piece in one go."""
+        """Say a piece in one go; nothing where the model has no sound for it."""
+        if not self._sayable(piece, language):
+            return
         names = {
             "speaker_name": utterance.voice if self._several else None,
             "language_name": language if len(self._sheet.languages) > 1 else None,
@@ -85,7 +91,10 @@ class PlainVoicing:
         if self._together is None:
             return None
         with turn(), torch.inference_mode(), self._numbers():
-            sounds = self._together.said([self._line(portion) for portion in pieces])
+            lines = [self._line(portion) for portion in pieces]
+            sayable = [line for line in lines if line.tokens]
+            heard = iter(self._together.said(sayable) if sayable else [])
+        sounds = [next(heard) if line.tokens else np.zeros(0, dtype=np.float32) for line in lines]
         if self._synthesizer.tts_config.audio.get("do_trim_silence"):
             return [sound[: self._model.ap.find_endpoint(sound)] for sound in sounds]
         return sounds
@@ -114,8 +123,6 @@ class PlainVoicing:
         return self.speakers != [ONLY]
 
     def _sayable(self, piece: str, language: str) -> bool:
-        if not any(letter.isalnum() for letter in piece):
-            return False
         return bool(len(self._model.tokenizer.text_to_ids(piece, language=language)))
 
     def _numbers(self) -> Any:

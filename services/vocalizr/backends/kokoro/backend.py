@@ -17,7 +17,7 @@ from vocalizr.backends.kokoro.english import English
 from vocalizr.backends.kokoro.joins import joined
 from vocalizr.backends.kokoro.model import MAX_SYMBOLS, SAMPLE_RATE, KokoroModel, Styles, styles_of
 from vocalizr.backends.kokoro.unknown import UnknownWords
-from vocalizr.clauses import clauses
+from vocalizr.clauses import FIRST, clauses, stretches
 from vocalizr.settings import VocalizrSettings
 
 KOKORO: Final = "kokoro-82m"
@@ -94,17 +94,19 @@ class KokoroSpeech:
         styles = loaded.styles[utterance.voice] if utterance.likeness is None else styles_in(utterance.likeness)
         accent = loaded.accents[utterance.language or LANGUAGES[utterance.voice[0]]]
         pieces = pronounced(accent, utterance.text)
-        if not pieces:
+        following = next(pieces, None)
+        if following is None:
             raise InvalidInput(NOTHING_TO_SAY, param="input")
         clock = 0.0
-        for number, symbols in enumerate(pieces, start=1):
+        while following is not None:
             if cancelled.is_set():
                 return
+            symbols, following = following, next(pieces, None)
             try:
                 spoken = loaded.model.speak(symbols, styles, utterance.speed, cancelled)
             except Cancelled:
                 return
-            chunk = joined(spoken, symbols, clock, last=number == len(pieces))
+            chunk = joined(spoken, symbols, clock, last=following is None)
             clock += chunk.samples.size / SAMPLE_RATE
             yield chunk
 
@@ -135,14 +137,13 @@ def styles_in(likeness: bytes) -> Styles:
     return np.asarray(np.load(io.BytesIO(likeness), allow_pickle=False), dtype=np.float32)
 
 
-def pronounced(accent: English, text: str) -> list[str]:
-    """Return the symbols of each clause, each short enough for the model; clauses without a sound are left out."""
-    pieces: list[str] = []
-    for clause in clauses(accent.words(text)):
-        symbols = accent.phonemes(clause)
-        if accent.sayable(symbols):
-            pieces.extend(symbols[begin : begin + MAX_SYMBOLS] for begin in range(0, len(symbols), MAX_SYMBOLS))
-    return pieces
+def pronounced(accent: English, text: str) -> Iterator[str]:
+    """Yield the symbols of each clause, each short enough for the model; clauses without a sound are left out."""
+    for number, stretch in enumerate(stretches(text)):
+        for clause in clauses(accent.words(stretch), first=FIRST if number == 0 else 0):
+            symbols = accent.phonemes(clause)
+            if accent.sayable(symbols):
+                yield from (symbols[begin : begin + MAX_SYMBOLS] for begin in range(0, len(symbols), MAX_SYMBOLS))
 
 
 def create(settings: VocalizrSettings) -> KokoroSpeech:
