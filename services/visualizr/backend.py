@@ -89,7 +89,11 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Moving pictures that a film is made from: uint8 [frames, height, width, 3], red first; and the file itself."""
+    """Moving pictures that a film is made from: uint8 [frames, height, width, 3], red first; and the file itself.
+
+    The frames are as far apart as those of the film to be made, or none where nobody has to look at them. `fps` is the
+    rate of the file.
+    """
 
     frames: NDArray[np.uint8]
     fps: float

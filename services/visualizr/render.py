@@ -60,12 +60,7 @@ class Renderer:
         if request.audio_reference is not None:
             sound = references.sound(request.audio_reference, limits.visualizr_max_seconds)
         if request.video_reference is not None:
-            least = (wanted.width, wanted.height)
-            clip = (
-                footage.clip(request.video_reference, wanted.frames, limits.visualizr_max_image_pixels, least)
-                if capable.watches
-                else footage.unread(request.video_reference)
-            )
+            clip = footage.unread(request.video_reference)
         return Shot(
             prompt=request.prompt,
             image=image,
@@ -108,10 +103,17 @@ class Renderer:
     def _work(self, shot: Shot, cancelled: threading.Event) -> Iterator[Piece]:
         attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
         with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
-            for piece in self._backend.film(shot, cancelled):
+            for piece in self._backend.film(self._watched(shot, cancelled), cancelled):
                 yield piece
                 if isinstance(piece, Film):
                     span.set_attribute("chatacter.video.seconds", piece.seconds)
+
+    def _watched(self, shot: Shot, cancelled: threading.Event) -> Shot:
+        """Decode the film that this one is made from: as many at once as films are made, however many wait."""
+        if shot.clip is None or not self._backend.capabilities.watches:
+            return shot
+        size, most = (shot.width, shot.height), self._settings.visualizr_max_image_pixels
+        return replace(shot, clip=footage.clip(shot.clip.file, shot.fps, shot.frames, most, size, cancelled))
 
 
 class Stage:

@@ -321,6 +321,7 @@ class TestAnimateDiff:
         films = [moving.film(moving.shot(clip=clip, frames=None, steps=4, strength=part)) for part in (0.25, 1.0)]
         assert [film.metadata["num_inference_steps"] for film in films] == [1, 4]
         assert [film.metadata["num_frames"] for film in films] == [4, 4]
+        assert films[0].metadata["video_reference_fps"] == 8.0
         least = moving.film(moving.shot(clip=clip, frames=None, steps=49, strength=0.001))
         assert least.metadata["num_inference_steps"] == 1
         near, far = (psnr(watched(source).frames, watched(film).frames) for film in films)

@@ -222,6 +222,16 @@ async def test_a_heartbeat_while_waiting_and_the_mistake_told_in_the_stream() ->
     }
 
 
+async def test_a_film_that_is_sent_is_decoded_when_its_turn_has_come() -> None:
+    """However many wait, the frames of one film are in memory: a broken one is told of after the wait only."""
+    backend = FakeBackend(pause=0.02)
+    broken = request(video_reference="data:video/webm;base64,AAAA")
+    async with visualizr(backend, visualizr_queue=1) as client, begun(client, request(seconds=2.0)):
+        told = events(await client.post(FILMS, json=broken))
+    assert (told[-1]["type"], told[-1]["code"]) == ("video.failed", "invalid_input")
+    assert "video_reference" in told[-1]["message"]
+
+
 async def test_a_heartbeat_while_a_frame_takes_long() -> None:
     async with visualizr(FakeBackend(pause=2.5)) as client:
         loop = asyncio.get_running_loop()

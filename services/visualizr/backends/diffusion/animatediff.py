@@ -156,7 +156,8 @@ class AnimateDiff:
         if shot.clip is not None:
             strength = departure(shot)
             clip = pictures.stills(shot.clip, shot.width, shot.height)
-            return self._clip, {"video": clip, "strength": strength}, {"from": "video", "strength": strength}
+            used: Metadata = {"from": "video", "strength": strength, "video_reference_fps": shot.clip.fps}
+            return self._clip, {"video": clip, "strength": strength}, used
         if shot.image is not None:
             image = pictures.still(shot.image, shot.width, shot.height)
             given = {"num_frames": frames, "conditioning_frames": [image], "controlnet_frame_indices": [0]}
