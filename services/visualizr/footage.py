@@ -3,11 +3,12 @@
 import io
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import av
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from chatacter.chassis.errors import Cancelled, InvalidInput, TooLarge, Unsupported
@@ -24,6 +25,7 @@ MOST_PIXELS: Final = 100_000_000
 DEFAULT_FPS: Final = 25.0
 # Seconds: times in a file are rounded to its clock, in WebM to milliseconds.
 CLOSE: Final = 0.002
+UNREADABLE_BY: Final = (av.FFmpegError, ValueError, IndexError)
 
 
 def unread(url: str) -> Clip:
@@ -53,69 +55,71 @@ def clip(
     Each frame's size is looked at before its pixels are: a film's frames may be larger than its header says.
     Raises `InvalidInput`, `TooLarge`, and `Cancelled` within a frame once `cancelled` is set. Blocks.
     """
-    kept = Kept(frames or MOST_FRAMES, fps, max_pixels, least)
+    found: list[NDArray[np.uint8]] = []
     try:
-        with av.open(io.BytesIO(file.data), "r", format=CLIP_TYPES[file.media_type]) as container:
-            stream = container.streams.video[0]
-            require(stream.codec_context.width * stream.codec_context.height, max_pixels)
-            rate = float(stream.average_rate or DEFAULT_FPS)
-            for number, frame in enumerate(container.decode(video=0)):
-                if cancelled is not None and cancelled.is_set():
-                    raise Cancelled("The film was cancelled.")
-                kept.see(frame, frame.time if frame.time is not None else number / rate)
-                if kept.full:
+        with opened(file) as container:
+            rate = rate_of(container)
+            for frame in steady(timed(container, max_pixels, cancelled), fps, 1 / rate):
+                wide, tall = shrunk((frame.width, frame.height), least)
+                if (len(found) + 1) * wide * tall > MOST_PIXELS:
+                    raise TooLarge(TOO_MUCH, param=VIDEO)
+                found.append(frame.to_ndarray(format="rgb24", width=wide, height=tall).astype(np.uint8, copy=False))
+                if len(found) == (frames or MOST_FRAMES):
                     break
-            kept.end(1 / rate)
-    except (av.FFmpegError, ValueError, IndexError) as error:
+    except UNREADABLE_BY as error:
         raise InvalidInput(UNREADABLE, param=VIDEO) from error
-    if not kept.pictures:
+    if not found:
         raise InvalidInput("video_reference: there is no picture in it.", param=VIDEO)
-    return Clip(np.stack(kept.pictures), rate, file)
+    return Clip(np.stack(found), rate, file)
 
 
-class Kept:
-    """The pictures of a film at a steady rate, while it is decoded. What a frame shows lasts until the next one."""
+def opened(file: Picture) -> InputContainer:
+    """Open a film by the only demuxer that may read its media type. Raises what `UNREADABLE_BY` names."""
+    container = av.open(io.BytesIO(file.data), "r", format=CLIP_TYPES[file.media_type])
+    assert isinstance(container, InputContainer)
+    return container
 
-    def __init__(self, most: int, fps: int, max_pixels: int, least: tuple[int, int]) -> None:
-        self.pictures: list[NDArray[np.uint8]] = []
-        self._most = most
-        self._fps = fps
-        self._max_pixels = max_pixels
-        self._least = least
-        self._shown: av.VideoFrame | None = None
-        self._since = self._began = 0.0
 
-    @property
-    def full(self) -> bool:
-        """Whether it has as many pictures as are wanted."""
-        return len(self.pictures) == self._most
+def rate_of(container: InputContainer) -> float:
+    """Return how many frames a second a film claims to have."""
+    return float(container.streams.video[0].average_rate or DEFAULT_FPS)
 
-    def see(self, frame: av.VideoFrame, time: float) -> None:
-        """Take the next frame, shown from `time` on, in seconds. Raises `InvalidInput`, `TooLarge`."""
-        require(frame.width * frame.height, self._max_pixels)
-        if self._shown is None:
-            self._began = time
-        elif (frame.width, frame.height) != (self._shown.width, self._shown.height):
+
+def timed(
+    container: InputContainer, max_pixels: int, cancelled: threading.Event | None = None
+) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Decode a film; yield frames of one size, each with the second from which on it is shown.
+
+    Raises `InvalidInput`, `TooLarge`, and `Cancelled` once `cancelled` is set.
+    """
+    rate = rate_of(container)
+    head = container.streams.video[0].codec_context
+    require(head.width * head.height, max_pixels)
+    size: tuple[int, int] | None = None
+    for number, frame in enumerate(container.decode(video=0)):
+        if cancelled is not None and cancelled.is_set():
+            raise Cancelled("The film was cancelled.")
+        require(frame.width * frame.height, max_pixels)
+        if (size := size or (frame.width, frame.height)) != (frame.width, frame.height):
             raise InvalidInput("video_reference: all its frames must be of one size.", param=VIDEO)
-        self._until(time)
-        self._shown, self._since = frame, time
+        yield frame, number / rate if frame.time is None else frame.time
 
-    def end(self, lasting: float) -> None:
-        """The last frame that was seen is shown for so many seconds."""
-        self._until(self._since + lasting)
 
-    def _until(self, time: float) -> None:
-        """Keep what is shown at each moment before `time`."""
-        if self._shown is None:
-            return
-        wide, tall = shrunk((self._shown.width, self._shown.height), self._least)
-        pixels: NDArray[np.uint8] | None = None
-        while not self.full and len(self.pictures) / self._fps < time - self._began - CLOSE:
-            if (len(self.pictures) + 1) * wide * tall > MOST_PIXELS:
-                raise TooLarge(TOO_MUCH, param=VIDEO)
-            if pixels is None:
-                pixels = self._shown.to_ndarray(format="rgb24", width=wide, height=tall).astype(np.uint8, copy=False)
-            self.pictures.append(pixels)
+def steady(frames: Iterable[tuple[av.VideoFrame, float]], fps: float, lasting: float) -> Iterator[av.VideoFrame]:
+    """Yield what a film shows at each moment of a steady rate. The last frame is shown for `lasting` seconds."""
+    shown: av.VideoFrame | None = None
+    began = since = 0.0
+    count = 0
+    for frame, time in frames:
+        if shown is None:
+            began = time
+        while shown is not None and count / fps < time - began - CLOSE:
+            yield shown
+            count += 1
+        shown, since = frame, time
+    while shown is not None and count / fps < since + lasting - began - CLOSE:
+        yield shown
+        count += 1
 
 
 def require(pixels: int, most: int) -> None:

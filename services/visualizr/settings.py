@@ -75,20 +75,33 @@ class VisualizrSettings(PredictorSettings):
     visualizr_cache_interval: Annotated[int, Field(ge=1, le=16)] = 3
     """With `VISUALIZR_ACCELERATION=max`: every how many steps the whole network runs; 1 leaves nothing out."""
     visualizr_remote_url: str | None = None
-    """With `VISUALIZR_MODEL=remote`: base URL, `/v1` included, of the Visualizr that films instead of this one."""
+    """With `VISUALIZR_MODEL=remote`: base URL, `/v1` included, of the Visualizr that films instead of this one. With
+    `remote-videos`: that of any server with OpenAI's videos API."""
     visualizr_remote_model: str = "portrait"
-    """With `VISUALIZR_MODEL=remote`: the model to ask for there."""
+    """With `remote` and `remote-videos`: the model to ask for there."""
     visualizr_remote_api_key: SecretStr | None = None
-    """With `VISUALIZR_MODEL=remote`: the key for it; `SERVICE_TOKEN` when unset."""
+    """With `remote` and `remote-videos`: the key for it. Unset, another Visualizr is shown `SERVICE_TOKEN`, a server of
+    the videos API none."""
     visualizr_remote_timeout: Annotated[float, Field(gt=0)] = 30.0
-    """With `VISUALIZR_MODEL=remote`: seconds without any sign of life after which the other one counts as gone."""
+    """With `remote` and `remote-videos`: seconds without any sign of life after which the other one counts as gone."""
+    visualizr_remote_longest: Annotated[float, Field(gt=0)] = 3600.0
+    """With `remote-videos`: seconds after which a film that is not finished there is given up, and removed there."""
+    visualizr_remote_fields: CommaSeparated = ()
+    """With `remote-videos`: what its server takes beside OpenAI's `prompt`, `size` and `input_reference`, separated by
+    commas: `fps`, `guidance_scale`, `motion_strength`, `negative_prompt`, `num_frames`, `num_inference_steps`,
+    `quality`, `seed`. vLLM-Omni and Chattr take most of them, others refuse them."""
+    visualizr_remote_seconds: CommaSeparated = ()
+    """With `remote-videos`: the lengths in seconds that its server makes, e.g. `4,8,12`; the shortest one that is as
+    long as the sound is asked for. Unset, it makes films as long as it does by itself."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.visualizr_size and self.visualizr_size > self.visualizr_max_side:
             raise ValueError("VISUALIZR_SIZE is larger than VISUALIZR_MAX_SIDE")
-        if self.visualizr_model == "remote" and not self.visualizr_remote_url:
-            raise ValueError("VISUALIZR_MODEL=remote needs VISUALIZR_REMOTE_URL, e.g. http://visualizr.example:8002/v1")
+        if self.visualizr_model in {"remote", "remote-videos"} and not self.visualizr_remote_url:
+            raise ValueError(
+                f"VISUALIZR_MODEL={self.visualizr_model} needs VISUALIZR_REMOTE_URL, e.g. http://visualizr.example:8002/v1"
+            )
         return self
 
     @property

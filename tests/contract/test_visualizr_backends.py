@@ -1,4 +1,4 @@
-"""What holds for every video backend: the fake, a drawn portrait, a photo, and another Visualizr behind HTTP."""
+"""What holds for every video backend: the fake, a drawn portrait, a photo, another Visualizr, OpenAI's videos API."""
 
 import asyncio
 import io
@@ -23,11 +23,13 @@ from chatacter.contracts.video import VideoGenerationRequest
 from chatacter.serving.work import streamed
 from tests.film_material import PHOTO, layered, shot, sound_url, svg_url, tone, watched
 from tests.served import served
+from tests.videos_server import VideosServer
 from visualizr.app import application
 from visualizr.backend import Film, Picture, Progress, Shot, VideoBackend
 from visualizr.backends.fake import FakeBackend
 from visualizr.backends.portrait.backend import PortraitBackend
 from visualizr.backends.remote import RemoteVideo
+from visualizr.backends.remote_videos import RemoteVideos
 from visualizr.ordered import check
 from visualizr.settings import VisualizrSettings
 
@@ -43,9 +45,10 @@ class Case:
 
     backend: VideoBackend
     picture: Picture
+    prompt: str = ""
 
     def shot(self, seconds: float = 0.6, **more: object) -> Shot:
-        return shot(self.picture, tone(seconds), **more)
+        return shot(self.picture, tone(seconds), prompt=self.prompt, **more)
 
     async def pieces(self, wanted: Shot) -> list[Progress | Film]:
         async with aclosing(streamed(partial(self.backend.film, wanted))) as found:
@@ -71,7 +74,7 @@ def other_visualizr() -> FastAPI:
     return application(VisualizrSettings(visualizr_model="fake", enable_metrics=False), FakeBackend())
 
 
-@pytest.fixture(params=["fake", "layered", "photo", "remote"])
+@pytest.fixture(params=["fake", "layered", "photo", "remote", "remote-videos"])
 async def case(
     request: pytest.FixtureRequest, portrait: PortraitBackend, other_visualizr: FastAPI
 ) -> AsyncIterator[Case]:
@@ -88,6 +91,13 @@ async def case(
             await asyncio.to_thread(remote.load)
             yield Case(remote, DRAWING)
             await asyncio.to_thread(remote.close)
+    elif request.param == "remote-videos":
+        async with served(VideosServer(FakeBackend()).app()) as url:
+            there = VisualizrSettings(visualizr_remote_url=f"{url}/v1", visualizr_remote_fields="fps,seed")
+            ordered = RemoteVideos(there)
+            await asyncio.to_thread(ordered.load)
+            yield Case(ordered, PHOTOGRAPH, "A cat.")
+            await asyncio.to_thread(ordered.close)
     else:
         picture = PHOTOGRAPH if request.param == "photo" else DRAWING
         yield Case(portrait, picture)

@@ -1,6 +1,7 @@
 """Stable Video Diffusion, tiny and of random weights, in a real Visualizr: asked itself, and through Chattr's jobs."""
 
 import io
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 from PIL import Image
 
 from tests.diffusion_material import photo, tiny_svd
-from tests.film_material import data_url, events, film_in, watched
+from tests.film_material import data_url, events, film_in, shot, watched
 from tests.redis_server import RedisServer
 from tests.service_process import ServiceProcess, running
+from visualizr.backend import Film
+from visualizr.backends.remote_videos import RemoteVideos
+from visualizr.settings import VisualizrSettings
 
 pytestmark = pytest.mark.e2e
 
@@ -116,8 +120,25 @@ def test_chattr_films_with_it_through_a_job(visualizr: ServiceProcess, folder: P
         assert told == {"model": "svd", "num_inference_steps": 3, "seed": 5, "prompt_used": False}
         film = client.get(f"/v1/videos/{video['id']}/content").content
         still = client.get(f"/v1/videos/{video['id']}/content", params={"variant": "thumbnail"})
+        again = ordered_from(chattr.url)
     assert watched(film).frames.shape == (4, 64, 64, 3)
+    assert watched(again).frames.shape == (4, 64, 64, 3)
     assert Image.MIME[still_format(still.content)] == still.headers["content-type"] == "image/webp"
+
+
+def ordered_from(chattr: str) -> Film:
+    """Have a backend of another Visualizr order a film from Chattr's own doors."""
+    fields = "fps,num_frames,num_inference_steps,seed"
+    there = {"visualizr_remote_url": f"{chattr}/v1", "visualizr_remote_model": "svd", "visualizr_remote_fields": fields}
+    backend = RemoteVideos(VisualizrSettings(visualizr_model="remote-videos", **there))
+    backend.load()
+    wanted = shot(PHOTO, None, prompt="it comes to life", width=64, height=64, fps=8, seed=5, frames=4, steps=3)
+    *_, film = backend.film(wanted, threading.Event())
+    backend.close()
+    left = httpx.get(f"{chattr}/v1/videos").json()["data"]
+    assert len(left) == 1  # the one that was ordered before
+    assert isinstance(film, Film)
+    return film
 
 
 def still_format(data: bytes) -> str:

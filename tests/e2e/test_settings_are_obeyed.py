@@ -23,6 +23,8 @@ from tests.fake_llm_server import FakeLLMServer
 from tests.recorded_settings import CLASSES, fields, recorded
 from tests.redis_server import free_port
 from tests.service_process import ServiceProcess, running, until_ready
+from tests.videos_server import VideosServer, standing
+from visualizr.backends.fake import FakeBackend
 
 pytestmark = pytest.mark.e2e
 
@@ -124,6 +126,12 @@ def test_visualizr(recorder: Recorder, tmp_path: Path) -> None:
         }
         with recorder.running("visualizr", remote) as here:
             answer = httpx.post(f"{here.url}/v1/video/generations", json={"model": "remote", **shot}, timeout=60)
+            assert "video.completed" in answer.text, answer.text
+    with standing(VideosServer(FakeBackend())) as url:
+        ordered = {"VISUALIZR_MODEL": "remote-videos", "VISUALIZR_REMOTE_URL": f"{url}/v1"}
+        with recorder.running("visualizr", ordered) as here:
+            order = {"model": "remote-videos", "prompt": "A cat.", "width": 64, "height": 64}
+            answer = httpx.post(f"{here.url}/v1/video/generations", json=order, timeout=60)
             assert "video.completed" in answer.text, answer.text
     with recorder.running("visualizr", {"VISUALIZR_MODEL": "portrait", "PRELOAD_MODELS": "false"}):
         pass

@@ -6,22 +6,13 @@ import io
 import threading
 import wave
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from chatacter.chassis.errors import (
-    Busy,
-    Cancelled,
-    ChatacterError,
-    InvalidInput,
-    Misconfigured,
-    OutOfMemory,
-    Unavailable,
-    UpstreamFailed,
-)
+from chatacter.chassis.errors import Cancelled, Unavailable, UpstreamFailed
 from chatacter.chassis.telemetry import outgoing_headers
 from chatacter.contracts.video import (
     VIDEO_MEDIA_TYPES,
@@ -32,6 +23,7 @@ from chatacter.contracts.video import (
     VideoProgress,
 )
 from visualizr.backend import Film, Picture, Preset, Progress, Rendition, Shot, Sound, VideoCapabilities
+from visualizr.backends.refusals import failure, refusal
 from visualizr.ordered import CONTROLS
 from visualizr.references import data_of, data_url
 from visualizr.settings import VisualizrSettings
@@ -42,8 +34,7 @@ AWAY: Final = "The Visualizr that VISUALIZR_REMOTE_URL names does not answer."
 ENDED: Final = "The Visualizr behind this one ended its answer without a film."
 # What a request leaves out, it leaves to the other one's presets.
 AS_THE_OTHER_ONE: Final = Preset(width=0, height=0, fps=0)
-# What the other one's refusal says is written for its caller, without what users wrote; longer ones are not ours.
-LONGEST_MESSAGE: Final = 300
+WHO: Final = "The Visualizr behind this one"
 
 
 def create(settings: VisualizrSettings) -> "RemoteVideo":
@@ -98,7 +89,7 @@ class RemoteVideo:
             with self._client.stream("POST", "video/generations", json=body, headers=outgoing_headers()) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
-                    raise refusal(response)
+                    raise refusal(response, WHO)
                 yield from pieces(response, cancelled)
         except httpx.TransportError as error:
             raise Unavailable(AWAY) from error
@@ -121,7 +112,7 @@ def pieces(response: httpx.Response, cancelled: threading.Event) -> Iterator[Pro
         except ValidationError as error:
             raise UpstreamFailed("The Visualizr behind this one sent an event that is none.") from error
         if isinstance(event, VideoFailed):
-            raise failure(event)
+            raise failure(event.code, event.message, retryable=event.retryable)
         if isinstance(event, VideoCompleted):
             yield film_of(event)
             return
@@ -181,43 +172,3 @@ def progress_of(event: VideoProgress) -> Progress:
     """Read an event before the last. Raises `InvalidInput` when its preview is broken."""
     preview = Picture(*data_of(event.preview, "preview")) if event.preview else None
     return Progress(event.progress, event.step, event.steps, preview)
-
-
-def failure(event: VideoFailed) -> ChatacterError:
-    """Turn a failed film into our own error."""
-    message = event.message[:LONGEST_MESSAGE]
-    if event.code == "out_of_memory":
-        return OutOfMemory(message)
-    if event.retryable:
-        return Unavailable(message)
-    known = {"invalid_input", "unsupported", "too_large", "not_found"}
-    return InvalidInput(message) if event.code in known else UpstreamFailed(message)
-
-
-def refusal(response: httpx.Response) -> ChatacterError:
-    """Turn a refusal, which comes before any event, into our own error."""
-    status = response.status_code
-    if status == httpx.codes.TOO_MANY_REQUESTS:
-        return Busy("The Visualizr behind this one is busy.", retry_after=retry_after(response))
-    if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-        return Misconfigured("The Visualizr behind this one refuses the key in VISUALIZR_REMOTE_API_KEY.")
-    if status == httpx.codes.SERVICE_UNAVAILABLE:
-        return Unavailable("The Visualizr behind this one is not ready.", retry_after=retry_after(response))
-    if httpx.codes.is_client_error(status):
-        return InvalidInput(message_of(response) or f"The Visualizr behind this one refused with status {status}.")
-    return UpstreamFailed(f"The Visualizr behind this one failed with status {status}.")
-
-
-def message_of(response: httpx.Response) -> str | None:
-    """Read the sentence of an error in OpenAI's shape."""
-    try:
-        content: Any = response.json()
-        return str(content["error"]["message"])[:LONGEST_MESSAGE]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def retry_after(response: httpx.Response) -> float | None:
-    """Read `Retry-After` where it is a number of seconds."""
-    value = response.headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None

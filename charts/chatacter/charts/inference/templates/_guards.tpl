@@ -27,12 +27,12 @@
 {{- if and (not $model.serviceAccount.create) (or $model.serviceAccount.annotations $model.serviceAccount.secrets) -}}
 {{- fail (printf "inference.models.%s.serviceAccount has annotations or secrets and create=false: set them on the account of yours, or let the chart make one." $model.key) -}}
 {{- end -}}
-{{- if and $ours (eq $model.backend "remote") -}}
+{{- if and $ours (has $model.backend (list "remote" "remote-videos")) -}}
 {{- $address := printf "%s_REMOTE_URL" $model.prefix -}}
 {{- $names := keys $model.settings -}}
 {{- range $model.extraEnv -}}{{- $names = append $names .name -}}{{- end -}}
 {{- if not (has $address $names) -}}
-{{- fail (printf "inference.models.%s has the backend remote, which needs an address: set inference.models.%s.settings.%s." $model.key $model.key $address) -}}
+{{- fail (printf "inference.models.%s has the backend %s, which needs an address: set inference.models.%s.settings.%s." $model.key $model.backend $model.key $address) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (ne $mode "Deployment") (contains "{{" (toJson (list $model.settings $model.extraEnv $model.args))) -}}
