@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from chatacter.contracts.directions import Emotion, Gaze
 from chatacter.contracts.speech import Phoneme
 from chatacter.contracts.video import Metadata, Quality, RenditionVariant, VideoFormat
 from chatacter.serving.licences import Licence
@@ -18,7 +19,15 @@ Use = Literal["unused", "optional", "required"]
 
 # The parts of a request that only some models know what to do with.
 Control = Literal[
-    "negative_prompt", "num_frames", "num_inference_steps", "guidance_scale", "motion_strength", "strength"
+    "negative_prompt",
+    "num_frames",
+    "num_inference_steps",
+    "guidance_scale",
+    "motion_strength",
+    "strength",
+    "emotion",
+    "emotion_strength",
+    "gaze",
 ]
 
 
@@ -122,6 +131,10 @@ class Shot:
     """`motion_strength`, from 0 to 1; 0.5 is what the model does by itself."""
     strength: float | None = None
     quality: Quality = "standard"
+    emotion: Emotion | None = None
+    emotion_strength: float | None = None
+    """From 0 to 1; 0.5 is usual."""
+    gaze: Gaze | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,9 @@ class Renderer:
             motion=request.motion_strength,
             strength=request.strength,
             quality=request.quality,
+            emotion=request.emotion,
+            emotion_strength=request.emotion_strength,
+            gaze=request.gaze,
         )
 
     async def film(self, shot: Shot) -> AsyncGenerator[Piece]:

@@ -37,6 +37,17 @@ async def test_a_character_is_filmed_with_what_it_says(studio: Studio) -> None:
     assert studio.jobs.completed == [video.id]
 
 
+async def test_directions_are_acted_and_never_spoken(studio: Studio) -> None:
+    """What Chattr has spoken is the text without them; the camera gets the whole, to act it at its words."""
+    studio.start(studio.dispatcher())
+    written = "[smiles] Good evening! *looks away* It is *very* late, [sad] my friend."
+    video = await studio.order(prompt=written)
+    await studio.reached(video.id, "completed")
+    assert studio.speaker.requests[0].input == "Good evening! It is *very* late, my friend."
+    assert studio.filmer.requests[0].prompt == written
+    assert (await studio.film.get(ANNA, video.id)).prompt == written
+
+
 async def test_every_control_of_an_order_reaches_the_predictor(studio: Studio) -> None:
     controls = {
         "negative_prompt": "rain",
@@ -45,6 +56,9 @@ async def test_every_control_of_an_order_reaches_the_predictor(studio: Studio) -
         "guidance_scale": 2.5,
         "motion_strength": 0.25,
         "strength": 0.5,
+        "emotion": "sad",
+        "emotion_strength": 0.75,
+        "gaze": "aside",
         "quality": "draft",
         "fps": 9,
         "seed": 11,

@@ -71,6 +71,9 @@ async def test_a_sound_replaces_the_voice(rig: Rig) -> None:
     [
         ({}, 422, "prompt"),
         ({"prompt": "   "}, 422, "prompt"),
+        ({"prompt": "*smiles* [nods]"}, 422, "prompt"),
+        ({"prompt": "[emotion=hungry] Hm."}, 422, "prompt"),
+        ({"prompt": "x", "emotion": "hungry"}, 422, "emotion"),
         ({"prompt": "x" * 5000}, 422, "prompt"),
         ({"prompt": "x", "size": "big"}, 422, "size"),
         ({"prompt": "x", "size": "32x32"}, 422, "size"),

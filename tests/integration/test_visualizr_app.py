@@ -91,6 +91,9 @@ async def test_controls_reach_the_model_and_it_tells_what_it_used(client: httpx.
         "num_inference_steps": 7,
         "guidance_scale": 2.5,
         "motion_strength": 0.25,
+        "emotion": "happy",
+        "emotion_strength": 0.25,
+        "gaze": "camera",
         "quality": "draft",
         "seed": 11,
     }
@@ -123,6 +126,8 @@ async def test_controls_reach_the_model_and_it_tells_what_it_used(client: httpx.
         ({"num_inference_steps": 0}, 422, "num_inference_steps"),
         ({"motion_strength": 2}, 422, "motion_strength"),
         ({"quality": "best"}, 422, "quality"),
+        ({"emotion": "hungry"}, 422, "emotion"),
+        ({"gaze": "inwards"}, 422, "gaze"),
         ({"video_reference": "data:video/webm;base64,AAAA"}, 422, "video_reference"),
         ({"video_reference": "data:video/ogg;base64,AAAA"}, 422, "video_reference"),
         ({"audio_reference": None, "phonemes": [{"symbol": "a", "start": 0, "end": 0.1}]}, 422, "phonemes"),

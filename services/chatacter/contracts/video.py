@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from chatacter.contracts.base import Open, Strict
+from chatacter.contracts.directions import Emotion, Gaze
 from chatacter.contracts.speech import Phoneme
 
 VideoFormat = Literal["webm", "mp4"]
@@ -41,6 +42,13 @@ class FilmControls(BaseModel):
     strength: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="How far a film may depart from video_reference"
     )
+    emotion: Emotion | None = Field(
+        default=None, description="What the face shows from the start; directions in what is said change it"
+    )
+    emotion_strength: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="How much of emotions is shown, those of directions too; 0.5 is usual"
+    )
+    gaze: Gaze | None = Field(default=None, description="Where the eyes rest; directions in what is said change it")
     quality: Quality = Field(default="standard", description="Fills in size, frames and steps where they are not named")
     fps: Annotated[int, Field(ge=1, le=60)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, TooLarge, Unsupported
 from chatacter.chassis.telemetry import carry
+from chatacter.contracts.directions import EMOTIONS, GAZES, script
 from chatacter.contracts.video import FilmControls, Video, VideoError, VideoGenerationRequest
 from chatacter.contracts.video_job import TALKING_MODEL, VideoOrder
 from chattr.domain.identity import Owner, new_id
@@ -36,6 +37,7 @@ NO_VOICE: Final = (
     "A character cannot speak while ENABLE_VOICE_GENERATION=false. Send `audio_reference`, or switch voices on."
 )
 NOTHING_SAID: Final = "`prompt` is what the character says: it must not be empty."
+NOT_SHOWN: Final = "`prompt`: there is no such {name}. It can be {known}."
 NO_SECONDS: Final = "A film lasts as long as what is said in it: leave `seconds` out."
 NO_PORTRAIT: Final = "This character has no portrait. Send a picture as `input_reference`."
 ONLY_DATA: Final = "Send the picture itself: as a file, or as a `data:` URL. Addresses and file ids are not fetched."
@@ -122,8 +124,8 @@ class Film:
         self._require_done(job)
         if job.request.get("sound"):
             raise Unsupported(SOUND_WAS_SENT, param="prompt")
-        if job.request.get("voice") and not prompt.strip():
-            raise InvalidInput(NOTHING_SAID, param="prompt")
+        if job.model == TALKING_MODEL or job.request.get("voice"):
+            require_lines(prompt, spoken=bool(job.request.get("voice")))
         await require_served(self._filmer, "video", job.model)
         job_id = new_id("video")
         request = {**job.request, "prompt": prompt, "remixed_from": video_id}
@@ -200,9 +202,8 @@ class Film:
         actor = await self._casting.actor(owner, character_id, filmed=True)
         if actor is None:
             raise NotFound(f"There is no character {character_id!r}. GET /v1/models lists them.", param="character")
+        require_lines(order.prompt, spoken=not silent)
         if not silent:
-            if not order.prompt.strip():
-                raise InvalidInput(NOTHING_SAID, param="prompt")
             if self._speech_model is None:
                 raise Unsupported(NO_VOICE, param="character")
             request |= {"voice": actor.voice, "speech_model": actor.speech_model or self._speech_model}
@@ -240,6 +241,16 @@ def basics(order: VideoOrder) -> dict[str, Any]:
     except ValidationError as error:
         raise InvalidInput(BAD_SIZE, param="size") from error
     return shot.model_dump(include={"prompt", "width", "height", "output_format", *CONTROLS})
+
+
+def require_lines(prompt: str, *, spoken: bool) -> None:
+    """Raise `InvalidInput` where a prompt directs what nobody can act, or has nothing to say though it is spoken."""
+    lines = script(prompt)
+    for name in lines.unknown:
+        known = ", ".join(EMOTIONS if name == "emotion" else GAZES)
+        raise InvalidInput(NOT_SHOWN.format(name=name, known=known), param="prompt")
+    if spoken and not lines.spoken.strip():
+        raise InvalidInput(NOTHING_SAID, param="prompt")
 
 
 def picture_of(order: VideoOrder) -> Picture | None:

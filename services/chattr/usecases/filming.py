@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
+from chatacter.contracts.directions import script
 from chatacter.contracts.speech import Phoneme, SpeechDelta, SpeechRequest
 from chatacter.contracts.video import (
     FilmControls,
@@ -151,7 +152,7 @@ class FilmWork:
             raise errors.Unsupported(NO_VOICE)
         asked = SpeechRequest(
             model=request["speech_model"],
-            input=request["prompt"],
+            input=script(request["prompt"]).spoken,
             voice=request["voice"],
             response_format="wav",
             stream_format="sse",

@@ -100,6 +100,9 @@ def told(shot: Shot, frames: int) -> Metadata:
         "negative_prompt": shot.negative_prompt or None,
         "motion_strength": shot.motion,
         "strength": shot.strength,
+        "emotion": shot.emotion,
+        "emotion_strength": shot.emotion_strength,
+        "gaze": shot.gaze,
         "quality": shot.quality,
         "seed": shot.seed,
     }

@@ -10,9 +10,12 @@ from typing import Final
 import cv2
 
 from chatacter.chassis.errors import InvalidInput
+from chatacter.contracts.directions import EMOTIONS, GAZES, script
 from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata
 from chatacter.models.store import ModelStore
 from visualizr.backend import Film, Picture, Preset, Progress, Shot, VideoCapabilities
+from visualizr.backends.portrait.acting import Role
+from visualizr.backends.portrait.cues import moments
 from visualizr.backends.portrait.face import PARAM, FaceFinder
 from visualizr.backends.portrait.layered import LayeredStage, rasterised
 from visualizr.backends.portrait.photo import photo_stage
@@ -28,7 +31,7 @@ CAPABILITIES: Final = VideoCapabilities(
     sound="required",
     image_types=frozenset({SVG, "image/png", "image/jpeg", "image/webp"}),
     formats=frozenset(VIDEO_MEDIA_TYPES),
-    controls=frozenset({"motion_strength"}),
+    controls=frozenset({"motion_strength", "emotion", "emotion_strength", "gaze"}),
     presets={
         "draft": Preset(width=384, height=384, fps=15),
         "standard": Preset(width=512, height=512, fps=25),
@@ -38,7 +41,9 @@ CAPABILITIES: Final = VideoCapabilities(
 # Preparing the picture counts as so much of the work, encoding the last frames as the rest.
 PREPARED: Final = 0.05
 PROGRESS_SECONDS: Final = 0.25
-USUAL_MOTION: Final = 0.5
+USUAL: Final = 0.5
+"""Of `motion_strength` and `emotion_strength`: what a request gets that names none."""
+NOT_SHOWN: Final = "prompt: there is no such {name}. It can be {known}."
 
 
 def create(settings: VisualizrSettings) -> "PortraitBackend":
@@ -70,8 +75,9 @@ class PortraitBackend:
         """Film one portrait. Raises `InvalidInput` before the first piece when the picture cannot be filmed."""
         if shot.image is None or shot.sound is None:
             raise InvalidInput(f"{PARAM}, {AUDIO}: a portrait needs both.", param=PARAM)
+        role = role_of(shot, shot.sound.seconds)
         stage = self._stage(shot.image, shot.width, shot.height, cancelled)
-        performance = rehearse(shot.sound, shot.phonemes, shot.fps, shot.seed, liveliness(shot.motion))
+        performance = rehearse(shot.sound, shot.phonemes, shot.fps, shot.seed, as_usual(shot.motion), role)
         yield Progress(PREPARED)
         told = time.monotonic()
         with Recorder(shot.output_format, (shot.width, shot.height), shot.fps, shot.sound, self._threads) as recorder:
@@ -89,7 +95,11 @@ class PortraitBackend:
             "model": "portrait",
             "seed": shot.seed,
             "quality": shot.quality,
-            "motion_strength": USUAL_MOTION if shot.motion is None else shot.motion,
+            "motion_strength": USUAL if shot.motion is None else shot.motion,
+            "emotion": role.emotion,
+            "emotion_strength": USUAL * role.strength,
+            "gaze": role.gaze,
+            "directions": [f"{each.value} at {second:.2f}" for second, each in role.cues],
             "lips_follow": "phonemes" if shot.phonemes else "sound",
             "num_frames": len(performance),
         }
@@ -122,6 +132,20 @@ class PortraitBackend:
         return photo_stage(image.data, self._faces, width, height)
 
 
-def liveliness(motion_strength: float | None) -> float:
-    """Return the factor on how far head, gaze and brows move: 1 where a request says nothing, 0 for a still head."""
-    return 1.0 if motion_strength is None else motion_strength / USUAL_MOTION
+def as_usual(strength: float | None) -> float:
+    """Return the factor that a strength stands for: 1 where a request says nothing, 0 for nothing of it."""
+    return 1.0 if strength is None else strength / USUAL
+
+
+def role_of(shot: Shot, seconds: float) -> Role:
+    """Read how a shot is acted: from its fields, and from the directions in what is said. Raises `InvalidInput`."""
+    lines = script(shot.prompt)
+    for name in lines.unknown:
+        known = ", ".join(EMOTIONS if name == "emotion" else GAZES)
+        raise InvalidInput(NOT_SHOWN.format(name=name, known=known), param="prompt")
+    return Role(
+        emotion=shot.emotion or "neutral",
+        gaze=shot.gaze or "natural",
+        strength=as_usual(shot.emotion_strength),
+        cues=moments(lines.directions, lines.spoken, shot.phonemes, seconds),
+    )

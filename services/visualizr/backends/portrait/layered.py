@@ -10,17 +10,8 @@ import resvg_py
 from numpy.typing import NDArray
 
 from chatacter.chassis.errors import Cancelled, InvalidInput
-from visualizr.backends.portrait.compositing import (
-    Box,
-    Layer,
-    covered,
-    faded,
-    over,
-    over_at,
-    premultiplied,
-    shifted,
-    within,
-)
+from visualizr.backends.portrait.compositing import Box, Layer, covered, over, over_at, premultiplied
+from visualizr.backends.portrait.layered_face import FACE, LayeredFace
 from visualizr.backends.portrait.motion import Motion
 from visualizr.backends.portrait.mouth import UPPER_SHARE, MouthPainter
 from visualizr.backends.portrait.stage import Frame, Performance
@@ -28,8 +19,9 @@ from visualizr.backends.portrait.svg import LAYERS, PARAM, Artwork
 
 Map = NDArray[np.float32]
 
-FACE: Final = ("eyes", "pupils", "lashes", "eyelids", "brows")
 MARGIN: Final = 8
+# Of the frame's height: how far brows can rise.
+RAISED: Final = 0.03
 # Deepest breath: how much taller the body gets.
 BREATH: Final = 0.007
 # Hair behind the body follows the head by half.
@@ -111,10 +103,7 @@ class LayeredStage:
         self._body_box = covered(layers["body"]) or Box(0, 0, 1, 1)
         self._head_box = self._find_head()
         self._face_box = self._find_face()
-        self._face = {
-            name: np.ascontiguousarray(layers[name][self._face_box.slices]) for name in FACE if name in layers
-        }
-        self._lid_top, self._lid_drop = lid_columns(self._face["eyelids"])
+        self._face = LayeredFace(layers, self._face_box, self._mouth_x - self._face_box.left, self._tall)
         self._jaw_box, self._jaw = self._jaw_field()
         self._turn = self._turn_field()
         self._grid = np.meshgrid(
@@ -131,8 +120,8 @@ class LayeredStage:
             self._follow(canvas, motion, index)
         self._breathe(canvas, float(motion.breath[index]))
         head = self._head_at_rest(aperture)
-        over_at(head, self._face_patch(motion, index), self._face_box.left, self._face_box.top)
-        self._lay_mouth(head, aperture, width)
+        over_at(head, self._face.patch(motion, index), self._face_box.left, self._face_box.top)
+        self._lay_mouth(head, aperture, width, float(motion.smile[index]))
         if "front" in self._layers:
             box = self._head_box
             part = np.ascontiguousarray(head[box.slices])
@@ -176,7 +165,7 @@ class LayeredStage:
         whole = boxes[0]
         for box in boxes[1:]:
             whole = whole.joined(box)
-        return whole.grown(MARGIN, self._width, self._height)
+        return whole.grown(MARGIN + int(RAISED * self._tall), self._width, self._height)
 
     def _jaw_field(self) -> tuple[Box, Map]:
         """Return how far each pixel of the lower face goes down, as a part of the jaw's drop, and where that is."""
@@ -223,39 +212,10 @@ class LayeredStage:
         head[box.slices] = cv2.remap(self._layers["head"], x, y - np.float32(drop) * self._jaw, cv2.INTER_LINEAR)
         return head
 
-    def _face_patch(self, motion: Motion, index: int) -> Layer:
-        """Put eyes, pupils, lashes, lids and brows together."""
-        face, tall = self._face, self._tall
-        patch = face["eyes"].copy()
-        blink = float(motion.blink[index])
-        if "pupils" in face:
-            pupils = shifted(face["pupils"], float(motion.gaze_x[index]) * tall, float(motion.gaze_y[index]) * tall)
-            over(patch, within(pupils, face["eyes"]))
-        if "lashes" in face and blink < 0.58:
-            over(patch, face["lashes"] if blink < 0.02 else faded(face["lashes"], 1 - 1.7 * blink))
-        if blink > 0.02:
-            over(patch, self._lids(blink))
-        if "brows" in face:
-            over(patch, shifted(face["brows"], 0.0, (0.004 * blink - float(motion.brow[index])) * tall))
-        return patch
-
-    def _lids(self, blink: float) -> Layer:
-        """Let the lids down like a shutter: every column slides, and nothing shows above the eye's upper edge."""
-        lids = self._face["eyelids"]
-        height, width = lids.shape[:2]
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        source = y + (1 - np.float32(blink)) * self._lid_drop[None, :]
-        hidden = y < self._lid_top[None, :]
-        source[hidden] = -10.0
-        out: Layer = cv2.remap(lids, x, source, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(
-            np.uint8, copy=False
-        )
-        return out
-
-    def _lay_mouth(self, head: Layer, aperture: float, width: float) -> None:
+    def _lay_mouth(self, head: Layer, aperture: float, width: float, smile: float) -> None:
         left, top = self._mouth_x - self._mouth.middle_x, self._mouth_y - self._mouth.middle_y
         whole_left, whole_top = int(np.floor(left)), int(np.floor(top))
-        patch = self._mouth.paint(aperture, width, (left - whole_left, top - whole_top))
+        patch = self._mouth.paint(aperture, width, (left - whole_left, top - whole_top), smile)
         over_at(head, patch, whole_left, whole_top)
 
     def _moved(self, head: Layer, motion: Motion, index: int) -> Layer:
@@ -297,19 +257,3 @@ class LayeredStage:
         matrix[1, 2] -= box.top
         body = cv2.warpAffine(self._layers["body"], matrix, box.size, borderMode=cv2.BORDER_REPLICATE)
         over_at(canvas, body.astype(np.uint8, copy=False), box.left, box.top)
-
-
-def lid_columns(lids: Layer) -> tuple[Map, Map]:
-    """Return, for each column, the lids' upper edge and how far they come down; 0 where there are none.
-
-    Both are smoothed along the lid, so that single lashes do not tear it.
-    """
-    visible = lids[..., 3] > 96
-    some = visible.any(axis=0).astype(np.float32)
-    top = np.where(some, visible.argmax(axis=0), 0).astype(np.float32)
-    bottom = np.where(some, visible.shape[0] - visible[::-1].argmax(axis=0), 0).astype(np.float32)
-    sigma = max(1.0, 0.02 * lids.shape[1])
-    rows = cv2.GaussianBlur(np.stack([some, top * some, bottom * some])[:, None, :].transpose(1, 2, 0), (0, 0), sigma)
-    weight, top, bottom = rows.reshape(-1, 3).T.astype(np.float32)
-    top, bottom = top / (weight + 1e-6), bottom / (weight + 1e-6)
-    return top - 1, np.where(some > 0, bottom - top + 2, 0.0).astype(np.float32)

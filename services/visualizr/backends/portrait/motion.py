@@ -20,7 +20,8 @@ class Motion:
 
     `head_x`, `head_y`: where the head is. `tilt`: radians, clockwise. `turn_x`, `turn_y`: how far the features slide
     over the head, which looks as if it turned. `gaze_x`, `gaze_y`: where the eyes look. `blink`: 0 open to 1 shut.
-    `brow`: how far the brows are raised. `breath`: 0 out to 1 in.
+    `brow`: how far the brows are raised. `breath`: 0 out to 1 in. What only an actor does is told by `poses.Pose`:
+    `smile`, `furrow`, `wide`, `gape`; and `wink`: how shut the eye on the picture's right is, beside `blink`.
     """
 
     head_x: Floats
@@ -33,6 +34,11 @@ class Motion:
     blink: Floats
     brow: Floats
     breath: Floats
+    smile: Floats
+    furrow: Floats
+    wide: Floats
+    gape: Floats
+    wink: Floats
 
     def scaled(self, factor: float) -> "Motion":
         """Move `factor` times as far; blinks and breath stay as they are."""
@@ -49,6 +55,7 @@ def motion(seed: int, loudness: Floats, fps: int, frames: int) -> Motion:
     turn_x = wander(random, times, 0.17)
     turn_y = wander(random, times, 0.14)
     gaze_x, gaze_y = glances(random, times)
+    rest = np.zeros(frames)
     return Motion(
         head_x=0.0045 * wander(random, times, 0.16) + 0.002 * turn_x,
         head_y=0.0030 * wander(random, times, 0.21) + 0.0060 * (stress - 0.3),
@@ -60,6 +67,11 @@ def motion(seed: int, loudness: Floats, fps: int, frames: int) -> Motion:
         blink=blinks(random, times),
         brow=0.0035 * np.clip(wander(random, times, 0.22), 0, None) + 0.0045 * np.clip(stress - 0.45, 0, None),
         breath=0.5 - 0.5 * np.cos(2 * np.pi * times / random.uniform(3.6, 4.4) + random.uniform(0, 6)),
+        smile=rest,
+        furrow=rest,
+        wide=rest,
+        gape=rest,
+        wink=rest,
     )
 
 

@@ -18,6 +18,10 @@ FINE: Final = 2
 FRACTION_BITS: Final = 4
 # Of the opening, this part lifts the upper lip; the jaw takes the rest.
 UPPER_SHARE: Final = 0.16
+# Of the mouth's width: how far a whole smile lifts the corners, and how much wider it is.
+SMILE_LIFT: Final = 0.15
+SMILE_WIDENS: Final = 0.16
+LARGEST_SMILE: Final = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +38,24 @@ class Contours:
     lower_outer: Floats
 
 
-def contours(rig: MouthRig, aperture: float, width: float) -> Contours:
-    """Shape the lips for `aperture` in [0, 1] and `width` in [-1, 1]."""
+def contours(rig: MouthRig, aperture: float, width: float, smile: float = 0.0) -> Contours:
+    """Shape the lips for `aperture` in [0, 1] and `width` in [-1, 1]. `smile` 1 lifts the corners, -1 lowers them."""
     spread, rounded = max(width, 0.0), max(-width, 0.0)
     half = rig.width / 2 * (1 + 0.10 * spread - 0.30 * rounded) * (1 - 0.07 * aperture)
+    half *= 1 + SMILE_WIDENS * max(smile, 0.0) * (1 - 0.5 * rounded) - 0.04 * max(-smile, 0.0)
     gap = rig.open * aperture
     u = np.linspace(-1.0, 1.0, POINTS)
     away = np.abs(u)
     corner = -rig.smile * (1 + 0.3 * spread - 0.9 * rounded) * (1 - 0.35 * aperture)
+    corner -= SMILE_LIFT * rig.width * smile * (1 - 0.6 * rounded) * (1 - 0.25 * aperture)
     # Where the lips meet: a soft wave, corners lifted by the smile; it sinks to the middle of the opening.
     line = corner * away**1.7 + (1 - away**2) * 0.04 * rig.width * np.cos(3 * np.pi * u / 2) ** 2 * 0.5
     bow = np.sqrt(np.clip(1 - away**2.2, 0, 1))
     round_bow = bow ** (1 - 0.25 * rounded)
     upper_inner = line - gap * UPPER_SHARE * round_bow
     lower_inner = line + gap * (1 - UPPER_SHARE) * round_bow
-    thick_upper = rig.upper_lip * (1 + 0.25 * rounded - 0.12 * spread - 0.12 * aperture)
-    thick_lower = rig.lower_lip * (1 + 0.20 * rounded - 0.10 * spread - 0.10 * aperture)
+    thick_upper = rig.upper_lip * (1 + 0.25 * rounded - 0.12 * spread - 0.12 * aperture - 0.14 * max(smile, 0.0))
+    thick_lower = rig.lower_lip * (1 + 0.20 * rounded - 0.10 * spread - 0.10 * aperture - 0.08 * smile)
     cupid = 1.0 + 0.26 * np.exp(-(((away - 0.24) / 0.17) ** 2)) - 0.10 * np.exp(-((u / 0.10) ** 2))
     return Contours(
         x=u * half,
@@ -70,17 +76,20 @@ class MouthPainter:
     def __init__(self, rig: MouthRig, scale: float) -> None:
         self._rig = rig
         self._scale = scale
-        reach = rig.width * 0.62
+        reach = rig.width * (0.58 + SMILE_WIDENS * LARGEST_SMILE / 2)
+        corner = abs(rig.smile) * 1.4 + SMILE_LIFT * LARGEST_SMILE * rig.width
         self.middle_x = int(np.ceil(reach * scale)) + 2
-        self.middle_y = int(np.ceil((rig.upper_lip * 1.6 + abs(rig.smile) * 1.4 + rig.open * UPPER_SHARE) * scale)) + 3
-        below = (rig.lower_lip * 1.5 + abs(rig.smile) + rig.open * (1 - UPPER_SHARE)) * scale
+        self.middle_y = int(np.ceil((rig.upper_lip * 1.6 + corner + rig.open * UPPER_SHARE) * scale)) + 3
+        below = (rig.lower_lip * 1.5 + corner + rig.open * (1 - UPPER_SHARE)) * scale
         self.width = 2 * self.middle_x
         self.height = self.middle_y + int(np.ceil(below)) + 4
 
-    def paint(self, aperture: float, width: float, shift: tuple[float, float] = (0.0, 0.0)) -> Layer:
+    def paint(
+        self, aperture: float, width: float, shift: tuple[float, float] = (0.0, 0.0), smile: float = 0.0
+    ) -> Layer:
         """Paint one mouth."""
         rig = self._rig
-        curves = contours(rig, aperture, width)
+        curves = contours(rig, aperture, width, smile)
         patch = np.zeros((self.height * FINE, self.width * FINE, 4), np.uint8)
         gap = curves.lower_inner - curves.upper_inner
         self._fill(patch, curves.x, curves.upper_outer, curves.lower_outer, rig.line_colour, shift)

@@ -16,6 +16,7 @@ from visualizr.backends.portrait.compositing import Box
 from visualizr.backends.portrait.easing import Floats
 from visualizr.backends.portrait.face import CHIN, FOREHEAD, PARAM, FaceFinder, Photo
 from visualizr.backends.portrait.motion import Motion
+from visualizr.backends.portrait.photo_face import IRISES_GO, IRISES_SINK, NARROWS, STILL, Axes, PhotoFace, grid, slid
 from visualizr.backends.portrait.stage import Frame, Performance
 
 Map = NDArray[np.float32]
@@ -98,6 +99,7 @@ class Eye:
 
     `under`: how far a pixel lies below the mouth's middle; so measured, `edge` is the upper lid's edge in this column
     and `ceiling` where the lid's skin begins. `opened`: how far the eye is open. `skin`: a closed lid's colour.
+    `iris`: how much of a glance reaches a pixel: all of it in the middle of the eye, nothing at its lids and corners.
     """
 
     box: Box
@@ -108,6 +110,7 @@ class Eye:
     ceiling: Map
     opened: Map
     skin: Map
+    iris: Map
 
 
 class PhotoStage:
@@ -117,12 +120,11 @@ class PhotoStage:
         self._photo = cv2.cvtColor(photo, cv2.COLOR_BGR2BGRA).astype(np.uint8, copy=False)
         self._points = points
         self._height, self._width = photo.shape[:2]
-        across = points[308] - points[78]
-        self._half = float(np.linalg.norm(across)) / 2
-        self._axis = across / (2 * self._half)
-        self._down = np.array([-self._axis[1], self._axis[0]])
-        self._middle = (points[78] + points[308]) / 2
-        self._face = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
+        self._axes = Axes.of(points, 78, 308)
+        self._half = float(np.linalg.norm(points[308] - points[78])) / 2
+        self._axis, self._down, self._middle = self._axes.axis, self._axes.down, self._axes.middle
+        self._face = self._axes.face
+        self._felt = PhotoFace(self._axes, self._width, self._height)
         self._mouth = self._mouth_patch()
         self._toothy = float(np.clip(self._mouth.apart.max() / (0.022 * self._face) - 0.3, 0, 1))
         self._light = self._lighting()
@@ -133,26 +135,24 @@ class PhotoStage:
         """Draw one frame."""
         motion = performance.motion
         picture = self._photo.copy()
-        blink = float(motion.blink[index])
-        if blink > 0.02:
-            for eye in self._eyes:
-                self._shut(picture, eye, blink)
+        narrowed = max(float(motion.blink[index]), -NARROWS * float(motion.wide[index]))
+        look = self._gaze(motion, index)
+        for eye, winks in zip(self._eyes, (0.0, float(motion.wink[index])), strict=True):
+            if max(abs(look[0]), abs(look[1])) > STILL:
+                slid(picture, eye.box, (eye.x, eye.y, eye.iris), look)
+            if max(narrowed, winks) > 0.02:
+                self._shut(picture, eye, max(narrowed, winks))
         self._speak(picture, float(performance.mouth.aperture[index]), float(performance.mouth.width[index]))
         return self._moved(picture, motion, index)
 
-    def _local(self, x: Map, y: Map) -> tuple[Map, Map]:
-        """Return how far pixels lie along the mouth, and how far below its middle."""
-        dx, dy = x - np.float32(self._middle[0]), y - np.float32(self._middle[1])
-        along: Map = (dx * self._axis[0] + dy * self._axis[1]).astype(np.float32)
-        under: Map = (dx * self._down[0] + dy * self._down[1]).astype(np.float32)
-        return along, under
-
-    def _contour(self, indices: tuple[int, ...]) -> tuple[Floats, Floats]:
-        """Return a line of the mesh in the face's own directions, sorted along the mouth."""
-        relative = self._points[list(indices)] - self._middle
-        along, under = relative @ self._axis, relative @ self._down
-        order = np.argsort(along)
-        return along[order], under[order]
+    def _gaze(self, motion: Motion, index: int) -> tuple[float, float]:
+        """Return how many pixels the irises are away from where the photo has them."""
+        across = float(motion.gaze_x[index]) * self._height * IRISES_GO
+        down = float(motion.gaze_y[index]) * self._height * IRISES_SINK
+        return (
+            across * float(self._axis[0]) + down * float(self._down[0]),
+            across * float(self._axis[1]) + down * float(self._down[1]),
+        )
 
     def _mouth_patch(self) -> MouthPatch:
         chin = float((self._points[CHIN] - self._middle) @ self._down)
@@ -165,9 +165,9 @@ class PhotoStage:
         low, high = np.min(corners, axis=0), np.max(corners, axis=0)
         whole = Box(int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1).grown(0, self._width, self._height)
         x, y = grid(whole)
-        along, under = self._local(x, y)
+        along, under = self._axes.local(x, y)
         u = along / np.float32(self._half)
-        upper, lower = self._contour(UPPER_INNER), self._contour(LOWER_INNER)
+        upper, lower = self._axes.contour(UPPER_INNER), self._axes.contour(LOWER_INNER)
         lower_edge = np.interp(along, *lower).astype(np.float32)
         apart = np.clip(lower_edge - np.interp(along, *upper), 0, None) * (np.abs(u) < 1)
         below = under - lower_edge
@@ -237,31 +237,36 @@ class PhotoStage:
         return painted
 
     def _eye(self, upper: tuple[int, ...], lower: tuple[int, ...]) -> Eye:
-        upper_line, lower_line = self._contour(upper), self._contour(lower)
+        upper_line, lower_line = self._axes.contour(upper), self._axes.contour(lower)
         most = max(2.0, float((lower_line[1] - np.interp(lower_line[0], *upper_line)).max()))
         points = self._points[[*upper, *lower]]
         low, high = points.min(axis=0) - 1.6 * most, points.max(axis=0) + 1.6 * most
         box = Box(int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1).grown(0, self._width, self._height)
         x, y = grid(box)
-        along, under = self._local(x, y)
+        along, under = self._axes.local(x, y)
         edge = np.interp(along, *upper_line).astype(np.float32)
         opened = np.clip(np.interp(along, *lower_line) - edge, 0, None).astype(np.float32)
         opened[(along < upper_line[0][0]) | (along > upper_line[0][-1])] = 0
+        iris = looking(along, under - edge, opened)
         opened = cv2.GaussianBlur(opened, (0, 0), max(0.8, 0.06 * most)).astype(np.float32)
         ceiling = edge - 1.35 * opened
-        above, beneath = (self._colour(x, y, row - under, most) for row in (ceiling, edge + 1.9 * opened))
+        above, beneath = (self._colour(x, y, row - under, most, opened) for row in (ceiling, edge + 2.5 * opened))
         depth = np.clip((under - ceiling) / np.maximum(edge + opened - ceiling, 1), 0, 1)[..., None]
-        lower_share = 0.55 + 0.45 * depth
+        lower_share = 0.78 + 0.22 * depth
         skin = (above * (1 - lower_share) + beneath * lower_share) * (1.0 - 0.07 * np.sin(np.pi * depth))
-        return Eye(box, x, y, under, edge, ceiling, opened, skin.astype(np.float32))
+        return Eye(box, x, y, under, edge, ceiling, opened, skin.astype(np.float32), iris)
 
-    def _colour(self, x: Map, y: Map, away: Map, blur: float) -> Map:
-        """Read the photo `away` pixels further down from each pixel, smoothed: the tone of the skin there."""
+    def _colour(self, x: Map, y: Map, away: Map, blur: float, weight: Map) -> Map:
+        """Read the photo `away` pixels further down from each pixel, smoothed: the tone of the skin there.
+
+        `weight` is small where that would be the corner of the eye, which is darker.
+        """
         map_x = x + (away * self._down[0]).astype(np.float32)
         map_y = y + (away * self._down[1]).astype(np.float32)
         read = cv2.remap(self._photo[..., :3], map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        tone: Map = cv2.GaussianBlur(read.astype(np.float32), (0, 0), blur).astype(np.float32)
-        return tone
+        share = weight[..., None] + np.float32(1e-3)
+        tone = cv2.GaussianBlur(read * share, (0, 0), blur) / cv2.GaussianBlur(share, (0, 0), blur)[..., None]
+        return np.asarray(tone, np.float32)
 
     def _shut(self, picture: Frame, eye: Eye, blink: float) -> None:
         """Pull the upper lid down, in place: its skin stretches and smooths, its lashes travel with its edge."""
@@ -270,17 +275,20 @@ class PhotoStage:
         above = (eye.under - eye.ceiling) / np.maximum(lid - lashes - eye.ceiling, 1e-3)
         taken = eye.ceiling + above * (eye.edge - lashes - eye.ceiling)
         at_edge = eye.under > lid - lashes
-        taken = np.where(at_edge, eye.under - (lid - eye.edge), taken)
+        taken = np.minimum(np.where(at_edge, eye.under - (lid - eye.edge), taken), eye.edge)  # no iris in the lashes
         moves = (eye.under > eye.ceiling) & (eye.under < lid + lashes) & (eye.opened > 0.3)
         down = np.where(moves, eye.under - taken, 0.0)
         map_x = eye.x - (down * self._down[0]).astype(np.float32)
         map_y = eye.y - (down * self._down[1]).astype(np.float32)
-        moved = cv2.remap(self._photo, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.remap(picture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        uncovered = np.clip(eye.under - lid - 0.4 * lashes + 0.5, 0, 1)[..., None]
+        moved = (moved * (1 - uncovered) + picture[eye.box.slices] * uncovered).astype(np.uint8)
         smooth = np.where(moves & ~at_edge, np.clip((eye.under - eye.ceiling) / (0.9 * eye.opened + 1), 0, 1), 0)
         smooth = cv2.GaussianBlur((smooth * 0.8 * blink).astype(np.float32), (0, 0), 0.7)[..., None]
         moved[..., :3] = (moved[..., :3] * (1 - smooth) + eye.skin * smooth).astype(np.uint8, copy=False)
-        line = np.clip(1 - np.abs(eye.under - lid) / np.maximum(lashes, 1), 0, 1) * (eye.opened > 0.3)
-        moved[..., :3] = (moved[..., :3] * (1 - 0.5 * blink * line[..., None])).astype(np.uint8, copy=False)
+        line = np.clip(1 - np.abs(eye.under - lid) / np.maximum(lashes, 1), 0, 1) * np.clip(eye.opened - 0.3, 0, 1)
+        line = cv2.GaussianBlur(line.astype(np.float32), (0, 0), 0.7)[..., None]
+        moved[..., :3] = (moved[..., :3] * (1 - 0.45 * blink * line)).astype(np.uint8, copy=False)
         picture[eye.box.slices] = moved
 
     def _head_fields(self) -> tuple[Map, Map, Map, Map]:
@@ -311,17 +319,23 @@ class PhotoStage:
         x, y = self._head_x, self._head_y
         away_x = (np.float32(shift_x) - np.float32(tilt) * y) * self._head + np.float32(turn_x) * self._turn
         away_y = (np.float32(shift_y) + np.float32(tilt) * x) * self._head + np.float32(turn_y) * self._turn
+        if (felt := self._felt.warp(motion, index)) is not None:
+            away_x[self._felt.box.slices] += felt[0]
+            away_y[self._felt.box.slices] += felt[1]
         home_x, home_y = grid(Box(0, 0, self._width, self._height))
         moved = cv2.remap(picture, home_x - away_x, home_y - away_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return moved.astype(np.uint8, copy=False)
 
 
-def grid(box: Box) -> tuple[Map, Map]:
-    """Return the x and the y of every pixel of a box."""
-    x, y = np.meshgrid(
-        np.arange(box.left, box.right, dtype=np.float32), np.arange(box.top, box.bottom, dtype=np.float32)
-    )
-    return x, y
+def looking(along: Map, below: Map, opened: Map) -> Map:
+    """Return how much of a glance reaches each pixel of an eye. `below`: how far it lies under the upper lid's edge."""
+    inside = opened > 0.5
+    deep = np.clip(below / np.maximum(opened, 0.5), 0, 1) * inside
+    ends = along[inside]
+    middle, half = (ends.min() + ends.max()) / 2, max(float(np.ptp(ends)) / 2, 1.0)
+    across = np.clip(1 - ((along - middle) / half) ** 2, 0, 1)
+    share: Map = cv2.GaussianBlur((np.clip(7 * deep * (1 - deep), 0, 1) * across).astype(np.float32), (0, 0), 0.6)
+    return share
 
 
 def photo_stage(data: bytes, faces: FaceFinder, width: int, height: int) -> PhotoStage:
