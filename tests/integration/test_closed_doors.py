@@ -18,6 +18,12 @@ pytestmark = pytest.mark.integration
 
 SECRET, KEY = new_key("tester", "acme", sorted(ALL_SCOPES))
 CHATTY, CHATTY_KEY = new_key("chatty", "acme", ["chat"])
+# A key a kind of file, and a file of that kind.
+FILES = {
+    "videos": (*new_key("films", "acme", ["videos"]), f"video_{'0' * 32}-1-thumbnail"),
+    "speech": (*new_key("sounds", "acme", ["speech"]), f"speech_{'0' * 32}-1"),
+    "characters": (*new_key("cast", "acme", ["characters"]), f"portrait_ada_{'0' * 32}"),
+}
 OPEN = {"/livez", "/readyz"}
 HIDDEN = {("get", "/metrics"), ("get", "/openapi.json"), ("get", "/api/v1/demand")}
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -29,7 +35,8 @@ def services(
 ) -> Iterator[dict[str, ServiceProcess]]:
     folder = tmp_path_factory.mktemp("closed")
     file = folder / "keys.json"
-    file.write_text(json.dumps([KEY.model_dump(mode="json"), CHATTY_KEY.model_dump(mode="json")]))
+    keys = [KEY, CHATTY_KEY, *(key for _, key, _ in FILES.values())]
+    file.write_text(json.dumps([key.model_dump(mode="json") for key in keys]))
     shared = {"REQUIRE_API_KEY": "true", "API_KEYS_FILE": str(file)}
     chattr = {
         "RECORDS__URL": redis_server.url,
@@ -79,6 +86,15 @@ def test_a_key_opens_only_what_its_scopes_say(services: dict[str, ServiceProcess
         assert client.get("/v1/models").status_code == 200
         for path in ("/api/v1/demand", "/metrics", "/api/v1/characters", "/v1/videos", "/v1/audio/voices"):
             assert client.get(path).status_code == 403, path
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_stored_file_asks_for_the_scope_of_its_kind(services: dict[str, ServiceProcess], kind: str) -> None:
+    with httpx.Client(base_url=services["chattr"].url, headers={"authorization": f"Bearer {FILES[kind][0]}"}) as client:
+        for other, (_, _, file) in FILES.items():
+            expected = 404 if other == kind else 403  # none of them is there
+            assert client.get(f"/api/v1/media/{file}").status_code == expected, file
+            assert client.post(f"/api/v1/media/{file}/link").status_code == expected, file
 
 
 def test_the_live_session_needs_a_key_too(services: dict[str, ServiceProcess]) -> None:

@@ -7,7 +7,8 @@ from chatacter.chassis.errors import Forbidden
 from chattr.adapters.fakes.jobs import FakeJobs
 from chattr.domain.identity import Owner
 from chattr.ports.jobs import NewJob
-from chattr.routes.jobs import permitted, require_scope, router
+from chattr.routes.jobs import permitted, router
+from chattr.routes.kinds import require_scope
 
 pytestmark = pytest.mark.unit
 

@@ -1,20 +1,19 @@
 """Any OpenAI-compatible endpoint of embeddings."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
 import httpx2
 import numpy as np
-from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAioHttpClient, Omit
+from openai import APIConnectionError, APIStatusError
 from pydantic import SecretStr
 
 from chatacter.chassis.errors import ChatacterError, Misconfigured, Unavailable, UpstreamFailed
 from chatacter.chassis.telemetry import outgoing_headers
+from chattr.adapters.openai_client import OpenAIEndpoint
 from chattr.ports.embedder import Vectors
 
 CONNECT_SECONDS: Final = 5.0
@@ -32,11 +31,8 @@ BROKEN: Final = "The embeddings endpoint answered with something else than a vec
 RETRY_AFTER: Final = 2.0
 
 
-class OpenAIEmbedder:
-    """A model at a base URL. Opened and closed as an async context manager; constructing it does nothing.
-
-    Its name holds the model and, where one is asked for, the length of a vector: of another length are other vectors.
-    """
+class OpenAIEmbedder(OpenAIEndpoint):
+    """A model at an endpoint. Its name holds the length of a vector where one is asked for: other vectors then."""
 
     def __init__(
         self,
@@ -48,29 +44,18 @@ class OpenAIEmbedder:
         timeout: float = 10.0,
         through_proxy: bool = True,
     ) -> None:
+        super().__init__(
+            url=url,
+            api_key=api_key,
+            max_retries=1,
+            timeout=httpx2.Timeout(timeout, connect=CONNECT_SECONDS),
+            through_proxy=through_proxy,
+        )
         self.name = f"{name}:{dimensions}" if dimensions else name
         self._model = name
-        self._url = url
-        self._api_key = api_key.get_secret_value() if api_key else ""
         self._dimensions = dimensions
-        self._timeout = timeout
-        self._through_proxy = through_proxy
-        self._client: AsyncOpenAI | None = None
         self._failure: str | None = None
         self._heard_at = -inf
-
-    async def __aenter__(self) -> Self:
-        """Make the client; the first request connects."""
-        self._client = await asyncio.to_thread(self._made)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close all connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Return one vector of length 1 a text. Raises `Unavailable`, `Misconfigured`, `UpstreamFailed`."""
@@ -105,26 +90,6 @@ class OpenAIEmbedder:
                 await self.embed(["ready"])
         return self._failure
 
-    def _made(self) -> AsyncOpenAI:
-        """Make the client, in a thread: it reads certificates, and files that tell what system this is."""
-        # Unset, these would be read from OPENAI_* in the environment, and sent to whatever endpoint is configured.
-        never_ambient: Any = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-        client = AsyncOpenAI(
-            base_url=self._url,
-            api_key=self._api_key,
-            admin_api_key="",
-            max_retries=1,
-            timeout=httpx2.Timeout(self._timeout, connect=CONNECT_SECONDS),
-            default_headers=never_ambient | self._keyless(),
-            http_client=DefaultAioHttpClient(trust_env=self._through_proxy),
-        )
-        client.platform_headers()
-        return client
-
-    def _keyless(self) -> dict[str, Any]:
-        """The client wants a missing key to be meant, with each request."""
-        return {} if self._api_key else {"Authorization": Omit()}
-
     async def _asked(self, texts: Sequence[str]) -> list[list[float]]:
         if self._client is None:
             raise Unavailable(AWAY, retry_after=RETRY_AFTER)
@@ -135,7 +100,7 @@ class OpenAIEmbedder:
                 input=[text[:LONGEST] or " " for text in texts],
                 encoding_format="float",
                 extra_body={"dimensions": self._dimensions} if self._dimensions else None,
-                extra_headers={**outgoing_headers({}), **self._keyless()},
+                extra_headers={**outgoing_headers({}), **self._keyless},
             )
         except APIStatusError as error:
             raise refused(error.status_code) from None

@@ -9,17 +9,17 @@ import re
 import time
 from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx2
 import orjson
-from openai import APIConnectionError, APIStatusError, AsyncAPIResponse, AsyncOpenAI, DefaultAioHttpClient, Omit
+from openai import APIConnectionError, APIStatusError, AsyncAPIResponse, AsyncOpenAI
 from pydantic import SecretStr
 
 from chatacter.chassis import errors
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.telemetry import outgoing_headers
+from chattr.adapters.openai_client import OpenAIEndpoint
 from chattr.ports.language import ChatRequest, Chunk, finish_reason_of
 
 CONNECT_SECONDS: Final = 10.0
@@ -58,8 +58,8 @@ MISCONFIGURED_KEYLESS: Final = {401: NO_KEY, 403: NO_KEY, 404: NO_MODEL}
 AWAY_STATUSES: Final = frozenset({408, 502, 503, 504, 529})
 
 
-class OpenAILanguageModel:
-    """A provider at a base URL. Opened and closed as an async context manager; constructing it does nothing."""
+class OpenAILanguageModel(OpenAIEndpoint):
+    """A provider's model."""
 
     def __init__(
         self,
@@ -71,47 +71,17 @@ class OpenAILanguageModel:
         through_proxy: bool = True,
         keep_alive: bool = True,
     ) -> None:
+        super().__init__(
+            url=url,
+            api_key=api_key,
+            max_retries=max_retries,
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+            through_proxy=through_proxy,
+        )
         self.name = name
-        self._url = url
-        self._api_key = api_key.get_secret_value() if api_key else ""
-        self._max_retries = max_retries
-        self._through_proxy = through_proxy
         self._headers = {} if keep_alive else {"connection": "close"}
-        # The client wants a missing key to be meant, with each request; a default header does not count.
-        self._keyless: dict[str, str | Omit] = {} if self._api_key else {"Authorization": Omit()}
-        self._client: AsyncOpenAI | None = None
         self._untaken: dict[str, set[str]] = {}
         self._checked: tuple[float, str | None] = (float("-inf"), None)
-
-    async def __aenter__(self) -> Self:
-        """Make the client; the first request connects."""
-        self._client = await asyncio.to_thread(self._made)
-        return self
-
-    def _made(self) -> AsyncOpenAI:
-        """Make the client, in a thread: it reads certificates, and files that tell what system this is."""
-        # Unset, these would be read from OPENAI_* in the environment, and sent to whatever provider is configured.
-        never_ambient: Any = {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
-        keyless: Any = {} if self._api_key else {"Authorization": Omit()}
-        client = AsyncOpenAI(
-            base_url=self._url,
-            api_key=self._api_key,
-            admin_api_key="",
-            max_retries=self._max_retries,
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            default_headers=never_ambient | keyless,
-            http_client=DefaultAioHttpClient(trust_env=self._through_proxy),
-        )
-        client.platform_headers()
-        return client
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close all connections."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
 
     @property
     def _open(self) -> AsyncOpenAI:

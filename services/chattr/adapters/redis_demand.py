@@ -11,6 +11,7 @@ import anyio
 from redis.asyncio import Redis
 
 from chatacter.chassis.errors import Unavailable
+from chattr.adapters.demand_ticket import handed_in
 from chattr.adapters.redis_connection import key, told
 from chattr.domain.identity import Owner
 from chattr.ports.jobs import Modality
@@ -66,19 +67,17 @@ class RedisDemand:
         kind, ticket, over = f"{modality}/{model}", uuid4().hex, asyncio.Event()
         await self._renew(kind, ticket, self._ttl)
         keeping = asyncio.create_task(self._keep(kind, ticket, over))
-        unserved = False
-        try:
-            yield
-        except Unavailable:
-            unserved = True
-            raise
-        finally:
+
+        async def end(unserved: bool) -> None:
             over.set()
             with anyio.CancelScope(shield=True):
                 await keeping
                 await self._drop(kind, ticket)
                 if unserved:
                     await self._renew(kind, UNSERVED, self._linger)
+
+        async with handed_in(end):
+            yield
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count the requests that are held."""

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 INTERNAL: Final = "Something went wrong on our side. Quote the job's id when you report it."
 POLL_SECONDS: Final = 1.0
 HAND_BACK_SECONDS: Final = 2.0
+FIRST_BEAT_SECONDS: Final = 0.2
 LONGEST_RETRY: Final = 60.0
 # A job whose predictor is away is asked for again after a part of the time that it has waited already.
 AGE_OF_A_PAUSE: Final = 8.0
@@ -199,8 +200,10 @@ class Dispatcher:
     async def _beat(self, running: Running) -> None:
         """Keep the lease until the work is over; ends before it when the lease is lost.
 
-        A store that is away is asked again: the fence stands whatever happens meanwhile.
+        A store that is away is asked again: the fence stands whatever happens meanwhile. A fresh lease needs no beat:
+        the first one only tells the phase, and leaves the store's disk to work that is over before it.
         """
+        await within(running.over, min(FIRST_BEAT_SECONDS, self._pace.heartbeat))
         while not running.over.is_set():
             report = running.report
             try:

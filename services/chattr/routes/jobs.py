@@ -1,6 +1,6 @@
 """Work of any kind: what waits, what runs, what failed and may be tried again, and what happens as it happens."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Final, Literal
@@ -10,27 +10,20 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatacter.chassis.auth import Caller, Principal, scope
-from chatacter.chassis.errors import Conflict, Forbidden, NotFound
+from chatacter.chassis.auth import Caller, scope
+from chatacter.chassis.errors import Conflict, NotFound
 from chatacter.chassis.streaming import SSE, opened, sse
-from chatacter.contracts.video_job import (
-    JobAttempt,
-    JobDeleted,
-    JobEstimate,
-    JobList,
-    JobProblem,
-    JobView,
-)
+from chatacter.contracts.video_job import JobAttempt, JobDeleted, JobEstimate, JobList, JobView
 from chattr.dependencies import AssetsDep, JobLogDep, JobsDep, OwnerDep
 from chattr.domain.identity import Owner
-from chattr.ports.jobs import Attempt, Job, JobError, JobEvent, JobLog, Jobs, Modality, Order, Outlook
+from chattr.ports.jobs import Attempt, Job, JobEvent, JobLog, Jobs, Modality, Order, Outlook
 from chattr.routes.download import download, found
+from chattr.routes.kinds import SCOPES, require_scope
 from chattr.usecases.estimates import estimate
 from chattr.usecases.ordering import removed
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], dependencies=[Depends(scope("videos", "speech"))])
 
-SCOPES: Final[Mapping[Modality, str]] = {"video": "videos", "speech": "speech"}
 NO_JOB: Final = "There is no such job."
 NOT_YET: Final = "This job is not completed. GET /api/v1/jobs/{id} tells how far it is."
 # What keeps proxies and browsers from taking a stream in which nothing happens for a dead one.
@@ -38,17 +31,11 @@ HEARTBEAT: Final = b": nothing new\n\n"
 RETRY_MS: Final = b"retry: 2000\n\n"
 
 
-def require_scope(caller: Principal, modality: Modality) -> None:
-    """Raise `Forbidden` where a key may not do this kind of work."""
-    if SCOPES[modality] not in caller.scopes:
-        raise Forbidden(f"This key lacks the scope `{SCOPES[modality]}`.")
-
-
 async def permitted(job_id: str, caller: Caller, owner: OwnerDep, jobs: JobsDep) -> None:
     """Let only those in who may order such a job; one that is gone may still be followed to its end."""
     job = await jobs.get(owner, job_id)
     if job is not None:
-        require_scope(caller, job.modality)
+        require_scope(caller, SCOPES[job.modality])
 
 
 PERMITTED: Final = [Depends(permitted)]
@@ -67,7 +54,7 @@ async def list_jobs(
     order: Order = "desc",
 ) -> JobList:
     """List the tenant's jobs by age; with `status=failed` those that failed, by when they did."""
-    require_scope(caller, modality)
+    require_scope(caller, SCOPES[modality])
     page = await jobs.list(owner, modality, after=after, limit=limit + 1, order=order, failed=status == "failed")
     return JobList(data=[view(job) for job in page[:limit]], has_more=len(page) > limit)
 
@@ -184,39 +171,11 @@ def known(job: Job | None) -> Job:
     return job
 
 
-def problem(error: JobError | None) -> JobProblem | None:
-    """Show why something failed."""
-    return JobProblem(code=error.code, message=error.message) if error else None
-
-
 def attempt(made: Attempt) -> JobAttempt:
     """Show an attempt."""
-    return JobAttempt(
-        fence=made.fence,
-        worker=made.worker,
-        started_at=made.started_at,
-        ended_at=made.ended_at,
-        outcome=made.outcome,
-        error=problem(made.error),
-    )
+    return JobAttempt.model_validate(made, from_attributes=True)
 
 
 def view(job: Job) -> JobView:
     """Show a job."""
-    return JobView(
-        id=job.id,
-        modality=job.modality,
-        model=job.model,
-        status=job.status,
-        phase=job.phase,
-        progress=job.progress,
-        priority=job.priority,
-        attempts=job.attempts,
-        max_attempts=job.max_attempts,
-        created_at=job.created_at,
-        run_after=job.ready_at,
-        started_at=job.started_at,
-        ended_at=job.ended_at,
-        expires_at=job.expires_at,
-        error=problem(job.error),
-    )
+    return JobView.model_validate(job, from_attributes=True).model_copy(update={"run_after": job.ready_at})

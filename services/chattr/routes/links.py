@@ -8,13 +8,13 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chatacter.chassis.auth import scope
 from chatacter.contracts.base import Strict
 from chattr.dependencies import AssetsDep, OwnerDep, SigningDep
 from chattr.routes.download import download
+from chattr.routes.kinds import file_permitted
 from chattr.usecases.signing import Pass
 
-given = APIRouter(prefix="/api/v1/media", tags=["Media"], dependencies=[Depends(scope("videos"))])
+given = APIRouter(prefix="/api/v1/media", tags=["Media"], dependencies=[Depends(file_permitted)])
 # The signature is what lets a caller in here.
 opened = APIRouter(prefix="/api/v1/media", tags=["Media"])
 

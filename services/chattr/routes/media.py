@@ -14,9 +14,10 @@ from chatacter.contracts.video_job import DemandReport, ModelDemand
 from chattr.dependencies import AssetsDep, OutstandingDep, OwnerDep, SpeakDep
 from chattr.routes.download import download, found
 from chattr.routes.idempotency import IdempotentRoute
+from chattr.routes.kinds import file_permitted
 
 speech = APIRouter(tags=["Speech"], dependencies=[Depends(scope("speech"))], route_class=IdempotentRoute)
-stored = APIRouter(prefix="/api/v1", tags=["Media"], dependencies=[Depends(scope("videos"))])
+stored = APIRouter(prefix="/api/v1", tags=["Media"], dependencies=[Depends(file_permitted)])
 inside = APIRouter(prefix="/api/v1", tags=["Operations"], dependencies=[Depends(scope("inside"))])
 
 

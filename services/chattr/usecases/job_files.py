@@ -5,12 +5,14 @@ No lease overwrites what another made, and whoever removes a job finds all of it
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, cast
 
-from chattr.ports.jobs import Job
+from chattr.ports.jobs import Job, Modality
 
 RENDITIONS: Final = ("thumbnail", "spritesheet", "preview")
-NAME: Final = re.compile(r"((?:video|speech)_[0-9a-f]{32})-(?:(\d+)(?:-[a-z]+)?|image|sound|source|text)")
+NAME: Final = re.compile(
+    r"((?P<modality>video|speech)_[0-9a-f]{32})-(?:(?P<fence>\d+)(?:-[a-z]+)?|image|sound|source|text)"
+)
 
 
 def made_id(job_id: str, fence: int) -> str:
@@ -62,15 +64,21 @@ def job_of_file(name: str) -> str | None:
     return found[1] if found else None
 
 
+def modality_of_file(name: str) -> Modality | None:
+    """Return the kind of job that a file belongs to; None for files of another kind."""
+    found = NAME.fullmatch(name)
+    return cast(Modality, found["modality"]) if found else None
+
+
 def is_made(name: str) -> bool:
     """Whether a file was made by a job, and did not come with it."""
     found = NAME.fullmatch(name)
-    return found is not None and found[2] is not None
+    return found is not None and found["fence"] is not None
 
 
 def is_of_use(name: str, job: Job) -> bool:
     """Whether a job still needs a file of it: what came with it and what it published; while it runs, everything."""
     found = NAME.fullmatch(name)
-    if found is None or found[2] is None or job.result is None:
+    if found is None or found["fence"] is None or job.result is None:
         return True
     return name == job.result.get("asset") or name in job.result.get("renditions", {}).values()

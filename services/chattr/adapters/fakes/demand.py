@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from chatacter.chassis.errors import Unavailable
+from chattr.adapters.demand_ticket import handed_in
 from chattr.ports.jobs import Modality
 
 
@@ -18,14 +18,12 @@ class FakeDemand:
     async def holding(self, modality: Modality, model: str) -> AsyncIterator[None]:
         """Count one request for the length of the block."""
         self._held[modality, model] += 1
-        unserved = False
-        try:
-            yield
-        except Unavailable:
-            unserved = True
-            raise
-        finally:
+
+        async def end(unserved: bool) -> None:
             self._held[modality, model] -= not unserved
+
+        async with handed_in(end):
+            yield
 
     async def outstanding(self) -> Mapping[tuple[Modality, str], int]:
         """Count the requests that are held."""
