@@ -72,6 +72,18 @@ async def test_a_book_is_replaced_where_there_is_one(lorebooks: Lorebooks) -> No
     ]
 
 
+async def test_a_change_holds_for_what_it_was_made_on(lorebooks: Lorebooks) -> None:
+    first, second = lorebook("garden", "One.", at=1764363600.1234567), lorebook("garden", "Two.", at=1764363600.1234569)
+    await lorebooks.add(ANN, first)
+    assert await lorebooks.replace(ANN, second, over=first)
+    assert not await lorebooks.replace(BOB, lorebook("garden", "Three.", at=3.0), over=first)
+    assert not await lorebooks.delete(BOB, "garden", over=first)
+    assert await lorebooks.get(ANN, "garden") == second
+    assert await lorebooks.delete(ANN, "garden", over=second)
+    assert not await lorebooks.replace(ANN, second, over=second)
+    assert await lorebooks.list(ANN) == []
+
+
 async def test_a_list_is_by_id_and_shows_no_entries(lorebooks: Lorebooks) -> None:
     for name in ("zoo", "attic", "garden"):
         await lorebooks.add(ANN, lorebook(name, "Something."))

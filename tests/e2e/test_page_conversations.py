@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.chromium import PHONE, answered, opened, sat_down, shown, spoken
+from tests.chromium import PHONE, answered, opened, sat_down, say, settled, shown, spoken
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
 from tests.service_process import ServiceProcess
@@ -106,6 +106,56 @@ def test_a_conversation_goes_out_and_comes_back_as_a_file(
         sheet.get_by_label("Bring one in from a file").set_input_files(file)
         shown(page, f"Hello, To be kept {ending}!")
         assert spoken(page) == was
+
+
+def test_a_group_is_gathered_and_the_person_says_who_speaks(
+    browser: Browser, chattr: ServiceProcess, llm_server: FakeLLMServer, tmp_path: Path
+) -> None:
+    with opened(browser, chattr.url, forgiven=("AbortError", "errored out")) as page:
+        sat_down(page)
+        page.get_by_role("button", name="Who is here").click()
+        sheet = page.get_by_role("dialog", name="Who is here")
+        sheet.get_by_role("button", name="Invite Iris").click()
+        expect(sheet.get_by_role("button", name="Let Iris go")).to_be_visible()
+        page.screenshot(path=tmp_path / "company.png")
+        page.keyboard.press("Escape")
+        turns = page.get_by_role("group", name="Who answers")
+        turns.get_by_role("button", name="Iris answers").click()
+        expect(turns.get_by_role("button", name="Iris answers")).to_have_attribute("aria-pressed", "true")
+        llm_server.play("The lamps ", "know.")
+        answered(page, "Who are you?", "The lamps know.")
+        assert "Speak as Iris alone." in llm_server.requests[-1].prompt
+        expect(page.locator("#talk .said > li").last.locator(".name")).to_have_text("Iris")
+        turns.get_by_role("button", name="Robin Tester answers").click()
+        expect(turns.get_by_role("button", name="Robin Tester answers")).to_have_attribute("aria-pressed", "true")
+        llm_server.play("And ", "I listen.")
+        turns.get_by_role("button", name="Let somebody speak").click()
+        shown(page, "And I listen.")
+        expect(page.locator("#talk .own")).to_have_count(1)
+        expect(page.locator("#talk .said > li").last.locator(".name")).to_have_text("Robin Tester")
+        settled(page)
+
+        page.get_by_role("button", name="Who is here").click()
+        sheet.get_by_label("Who answers").select_option("Each in turn")
+        sheet.get_by_label("How many one after the other").fill("2")
+        page.keyboard.press("Tab")
+        expect(sheet.get_by_role("status")).to_be_hidden()
+        page.keyboard.press("Escape")
+        turns.get_by_role("button", name="Whoever's turn").click()
+        before = page.locator("#talk .bot").count()
+        llm_server.play("It is ", "my turn.")
+        say(page, "Go round")
+        expect(page.locator("#talk .bot")).to_have_count(before + 2)
+        settled(page)
+        assert page.locator("#talk .bot .name").all_inner_texts()[-2:] == ["Iris", "Robin Tester"]
+        page.screenshot(path=tmp_path / "group.png")
+        page.reload()
+        expect(page.locator("#talk .bot .name").last).to_have_text("Robin Tester")
+        page.get_by_role("button", name="Who is here").click()
+        sheet.get_by_role("button", name="Let Iris go").click()
+        expect(sheet.get_by_role("button", name="Invite Iris")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(turns).to_be_hidden()
 
 
 def test_a_file_that_is_no_conversation_is_refused_in_words(

@@ -86,6 +86,20 @@ def test_a_conversation_is_shown_before_it_is_begun_and_opens_in_the_same_words(
     assert client.post("/api/v1/conversations:preview", json={**body, "id": "no id!"}).status_code == 422
 
 
+def test_somebody_of_a_group_speaks_without_being_asked(client: httpx.Client) -> None:
+    client.post("/api/v1/characters", json={"id": "guest", "name": "Guest", "personality": "Shy."}).raise_for_status()
+    talk = Talk(client, character=None, characters=["host", "guest"])
+    asked = talk.post("/messages", message="Who is there?", character="guest", max_tokens=4)
+    more = talk.post(f"/messages/{asked['message_id']}/next", character="host", max_tokens=4)
+    assert (more["character"], more["parent_id"], more["stored"]) == ("host", asked["message_id"], True)
+    turn = talk.post(f"/messages/{more['message_id']}/next", max_tokens=4)
+    assert (turn["character"], turn["parent_id"]) == ("guest", more["message_id"])
+    assert talk.read()["head_id"] == turn["message_id"]
+    elsewhere = client.post(f"{talk.home}/messages/{turn['message_id']}/next", json={"character": "ada"})
+    assert elsewhere.status_code == 409
+    assert client.post(f"{talk.home}/messages/msg_none/next", json={}).status_code == 404
+
+
 def test_a_list_tells_what_was_said_first(client: httpx.Client) -> None:
     silent, talk = Talk(client), Talk(client)
     talk.post("/messages", message="Is there cake?", max_tokens=4)

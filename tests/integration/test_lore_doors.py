@@ -102,7 +102,15 @@ def test_a_lorebook_is_stored_read_replaced_and_deleted(ann: httpx.Client) -> No
     replaced = ok(ann.put(f"{BOOKS}/the-garden", json={"entries": []}))
     assert replaced["lorebook"]["entries"] == []
     assert replaced["created_at"] == made.json()["created_at"]
-    ok(ann.delete(f"{BOOKS}/the-garden"))
+    read = ann.get(f"{BOOKS}/the-garden").headers["etag"]
+    assert ann.get(f"{BOOKS}/the-garden", headers={"if-none-match": read}).status_code == 304
+    written = ann.put(f"{BOOKS}/the-garden", json={"entries": []}, headers={"if-match": read}).headers["etag"]
+    for stale in (
+        ann.put(f"{BOOKS}/the-garden", json={}, headers={"if-match": read}),
+        ann.delete(f"{BOOKS}/the-garden", headers={"if-match": read}),
+    ):
+        assert (stale.status_code, stale.json()["type"]) == (412, "urn:chatacter:problem:stale")
+    ok(ann.delete(f"{BOOKS}/the-garden", headers={"if-match": written}))
     for answer in (
         ann.get(f"{BOOKS}/the-garden"),
         ann.get(f"{BOOKS}/the-garden/export"),

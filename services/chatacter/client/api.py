@@ -6,10 +6,9 @@ from typing import Any, Final
 
 from chatacter.client.characters import Characters
 from chatacter.client.conversations import Conversations
-from chatacter.client.errors import Refused
 from chatacter.client.memories import Memories
 from chatacter.client.voices import Voices
-from chatacter.contracts.speech import AudioFormat, Voice, VoiceList
+from chatacter.contracts.speech import AudioFormat
 from chatacter.contracts.video import Video, VideoFormat
 
 POLL_SECONDS: Final = 0.5
@@ -22,18 +21,6 @@ class Api(Conversations, Characters, Memories, Voices):
     async def health(self) -> dict[str, Any]:
         """Return how every part is: `status`, and `checks` by name."""
         return dict(await self._json("GET", "/api/v1/health"))
-
-    async def speech_model(self) -> str:
-        """Return the model that speaks here."""
-        voices = VoiceList.model_validate(await self._json("GET", "/v1/audio/voices"))
-        model = voices.model or next((voice.model for voice in voices.data), None)
-        if model is None:
-            raise Refused("There is no voice here.", status=404, code="not_found")
-        return model
-
-    async def voices(self) -> list[Voice]:
-        """Return the voices that there are, one's own too."""
-        return VoiceList.model_validate(await self._json("GET", "/v1/audio/voices")).data
 
     async def speak(
         self, text: str, *, voice: str, model: str, audio_format: AudioFormat = "mp3"

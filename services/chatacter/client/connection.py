@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final, Literal, Self
 
@@ -13,6 +13,8 @@ from chatacter.client.errors import Away, ClientError, KeyNeeded, Refused
 from chatacter.client.events import CREATED, TERMINAL, ReplyEvent, reply_events
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Upload = tuple[str, bytes, str]
+"""A file's name, what is in it, and its media type."""
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 30.0
@@ -108,6 +110,14 @@ class Connection:
     async def _json(self, method: Method, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         async with self._guarded(method, path, body, headers) as answer:
             return orjson.loads(await answer.aread())
+
+    async def _form(self, path: str, fields: Mapping[str, str], files: Sequence[tuple[str, Upload]]) -> Any:
+        """Send a form with files."""
+        try:
+            async with self._streaming("POST", path, data=dict(fields), files=list(files)) as answer:
+                return orjson.loads(await answer.aread())
+        except httpx.TransportError as error:
+            raise away(error) from error
 
     async def _file(self, path: str) -> tuple[bytes, str]:
         """Ask for a file; return it with its name."""

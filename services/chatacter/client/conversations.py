@@ -36,6 +36,11 @@ class Conversations(Connection):
         """Yield what a reply goes on with; the first event's `begun` is what it goes on from."""
         return self._replied(f"{HOME}/{session}/messages/{message}/continue", {})
 
+    def speak_next(self, session: str, message: str, character: str | None) -> AsyncGenerator[ReplyEvent]:
+        """Yield what a character says after a message without being asked; of a group this one, or whose turn it is."""
+        body = {} if character is None else {"character": character}
+        return self._replied(f"{HOME}/{session}/messages/{message}/next", body)
+
     def say_instead(self, session: str, message: str, content: str) -> AsyncGenerator[ReplyEvent]:
         """Say something else in the place of a message of the person's, and yield the reply to it."""
         return self._replied(f"{HOME}/{session}/messages/{message}/edit", {"content": content, "reply": True})
@@ -58,8 +63,16 @@ class Conversations(Connection):
         return dict(await self._json("POST", f"{HOME}:preview", body))
 
     async def change(self, session: str, **changes: Any) -> dict[str, Any]:
-        """Set `title`, or `head_id`: the branch that is active; return what is known of the conversation now."""
+        """Set `title`, `order`, `replies`, or `head_id`: the branch that is active; return what is known of it now."""
         return dict(await self._json("PATCH", f"{HOME}/{session}", changes))
+
+    async def join(self, session: str, character: str) -> dict[str, Any]:
+        """Let a character join; return what is known of the conversation now."""
+        return dict(await self._json("PUT", f"{HOME}/{session}/members/{character}"))
+
+    async def let_go(self, session: str, character: str) -> dict[str, Any]:
+        """Let a character go; return what is known of the conversation now."""
+        return dict(await self._json("DELETE", f"{HOME}/{session}/members/{character}"))
 
     async def conversations(self, character: str, most: int) -> list[dict[str, Any]]:
         """Return what is known of the newest conversations with a character, at most so many."""

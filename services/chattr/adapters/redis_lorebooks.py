@@ -10,13 +10,28 @@ from chattr.adapters.redis_connection import key, told
 from chattr.domain.identity import Owner
 from chattr.domain.lorebook.shared import SharedLorebook, Summary
 
-# Writes both hashes, or neither: where the id is taken (ARGV[4] = '0') or must be (ARGV[4] = '1').
-WRITE = """
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) ~= tonumber(ARGV[4]) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+# A change that was made for one lorebook leaves another alone: ARGV[2] is when that was changed last, or nothing.
+STANDS = """
+local summary = redis.call('HGET', KEYS[2], ARGV[1])
+if ARGV[2] ~= '' and (not summary or cjson.decode(summary).updated_at ~= tonumber(ARGV[2])) then return 0 end
+"""
+# Writes both hashes, or neither: where the id is free (ARGV[5] = '0') or taken (ARGV[5] = '1').
+WRITE = (
+    STANDS
+    + """
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) ~= tonumber(ARGV[5]) then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
 return 1
 """
+)
+DELETE = (
+    STANDS
+    + """
+redis.call('HDEL', KEYS[2], ARGV[1])
+return redis.call('HDEL', KEYS[1], ARGV[1])
+"""
+)
 
 
 class RedisLorebooks:
@@ -26,6 +41,7 @@ class RedisLorebooks:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
+        self._delete = redis.register_script(DELETE)
         self._records = Records(SharedLorebook)
 
     async def get(self, owner: Owner, lorebook_id: str) -> SharedLorebook | None:
@@ -50,23 +66,29 @@ class RedisLorebooks:
 
     async def add(self, owner: Owner, lorebook: SharedLorebook) -> bool:
         """Store a new one; False when the id is taken."""
-        return await self._written(owner, lorebook, "0")
+        return await self._written(owner, lorebook, None, "0")
 
-    async def replace(self, owner: Owner, lorebook: SharedLorebook) -> bool:
-        """Store one in the place of another; False when there is none."""
-        return await self._written(owner, lorebook, "1")
+    async def replace(self, owner: Owner, lorebook: SharedLorebook, over: SharedLorebook | None = None) -> bool:
+        """Store one in the place of another; False when there is none, or it is not `over` any more."""
+        return await self._written(owner, lorebook, over, "1")
 
-    async def delete(self, owner: Owner, lorebook_id: str) -> bool:
-        """Remove one; False when there was none."""
+    async def delete(self, owner: Owner, lorebook_id: str, over: SharedLorebook | None = None) -> bool:
+        """Remove one; False when there was none, or it is not `over` any more."""
         with told():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.hdel(key(owner.shared, "lorebooks"), lorebook_id)
-                pipe.hdel(key(owner.shared, "lorebook_summaries"), lorebook_id)
-                removed = await pipe.execute()
-        return bool(removed[0])
+            return bool(await self._delete(keys=places(owner), args=[lorebook_id, changed(over)]))
 
-    async def _written(self, owner: Owner, lorebook: SharedLorebook, taken: str) -> bool:
-        keys = [key(owner.shared, name) for name in ("lorebooks", "lorebook_summaries")]
-        args = [lorebook.id, lorebook.model_dump_json(), lorebook.summary().model_dump_json(), taken]
+    async def _written(self, owner: Owner, lorebook: SharedLorebook, over: SharedLorebook | None, taken: str) -> bool:
+        record, summary = lorebook.model_dump_json(), lorebook.summary().model_dump_json()
         with told():
-            return bool(await self._write(keys=keys, args=args))
+            args = [lorebook.id, changed(over), record, summary, taken]
+            return bool(await self._write(keys=places(owner), args=args))
+
+
+def places(owner: Owner) -> list[str]:
+    """Name the hashes of a tenant: the lorebooks, their summaries."""
+    return [key(owner.shared, name) for name in ("lorebooks", "lorebook_summaries")]
+
+
+def changed(lorebook: SharedLorebook | None) -> str:
+    """Write when one was changed last, exactly; nothing where that does not matter."""
+    return "" if lorebook is None else repr(lorebook.updated_at)

@@ -26,10 +26,10 @@ class Lorebooks(Protocol):
         """Store a new one; False when the id is taken."""
         ...
 
-    async def replace(self, owner: Owner, lorebook: SharedLorebook) -> bool:
-        """Store one in the place of another; False when there is none."""
+    async def replace(self, owner: Owner, lorebook: SharedLorebook, over: SharedLorebook | None = None) -> bool:
+        """Store one in the place of another, in one step; False when there is none, or it is not `over` any more."""
         ...
 
-    async def delete(self, owner: Owner, lorebook_id: str) -> bool:
-        """Remove one; False when there was none."""
+    async def delete(self, owner: Owner, lorebook_id: str, over: SharedLorebook | None = None) -> bool:
+        """Remove one, in one step; False when there was none, or it is not `over` any more."""
         ...

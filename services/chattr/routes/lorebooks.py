@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import Conflict, NotFound
+from chatacter.chassis.errors import Conflict, NotFound, Stale
 from chatacter.contracts.base import Strict
 from chattr.dependencies import LorebooksDep, OwnerDep
 from chattr.domain.card import json_text
@@ -21,8 +21,10 @@ from chattr.domain.lorebook.reading import document_of, opened
 from chattr.domain.lorebook.shared import LorebookId, SharedLorebook, Summary
 from chattr.routes.bodies import described, large
 from chattr.routes.download import HARMLESS
+from chattr.routes.etags import CHANGED, REVALIDATED, Conditions, ConditionsDep, etag
 from chattr.routes.idempotency import IdempotentRoute
 
+JSON: Final = "application/json"
 TAKEN: Final = "There is already a lorebook {id!r}. Choose another id."
 UNKNOWN: Final = "There is no lorebook {id!r}."
 ANY_OBJECT: Final[dict[str, Any]] = {
@@ -103,21 +105,16 @@ async def import_lorebook(
     return LorebookImported(warnings=warnings, **dict(shown(made)))
 
 
-@router.get("/{lorebook_id}")
-async def get_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: LorebooksDep) -> LorebookRead:
+@router.get("/{lorebook_id}", response_model=LorebookRead)
+async def get_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: LorebooksDep, asked: ConditionsDep) -> Response:
     """Return one lorebook."""
-    found = await lorebooks.get(owner, lorebook_id)
-    if found is None:
-        raise NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
-    return shown(found)
+    return asked.answer(body_of(existing(await lorebooks.get(owner, lorebook_id), lorebook_id)), JSON)
 
 
 @router.get("/{lorebook_id}/export", response_class=Response, responses={200: {"content": {"application/json": {}}}})
 async def export_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: LorebooksDep) -> Response:
     """Return a lorebook as a `lorebook_v3` file."""
-    found = await lorebooks.get(owner, lorebook_id)
-    if found is None:
-        raise NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
+    found = existing(await lorebooks.get(owner, lorebook_id), lorebook_id)
     headers = {
         "content-disposition": f'attachment; filename="{found.id}.json"',
         "cache-control": "no-store",
@@ -126,25 +123,54 @@ async def export_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: Lorebook
     return Response(json_text.write(document_of(found.lorebook)), media_type="application/json", headers=headers)
 
 
-@router.put("/{lorebook_id}", openapi_extra=described(Lorebook))
+@router.put("/{lorebook_id}", response_model=LorebookRead, openapi_extra=described(Lorebook))
 async def replace_lorebook(
-    lorebook_id: str, request: Request, owner: OwnerDep, lorebooks: LorebooksDep
-) -> LorebookRead:
+    lorebook_id: str, request: Request, owner: OwnerDep, lorebooks: LorebooksDep, asked: ConditionsDep
+) -> Response:
     """Put another lorebook in its place."""
     body = await large(request, Lorebook)
-    found = await lorebooks.get(owner, lorebook_id)
-    made = found and found.model_copy(update={"lorebook": body, "updated_at": time.time()})
-    if made is None or not await lorebooks.replace(owner, made):
-        raise NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
-    return shown(made)
+    found = existing(await lorebooks.get(owner, lorebook_id), lorebook_id)
+    made = found.model_copy(update={"lorebook": body, "updated_at": time.time()})
+    if not await lorebooks.replace(owner, made, over=required(asked, found)):
+        raise changed_meanwhile(asked, lorebook_id)
+    sent = body_of(made)
+    return Response(sent, media_type=JSON, headers={"etag": etag(sent), **REVALIDATED})
 
 
 @router.delete("/{lorebook_id}", status_code=204)
-async def delete_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: LorebooksDep) -> Response:
+async def delete_lorebook(lorebook_id: str, owner: OwnerDep, lorebooks: LorebooksDep, asked: ConditionsDep) -> Response:
     """Remove a lorebook. Characters that name it go on without it."""
-    if not await lorebooks.delete(owner, lorebook_id):
-        raise NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
+    found = existing(await lorebooks.get(owner, lorebook_id), lorebook_id)
+    if not await lorebooks.delete(owner, lorebook_id, over=required(asked, found)):
+        raise changed_meanwhile(asked, lorebook_id)
     return Response(status_code=204)
+
+
+def existing(found: SharedLorebook | None, lorebook_id: str) -> SharedLorebook:
+    """Return what there is. Raises `NotFound`."""
+    if found is None:
+        raise NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
+    return found
+
+
+def required(asked: Conditions, found: SharedLorebook) -> SharedLorebook | None:
+    """Return what a change is made for; None: whatever there is. Raises `Stale`."""
+    if not asked.any:
+        return None
+    asked.require(etag(body_of(found)))
+    return found
+
+
+def changed_meanwhile(asked: Conditions, lorebook_id: str) -> Exception:
+    """Say why nothing was changed: somebody else did, or removed it."""
+    if asked.any:
+        return Stale(CHANGED, param="If-Match")
+    return NotFound(UNKNOWN.format(id=lorebook_id), param="lorebook_id")
+
+
+def body_of(stored: SharedLorebook) -> bytes:
+    """Write a lorebook as it is sent."""
+    return shown(stored).model_dump_json().encode()
 
 
 def of_file(data: bytes) -> tuple[Lorebook, list[str]]:

@@ -12,7 +12,7 @@ from chattr.routes.cache_headers import CacheUseDep
 from chattr.routes.idempotency import IdempotentRoute
 from chattr.routes.reply_answers import REPLY, ReplyOptions, Rewritten, Spoken, answered
 from chattr.routes.tree_objects import ConversationRead, MessageRead, conversation_object, message_object
-from chattr.usecases.scene import Again, Ask, AtHead, Onward, Under
+from chattr.usecases.scene import Again, Ask, AtHead, Next, Onward, Under
 
 router = APIRouter(
     prefix="/api/v1/conversations/{conversation_id}/messages",
@@ -37,6 +37,15 @@ class Said(ReplyOptions):
     def place(self) -> AtHead | Under:
         """Where it is said."""
         return Under(self.parent_id) if "parent_id" in self.model_fields_set else AtHead()
+
+
+class Following(ReplyOptions):
+    """Who speaks next."""
+
+    character: str | None = Field(default=None, description="Who of a group; whoever's turn it is when absent")
+
+
+NEXT: Final = Following()
 
 
 class Edited(ReplyOptions):
@@ -68,6 +77,15 @@ async def go_on(
 ) -> Response:
     """Let a reply go on where it stopped. The longer one stands beside it; the events hold what is new."""
     ask = Ask(None, "", conversation_id, sampling=body.sampling, place=Onward(message_id))
+    return await answered(reply.rounds(owner, ask), stream=body.stream)
+
+
+@router.post("/{message_id}/next", responses=REPLY)
+async def speak_next(
+    conversation_id: str, message_id: str, owner: OwnerDep, reply: ReplyDep, body: Following = NEXT
+) -> Response:
+    """Let a character speak after this message, whoever said it, without the person saying anything."""
+    ask = Ask(body.character, "", conversation_id, sampling=body.sampling, place=Next(message_id))
     return await answered(reply.rounds(owner, ask), stream=body.stream)
 
 

@@ -141,7 +141,7 @@ async def delete_voice(voice_id: str, door: DoorDep) -> Response:
 
 @voices.get("/v1/audio/voice_consents/phrases", response_model=ConsentPhraseList)
 async def consent_phrases(door: DoorDep) -> Response:
-    """List what has to be said to consent, in each language."""
+    """List what has to be said to consent, in each language; refused where no voice can be cloned."""
     return await door.answer("/v1/audio/voice_consents/phrases")
 
 

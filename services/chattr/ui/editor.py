@@ -13,6 +13,7 @@ from chatacter.contracts.speech import Voice
 from chattr.ui import words
 from chattr.ui.seat import Seat
 from chattr.ui.someone import portrait
+from chattr.ui.studio import named_model
 from chattr.ui.turn import data_url
 
 CHANGED_MEANWHILE: Final = 412
@@ -89,9 +90,10 @@ class Editor:
 async def voices(api: Api) -> list[Shown]:
     """List the voices that there are, one's own by name; none where nothing speaks."""
     try:
-        return [{"id": voice.id, "label": label(voice)} for voice in await api.voices()]
+        found = await api.voice_list()
     except Refused:
         return []
+    return [{"id": voice.id, "label": label(voice), "model": named_model(voice, found)} for voice in found.data]
 
 
 def label(voice: Voice) -> str:

@@ -8,11 +8,14 @@ import gradio as gr
 
 from chatacter.client.errors import ClientError, KeyNeeded
 from chattr.ui import words
+from chattr.ui.company import gathered
 from chattr.ui.door import Door
 from chattr.ui.editor import Editor
+from chattr.ui.knowing import known
 from chattr.ui.parts import HEAR, Parts
 from chattr.ui.seat import Seat
 from chattr.ui.shelf import shelve
+from chattr.ui.studio import Studio
 from chattr.ui.turn import Turn
 
 Changes = dict[Any, Any]
@@ -52,6 +55,9 @@ class Page:
             )
             parts.talk.act(self.act, [parts.seat, parts.aloud, *kept], everything, trigger_mode="multiple", **quiet)
             parts.shelf.act(self.shelve, [parts.seat, *kept], everything, **quiet)
+            parts.known.act(self.know, [parts.seat, *kept], everything, **quiet)
+            parts.company.act(self.gather, [parts.seat, *kept], everything, **quiet)
+            parts.voices.act(self.sound, [parts.seat, *kept], everything, **quiet)
             parts.editor.act(self.edit, [parts.seat, *kept], everything, **quiet)
             parts.stop.click(self.hush, [parts.seat], everything, **quiet)
             parts.stop.click(None, js=HUSH, api_visibility="private")
@@ -169,8 +175,37 @@ class Page:
         if seat.character is None:
             return arrived
         shelf = await shelve(seat, event)
+        return {**arrived, **self._there(seat), self.parts.shelf: shelf}
+
+    async def know(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
+        """Do something with what this character remembers, and show it."""
+        seat, arrived = await self.back(seat, memory, key)
+        if seat.character is None:
+            return arrived
+        found = await known(seat, event)
+        return {**arrived, **self._there(seat), self.parts.known: found}
+
+    async def gather(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
+        """Change who is in the conversation, and show it."""
+        seat, arrived = await self.back(seat, memory, key)
+        if seat.character is None:
+            return arrived
+        company = await gathered(seat, event)
+        return {**arrived, **self._there(seat), self.parts.company: company}
+
+    async def sound(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
+        """Do something with voices, and show which there are and who is there then."""
+        seat, arrived = await self.back(seat, memory, key)
+        if seat.character is None:
+            return arrived
+        voices = await Studio(seat).do(str(event.what), event)
+        return {**arrived, **self._sat(seat), self.parts.voices: voices}
+
+    def _there(self, seat: Seat) -> Changes:
+        """Show the conversation that somebody is in, which may be another one now."""
+        assert seat.character is not None
         stage = {"character": seat.character.card(), "film": seat.shoot.shown() if seat.shoot else None}
-        return {**arrived, self.parts.seat: seat, **self._now(seat), self.parts.stage: stage, self.parts.shelf: shelf}
+        return {self.parts.seat: seat, **self._now(seat), self.parts.stage: stage}
 
     async def edit(self, seat: Seat | None, memory: Memory, key: str, event: gr.EventData) -> Changes:
         """Make or change a character, and show who is there then."""
@@ -266,6 +301,8 @@ def replying(
         return seat.again(message, aloud=aloud)
     if deed == "go_on":
         return seat.go_on(message, aloud=aloud)
+    if deed == "next":
+        return seat.speak_next(message, aloud=aloud)
     return seat.instead(message, str(event.text), aloud=aloud) if deed == "instead" else None
 
 
@@ -279,6 +316,8 @@ async def done(seat: Seat, deed: str, message: str, event: gr.EventData) -> None
         await seat.cut(message)
     elif deed == "fork":
         await seat.fork(message)
+    elif deed == "address":
+        seat.address(message)
 
 
 def nothing() -> gr.Markdown:

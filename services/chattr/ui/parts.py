@@ -46,6 +46,9 @@ class Parts:
                 self._stage()
                 self._talk()
             self.shelf = part("shelf", "icons.js", "bring.js", "shelf.js")
+            self.known = part("known", "icons.js", "known.js")
+            self.company = part("company", "icons.js", "company.js")
+            self.voices = part("voices", "icons.js", "bring.js", "record.js", "voices.js")
             self.editor = part("editor", "icons.js", "bring.js", "editor.js")
             self._about()
 
@@ -133,6 +136,9 @@ class Parts:
             self.who,
             self.provider,
             self.shelf,
+            self.known,
+            self.company,
+            self.voices,
             self.editor,
         ]
 

@@ -42,6 +42,8 @@ class Seat:
     """The characters of a group; empty where it is with one."""
     order: str = "mention"
     replies: int = 1
+    addressee: str = ""
+    """Who of a group answers next, where the person said so."""
     said: list[Said] = field(default_factory=list)
     health: Mapping[str, Any] = field(default_factory=dict)
     speech_model: str | None = None
@@ -96,8 +98,7 @@ class Seat:
         self.sessions.pop(self._who().id, None)
         self.draft = draft = await Draft.of(api, body)
         self.said = draft.said
-        self.members = draft.cast if len(draft.cast) > 1 else []
-        self.order, self.replies = draft.body.get("order", "mention"), draft.body.get("replies", 1)
+        self._gather({**draft.body, "members": draft.cast if len(draft.cast) > 1 else []})
 
     async def begun(self, api: Api) -> str:
         """Return the conversation that is shown, and begin it where it is not."""
@@ -122,12 +123,43 @@ class Seat:
 
     def _show(self, known: Mapping[str, Any]) -> None:
         self.said = [Said.of(each) for each in known["messages"]]
+        self._gather(known)
+
+    def _gather(self, known: Mapping[str, Any]) -> None:
         self.members = list(known.get("members") or ())
         self.order, self.replies = known.get("order", "mention"), known.get("replies", 1)
+        if self.addressee not in self.members:
+            self.addressee = self.members[0] if self.members and self.order == "client" else ""
+
+    @property
+    def here(self) -> list[str]:
+        """The characters that are in the conversation."""
+        return self.members or ([self.character.id] if self.character else [])
+
+    def card_of(self, character: str) -> dict[str, str | None]:
+        """Describe somebody to the browser, who may be gone."""
+        found = next((each for each in self.cast if each.id == character), None)
+        return (found or Someone(character, character, "", None)).card()
+
+    def address(self, character: str) -> None:
+        """Say who of a group answers next; nobody: whoever's turn it is."""
+        self.addressee = character if character in self.members else ""
+
+    async def look(self, api: Api) -> None:
+        """See how the conversation stands now."""
+        if self.session is not None:
+            self._show(await api.history(self.session))
 
     def talk(self) -> dict[str, Any]:
-        """Describe to the browser what was said, and whether the end of it is being written."""
-        return {"messages": [each.shown() for each in self.said], "writing": self.writing}
+        """Describe to the browser what was said and by whom, and whether the end of it is being written."""
+        group = [self.card_of(each) for each in self.members]
+        named = {each["id"]: each["name"] for each in group} if group else {}
+        messages = [each.shown() for each in self.said]
+        for each in messages:
+            who = each["character"] if each["role"] == "assistant" else ""
+            each["name"] = named.get(who) or (self.card_of(who)["name"] if who and group else "")
+        choosing = {"group": [{"id": each["id"], "name": each["name"]} for each in group], "to": self.addressee}
+        return {"messages": messages, "writing": self.writing, "free": self.order != "client", **choosing}
 
     def voice(self) -> dict[str, Any]:
         """Describe to the browser what is heard."""
@@ -171,7 +203,7 @@ class Seat:
     async def say(self, text: str, *, aloud: bool) -> AsyncGenerator[Turn]:
         """Say something. What is returned yields the turn whenever it has more; what is begun meanwhile ends it."""
         await self.leave()
-        who = None if self.members else self._who().id
+        who = self.addressee or None if self.members else self._who().id
 
         async def said(api: Api) -> AsyncGenerator[ReplyEvent]:
             async with aclosing(api.say(text, who, await self.begun(api))) as events:
@@ -191,6 +223,12 @@ class Seat:
         at, session = await self._at(message)
         begun = self.said[at].content
         return self._heard(lambda api: api.go_on(session, message), self.said[:at], aloud, begun)
+
+    async def speak_next(self, message: str, *, aloud: bool) -> AsyncGenerator[Turn]:
+        """Have somebody speak without being asked, whom the person addresses or whose turn it is; as `say`."""
+        at, session = await self._at(message)
+        who = self.addressee or None
+        return self._heard(lambda api: api.speak_next(session, message, who), self.said[: at + 1], aloud)
 
     async def instead(self, message: str, text: str, *, aloud: bool) -> AsyncGenerator[Turn]:
         """Say something else in the place of what the person said; as `say`."""
@@ -268,7 +306,7 @@ class Seat:
         line = Line(ask, who, self.speech_model if aloud else None, begun)
         self.turns += 1
         self.turn = turn = Turn(self.api, line)
-        replies = [Said("assistant", begun, character=who)]
+        replies = [Said("assistant", begun, character=self.addressee or who)]
         self.said = [*before, *replies]
         try:
             async with aclosing(turn.changes()) as changes:
@@ -308,8 +346,9 @@ class Seat:
         text = self.last_reply[:MAX_PROMPT_CHARACTERS]
         if self.character is None or not text:
             raise ClientError(words.NOTHING_TO_FILM)
+        who = self.card_of(self.said[-1].character or self.character.id)
         self.shoot = shoot = Shoot()
-        async with aclosing(shoot.run(self.api, text, self.character.id, self.character.name)) as changes:
+        async with aclosing(shoot.run(self.api, text, str(who["id"]), str(who["name"]))) as changes:
             async for _ in changes:
                 yield shoot
 

@@ -15,7 +15,7 @@ def static(*names: str) -> str:
     return "\n".join((STATIC / name).read_text("utf-8") for name in names)
 
 
-CSS: Final = static("page.css", "talk.css", "sheet.css")
+CSS: Final = static("page.css", "talk.css", "sheet.css", "panels.css")
 HEAD: Final = (
     '<meta name="description" content="Talk with a character: text, voice and film.">'
     '<meta name="color-scheme" content="light dark">'

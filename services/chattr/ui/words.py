@@ -30,6 +30,7 @@ UNKNOWN: Final = "**A language model answers here.** It plays a part, and it can
 AWAY: Final = "The server does not answer. It may still be starting: reload the page in a moment."
 KEY_WANTED: Final = "This server wants an API key. Ask its operator for one, and enter it below."
 KEY_WRONG: Final = "The server does not know this key. Check it, or ask its operator for another one."
+NO_SUCH_VOICE: Final = "This voice is not there any more."
 NOTHING_TO_FILM: Final = "There is nothing to film yet: say something first."
 
 

@@ -95,8 +95,9 @@ def add_consents(router: APIRouter, studios: Studios) -> None:
     consents = studios.consents
 
     @router.get("/v1/audio/voice_consents/phrases")
-    async def phrases() -> ConsentPhraseList:
-        """List what has to be said to consent, in each language."""
+    async def phrases(speech_model: ModelQuery = None) -> ConsentPhraseList:
+        """List what has to be said to consent, in each language; refused where no voice can be cloned."""
+        studios.cloning(speech_model).voices.require_cloning()
         return ConsentPhraseList(data=[ConsentPhrase(language=code, text=text) for code, text in PHRASES.items()])
 
     @router.post("/v1/audio/voice_consents", openapi_extra=body(RECORDING, ConsentForm))

@@ -29,14 +29,17 @@ class FakeLorebooks:
         """Store a new one; False when the id is taken."""
         return self._stored.setdefault((owner.tenant, lorebook.id), lorebook) is lorebook
 
-    async def replace(self, owner: Owner, lorebook: SharedLorebook) -> bool:
-        """Store one in the place of another; False when there is none."""
-        place = (owner.tenant, lorebook.id)
-        if place not in self._stored:
+    async def replace(self, owner: Owner, lorebook: SharedLorebook, over: SharedLorebook | None = None) -> bool:
+        """Store one in the place of another; False when there is none, or it is not `over` any more."""
+        if not self._stands(owner, lorebook.id, over):
             return False
-        self._stored[place] = lorebook
+        self._stored[(owner.tenant, lorebook.id)] = lorebook
         return True
 
-    async def delete(self, owner: Owner, lorebook_id: str) -> bool:
-        """Remove one; False when there was none."""
-        return self._stored.pop((owner.tenant, lorebook_id), None) is not None
+    async def delete(self, owner: Owner, lorebook_id: str, over: SharedLorebook | None = None) -> bool:
+        """Remove one; False when there was none, or it is not `over` any more."""
+        return self._stands(owner, lorebook_id, over) and bool(self._stored.pop((owner.tenant, lorebook_id)))
+
+    def _stands(self, owner: Owner, lorebook_id: str, over: SharedLorebook | None) -> bool:
+        found = self._stored.get((owner.tenant, lorebook_id))
+        return found is not None and (over is None or over.updated_at == found.updated_at)

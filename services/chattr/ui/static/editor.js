@@ -6,6 +6,7 @@ const CARDS = [["png", "PNG"], ["json", "JSON"], ["charx", "CHARX"]];
 const field = (name) => form.elements[name];
 let seen = 0; // the change that is shown
 let shown = {}; // the character that the sheet was opened with
+let models = new Map(); // each voice's speech model
 let picture = null; // one that was chosen and not yet sent
 
 const ask = (what, more = {}) => trigger("act", { what, id: shown.character?.id ?? "", ...more });
@@ -45,9 +46,14 @@ function fill(name, rows, add, words) {
   all.append(...rows, more);
 }
 
-function voices(all, chosen) {
+// A voice belongs to a speech model: choosing one names the other, where it is not everybody's.
+function voices(all, chosen, model) {
+  models = new Map(all.map((one) => [one.id, one.model]));
   const known = all.map((one) => new Option(one.label, one.id));
-  if (chosen && !all.some((one) => one.id === chosen)) known.push(new Option(chosen, chosen));
+  if (chosen && !models.has(chosen)) {
+    known.push(new Option(chosen, chosen));
+    models.set(chosen, model);
+  }
   field("voice").replaceChildren(new Option("As installed", ""), ...known);
   field("voice").value = chosen || "";
 }
@@ -76,7 +82,7 @@ function write(value) {
   sheet.querySelector(".id").hidden = !value.new;
   fill("greetings", (one.greetings ?? []).map(greeting), () => greeting(""), "Another greeting");
   fill("examples", (one.examples ?? []).map(example), () => example({ user: "", assistant: "" }), "Another example");
-  voices(value.voices, one.voice);
+  voices(value.voices, one.voice, one.speech_model);
   lore(one.lorebook);
   picture = null;
   face(value.portrait);
@@ -119,6 +125,7 @@ function collected() {
   fields.greetings = typed("greetings").map(([text]) => text).filter(Boolean);
   fields.examples = typed("examples").filter(([user, assistant]) => user || assistant).map(([user, assistant]) => ({ user, assistant }));
   fields.voice = field("voice").value || null;
+  fields.speech_model = models.get(fields.voice) ?? null;
   fields.lorebook = field("lorebook").value.trim() ? JSON.parse(field("lorebook").value) : null;
   if (shown.new) fields.id = field("id").value.trim();
   return fields;

@@ -12,6 +12,13 @@ const ICONS = {
   close: "M6 6l12 12M18 6L6 18",
   shelf: "M4 6h16M4 12h16M4 18h10",
   more: "M5 12h.01M12 12h.01M19 12h.01",
+  pin: "M9 4h6l-1 6 4 4H6l4-4zM12 14v6",
+  known: "M6 4h12v16l-6-4-6 4z",
+  people: "M9 11a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM3 20c0-4 3-6 6-6s6 2 6 6M16 5a3 3 0 0 1 0 6M18 14c2 1 3 3 3 6",
+  voice: "M5 10v4M9 7v10M13 4v16M17 8v8M21 11v2",
+  hear: "M4 9h4l5-4v14l-5-4H4zM17 9a4 4 0 0 1 0 6",
+  record: "M12 4a3 3 0 0 1 3 3v4a3 3 0 0 1-6 0V7a3 3 0 0 1 3-3zM6 11a6 6 0 0 0 12 0M12 17v3",
+  stop: "M7 7h10v10H7z",
 };
 
 function icon(name) {

@@ -64,6 +64,7 @@ function draw() {
 $(".edit").addEventListener("click", () => {
   window.dispatchEvent(new CustomEvent("chatacter:editor", { detail: "edit" }));
 });
+$(".sounds").addEventListener("click", () => window.dispatchEvent(new Event("chatacter:voices")));
 back.addEventListener("click", () => show(false));
 window.addEventListener("chatacter:voice", (event) => {
   $(".frame").classList.toggle("is-speaking", event.detail);

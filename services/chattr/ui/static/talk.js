@@ -1,6 +1,7 @@
 // The conversation. A message is an element of its own that changes only where the message does; what can be done with
 // it stands below it, quietly: shown on hover and focus, always below the last one, behind a button where nothing hovers.
 const log = element.querySelector(".said");
+const turns = element.querySelector(".turns");
 const bubbles = []; // for each message: its element, and what is shown of it
 const hush = () => window.dispatchEvent(new Event("chatacter:hush"));
 let open = null; // the message being edited or about to be deleted: { id, how }
@@ -134,9 +135,28 @@ function filled(item, one) {
   item.element.className = one.role === "user" ? "own" : "bot";
   item.element.classList.toggle("is-last", one.last);
   item.element.dataset.id = one.id;
+  const name = one.name ? [Object.assign(document.createElement("span"), { className: "name", textContent: one.name })] : [];
   if (how === "edit") item.element.replaceChildren(editor(one));
-  else item.element.replaceChildren(words(one), how === "cut" ? sure(one) : below(one));
+  else item.element.replaceChildren(...name, words(one), how === "cut" ? sure(one) : below(one));
   if (focused) item.element.querySelector(`[data-act="${focused}"]:not(:disabled)`)?.focus();
+}
+
+// Of a group: who answers what is said next, and whether somebody goes on without being asked.
+function answering(value) {
+  turns.hidden = value.group.length === 0;
+  const choose = (id, name, label) => {
+    const chip = button("address", label, () => trigger("act", { what: "address", id }), name);
+    chip.setAttribute("aria-pressed", String(value.to === id));
+    return chip;
+  };
+  const chips = value.group.map((one) => choose(one.id, one.name, `${one.name} answers`));
+  if (value.free) chips.unshift(choose("", "Anyone", "Whoever's turn it is answers"));
+  const last = value.messages.at(-1);
+  const next = button("next", "Let somebody speak without being asked", () => act("next", last), "Go on");
+  next.disabled = value.writing || !last?.id || last.id.startsWith("greeting-");
+  const focused = turns.contains(document.activeElement) ? [...turns.children].indexOf(document.activeElement) : -1;
+  turns.replaceChildren(...chips, next);
+  turns.children[focused]?.focus();
 }
 
 function draw() {
@@ -152,11 +172,21 @@ function draw() {
     const last = at === value.messages.length - 1;
     filled(bubbles[at], { ...one, first: one.role !== "user" && at === 0, last, writing: last && value.writing });
   });
+  if (value.group) answering(value);
   for (const gone of bubbles.splice(value.messages.length)) gone.element.remove();
   if (near || bubbles.length > before) log.scrollTop = log.scrollHeight;
 }
 
+window.addEventListener("chatacter:show", (event) => {
+  const one = log.querySelector(`[data-id="${CSS.escape(event.detail)}"]`);
+  if (!one) return;
+  one.scrollIntoView({ block: "center" });
+  one.classList.add("is-shown");
+  setTimeout(() => one.classList.remove("is-shown"), 2400);
+});
 element.querySelector(".bar").append(
+  button("people", "Who is here", () => window.dispatchEvent(new Event("chatacter:company")), "Who is here"),
+  button("known", "Memory", () => window.dispatchEvent(new Event("chatacter:known")), "Memory"),
   button("shelf", "Conversations", () => window.dispatchEvent(new Event("chatacter:shelf")), "Conversations"),
 );
 watch("value", draw);

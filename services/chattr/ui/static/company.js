@@ -1,0 +1,55 @@
+// Who is in a conversation, in a sheet over the page: characters join and go, and it is said who answers.
+const sheet = element.querySelector("dialog"), told = sheet.querySelector(".told");
+const order = sheet.querySelector("select"), replies = sheet.querySelector("input");
+let seen = 0; // the change that is shown
+let wanted = false; // whether the sheet is to be there: what is answered late opens none that was closed
+
+const ask = (what, value = "") => trigger("act", { what, value });
+
+function person(one, act, label, words) {
+  const row = document.createElement("li");
+  const face = document.createElement(one.portrait ? "img" : "span");
+  face.className = "face";
+  if (one.portrait) {
+    face.src = one.portrait;
+    face.alt = "";
+  } else {
+    face.textContent = one.name.slice(0, 1);
+    face.setAttribute("aria-hidden", "true");
+  }
+  const name = document.createElement("span");
+  name.className = "text";
+  name.textContent = one.name;
+  row.append(face, name);
+  if (act) row.append(button(act, label, () => ask(act, one.id), words));
+  return row;
+}
+
+function draw() {
+  const value = props.value;
+  if (!value || !value.at || value.at === seen) return;
+  seen = value.at;
+  told.textContent = value.told;
+  told.hidden = !value.told;
+  const group = value.here.length > 1;
+  sheet.querySelector(".here").replaceChildren(...value.here.map((one) => person(one, group ? "leave" : "", `Let ${one.name} go`, "Let go")));
+  sheet.querySelector(".others").replaceChildren(...value.others.map((one) => person(one, "join", `Invite ${one.name}`, "Invite")));
+  sheet.querySelector(".rest").hidden = !value.others.length;
+  sheet.querySelector(".ways").hidden = !group;
+  order.replaceChildren(...Object.entries(value.orders).map(([name, words]) => new Option(words, name)));
+  order.value = value.order;
+  replies.value = value.replies;
+  if (!sheet.open && (wanted || value.told)) sheet.showModal();
+}
+
+order.addEventListener("change", () => ask("order", order.value));
+replies.addEventListener("change", () => ask("replies", replies.value));
+sheet.querySelector("header").append(button("close", "Close", () => sheet.close()));
+sheet.addEventListener("close", () => { wanted = false; });
+sheet.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
+window.addEventListener("chatacter:company", () => {
+  wanted = true;
+  ask("list");
+});
+watch("value", draw);
+draw();
