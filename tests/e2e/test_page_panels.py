@@ -33,6 +33,7 @@ def chattr(
     folder = tmp_path_factory.mktemp("panels")
     with page_town(folder, redis_server, llm_server_of_this_run, models_home) as found:
         yield found
+        httpx.delete(f"{found.url}/api/v1/characters/robin")  # its voice goes with this module
 
 
 def got(chattr: ServiceProcess, path: str) -> Any:

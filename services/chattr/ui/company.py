@@ -24,7 +24,7 @@ async def gathered(seat: Seat, event: Any) -> Shown:
     told = ""
     try:
         if event.what != "list":
-            async with seat.api() as api:
+            async with seat.regrouping, seat.api() as api:
                 await changed(api, seat, str(event.what), str(event.value))
     except ClientError as error:
         told = words.told_of(error)

@@ -51,6 +51,8 @@ class Seat:
     turns: int = field(default_factory=lambda: randbelow(2**40))
     """Numbers the turns: no other visit of the same browser, to whatever process, counts alike."""
     shoot: Shoot | None = None
+    regrouping: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Who is here changes by one step at a time: each is made from what the one before left."""
 
     def api(self) -> AbstractAsyncContextManager[Api]:
         """Connect to the public API, as the visitor."""
@@ -152,14 +154,19 @@ class Seat:
 
     def talk(self) -> dict[str, Any]:
         """Describe to the browser what was said and by whom, and whether the end of it is being written."""
-        group = [self.card_of(each) for each in self.members]
-        named = {each["id"]: each["name"] for each in group} if group else {}
-        messages = [each.shown() for each in self.said]
-        for each in messages:
-            who = each["character"] if each["role"] == "assistant" else ""
-            each["name"] = named.get(who) or (self.card_of(who)["name"] if who and group else "")
-        choosing = {"group": [{"id": each["id"], "name": each["name"]} for each in group], "to": self.addressee}
-        return {"messages": messages, "writing": self.writing, "free": self.order != "client", **choosing}
+        several = self.members if len(self.members) > 1 else []
+        return {
+            "messages": [{**each.shown(), "name": self._speaker(each)} for each in self.said],
+            "writing": self.writing,
+            "group": [{"id": each, "name": self.card_of(each)["name"]} for each in several],
+            "to": self.addressee,
+            "free": self.order != "client",
+        }
+
+    def _speaker(self, said: Said) -> str | None:
+        """Return who of a group said something; None where that needs no telling."""
+        told = self.members and said.role == "assistant" and said.character
+        return self.card_of(said.character)["name"] if told else None
 
     def voice(self) -> dict[str, Any]:
         """Describe to the browser what is heard."""
@@ -306,7 +313,7 @@ class Seat:
         line = Line(ask, who, self.speech_model if aloud else None, begun)
         self.turns += 1
         self.turn = turn = Turn(self.api, line)
-        replies = [Said("assistant", begun, character=self.addressee or who)]
+        replies = [Said("assistant", begun, character="" if self.members else who)]
         self.said = [*before, *replies]
         try:
             async with aclosing(turn.changes()) as changes:

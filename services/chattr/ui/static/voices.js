@@ -150,6 +150,8 @@ function draw() {
   sheet.querySelector("h2").textContent = `How ${value.name} sounds`;
   asleep.textContent = value.asleep;
   asleep.hidden = !value.asleep;
+  for (const each of [".pick", "details.blend"]) sheet.querySelector(each).hidden = !builtIn.length;
+  sheet.querySelector("details.clone").hidden = !value.voices.length;
   fillSelect(pick, builtIn, pick.value || value.chosen);
   picked();
   own.hidden = !mine.length;
