@@ -28,11 +28,13 @@ async def gathered(seat: Seat, event: Any) -> Shown:
                 await changed(api, seat, str(event.what), str(event.value))
     except ClientError as error:
         told = words.told_of(error)
-    here = seat.here
+    here, who = seat.here, seat.character
+    # A conversation is listed with whom it begins with: before it has begun that one stays.
+    staying = who.id if who and seat.draft else None
     return {
         "at": time.time(),
         "told": told,
-        "here": [seat.card_of(each) for each in here],
+        "here": [{**seat.card_of(each), "stays": each == staying} for each in here],
         "others": [each.card() for each in seat.cast if each.id not in here],
         "order": seat.order,
         "orders": ORDERS,

@@ -199,7 +199,8 @@ class Page:
         if seat.character is None:
             return arrived
         voices = await Studio(seat).do(str(event.what), event)
-        return {**arrived, **self._sat(seat), self.parts.voices: voices}
+        there = self._sat(seat) if event.what == "use" else self._there(seat)
+        return {**arrived, **there, self.parts.voices: voices}
 
     def _there(self, seat: Seat) -> Changes:
         """Show the conversation that somebody is in, which may be another one now."""

@@ -32,7 +32,7 @@ function draw() {
   told.textContent = value.told;
   told.hidden = !value.told;
   const group = value.here.length > 1;
-  sheet.querySelector(".here").replaceChildren(...value.here.map((one) => person(one, group ? "leave" : "", `Let ${one.name} go`, "Let go")));
+  sheet.querySelector(".here").replaceChildren(...value.here.map((one) => person(one, group && !one.stays ? "leave" : "", `Let ${one.name} go`, "Let go")));
   sheet.querySelector(".others").replaceChildren(...value.others.map((one) => person(one, "join", `Invite ${one.name}`, "Invite")));
   sheet.querySelector(".rest").hidden = !value.others.length;
   sheet.querySelector(".ways").hidden = !group;
