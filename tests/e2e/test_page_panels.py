@@ -105,8 +105,9 @@ def test_what_is_remembered_is_read_corrected_pinned_and_forgotten(
         page.keyboard.press("Enter")
         expect(sheet.locator(".kept li").first).to_contain_text("Boat 2 is mine.")
         first = sheet.locator(".kept li").first
-        first.get_by_role("button", name="Pin").click()
-        expect(first.get_by_role("button", name="Take the pin off")).to_have_attribute("aria-pressed", "true")
+        pin = first.get_by_role("button", name="Have this in mind always")
+        pin.click()
+        expect(pin).to_have_attribute("aria-pressed", "true")
         first.get_by_role("button", name="Correct this memory").click()
         sheet.get_by_role("textbox", name="What is remembered").fill("Boat 2 is hers.")
         sheet.get_by_role("button", name="Save").click()

@@ -118,7 +118,7 @@ function memory(one) {
   const place = one.here ? "in this conversation" : "in another conversation";
   const about = [tag(one.kind === "fact" ? "fact" : said, one.kind === "fact"), source(`${when(one.when)}, ${place}`, one)];
   if (one.left) about.push(tag("on a branch that was left"));
-  const pin = button("pin", one.pinned ? "Take the pin off" : "Pin: have it in mind always", () => ask(one.pinned ? "unpin" : "pin", { id: one.id }));
+  const pin = button("pin", "Have this in mind always", () => ask(one.pinned ? "unpin" : "pin", { id: one.id }));
   pin.setAttribute("aria-pressed", String(one.pinned));
   return item(one, about, [
     pin,
