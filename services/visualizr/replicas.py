@@ -2,10 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from chatacter.serving.replicas import Replicas, Replication
+from chatacter.serving.replicas import Neighbours, Replicas, Replication
 from visualizr.backend import Film, Progress, Shot, VideoBackend, VideoCapabilities
 from visualizr.settings import VisualizrSettings
 
@@ -25,6 +24,10 @@ class OnReplicas:
         """Start the replicas; return once each is ready."""
         self._replicas.load()
 
+    def amiss(self) -> str | None:
+        """Say when no replica is left."""
+        return self._replicas.amiss()
+
     def film(self, shot: Shot, cancelled: threading.Event) -> Iterator[Progress | Film]:
         """Have one replica film."""
         return self._replicas.stream("film", shot, cancelled=cancelled)
@@ -36,5 +39,14 @@ class OnReplicas:
 
 def on_replicas(settings: VisualizrSettings, make: Make) -> OnReplicas:
     """Return the backend that `VISUALIZR_ENGINE=ray` asks for. Starts nothing yet."""
-    plan = Replication.of(settings, NAME, settings.served_name, settings.visualizr_concurrency)
-    return OnReplicas(make().capabilities, Replicas(plan, partial(make)))
+    return OnReplicas(make().capabilities, Replicas(planned(settings), make))
+
+
+def beside(settings: VisualizrSettings, make: Make, handle: Any) -> OnReplicas:
+    """Return the backend of a door whose replicas Ray Serve starts."""
+    return OnReplicas(make().capabilities, Neighbours(planned(settings), make, handle))
+
+
+def planned(settings: VisualizrSettings) -> Replication:
+    """Say how many replicas there are."""
+    return Replication.of(settings, NAME, settings.served_name, settings.visualizr_concurrency)

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from chatacter.chassis.errors import InvalidInput, NotReady
 from chatacter.contracts.speech import Voice
 from chatacter.serving.batching import untold
-from chatacter.serving.replicas import RETRY_AFTER, Replicas, Replication
+from chatacter.serving.replicas import RETRY_AFTER, Neighbours, Replicas, Replication
 from vocalizr.backend import Recording, SpeechBackend, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.clauses import stretches
 from vocalizr.settings import VocalizrSettings
@@ -45,6 +45,10 @@ class OnReplicas:
             raise NotReady("The replicas are not started.", retry_after=RETRY_AFTER)
         return self._voices
 
+    def amiss(self) -> str | None:
+        """Say when no replica is left."""
+        return self._replicas.amiss()
+
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Have replicas speak, one a stretch: what one makes ahead of its listener is a stretch, not a chapter.
 
@@ -79,11 +83,26 @@ class OnReplicas:
 def on_replicas(settings: VocalizrSettings, make: Make) -> OnReplicas:
     """Return the backend that `VOCALIZR_ENGINE=ray` asks for. Starts nothing yet."""
     capable = make().capabilities
+    plan = planned(settings, capable)
+    return OnReplicas(behind(capable, plan), Replicas(plan, partial(in_batches, make)))
+
+
+def beside(settings: VocalizrSettings, make: Make, handle: Any) -> OnReplicas:
+    """Return the backend of a door whose replicas Ray Serve starts."""
+    capable = make().capabilities
+    plan = planned(settings, capable)
+    return OnReplicas(behind(capable, plan), Neighbours(plan, make, handle))
+
+
+def planned(settings: VocalizrSettings, capable: SpeechCapabilities) -> Replication:
+    """Say how many replicas of what there are."""
     each = settings.vocalizr_concurrency or (capable.together.pieces if capable.together else 1)
-    plan = Replication.of(settings, NAME, settings.served_name, each)
-    # The batches are made in the replicas.
-    capable = replace(capable, together=None, places=each * plan.replicas)
-    return OnReplicas(capable, Replicas(plan, partial(in_batches, make)))
+    return Replication.of(settings, NAME, settings.served_name, each)
+
+
+def behind(capable: SpeechCapabilities, plan: Replication) -> SpeechCapabilities:
+    """Say what all replicas can do together; the batches are made in each."""
+    return replace(capable, together=None, places=plan.ongoing * plan.replicas)
 
 
 def in_batches(make: Make) -> SpeechBackend:

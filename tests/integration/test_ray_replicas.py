@@ -17,7 +17,7 @@ import pytest
 from chatacter.chassis.errors import InvalidInput, Misconfigured, NotReady
 from chatacter.serving.batching import Made
 from tests.film_material import shot, tone
-from tests.vocalizr_server import until_metric, vocalizr
+from tests.vocalizr_server import until_answered, until_metric, vocalizr
 from tests.waiting import until
 from visualizr.backend import Film
 from visualizr.backends.fake import FakeBackend
@@ -47,6 +47,8 @@ class Noting(FakeTogether):
     def load(self) -> None:
         if (self.folder / "unloadable").exists():
             raise Misconfigured("There is no such model.")
+        while (self.folder / "held").exists():
+            threading.Event().wait(0.02)
 
     def speak_together(
         self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
@@ -166,6 +168,21 @@ async def test_a_lost_replica_is_told_and_the_others_go_on(client: httpx.AsyncCl
     (folder / "slow").unlink()
     again = [await client.post("/v1/audio/speech", json=ASKED) for _ in range(4)]
     assert {answer.status_code for answer in again} == {200}
+
+
+async def test_without_a_replica_the_service_is_not_ready_until_another_has_loaded(
+    client: httpx.AsyncClient, folder: Path
+) -> None:
+    (folder / "slow").touch()
+    await asyncio.gather(*(client.post("/v1/audio/speech", json=ASKED) for _ in range(16)))
+    (folder / "held").touch()
+    for process in noted(folder):
+        os.kill(int(process), 9)
+    await until_answered(client, "/v2/models/fake/ready", "503")
+    assert "No replica is left" in (await client.get("/readyz")).json()["checks"]["fake"]
+    (folder / "held").unlink()
+    await until_answered(client, "/readyz", "200")
+    assert (await client.post("/v1/audio/speech", json=ASKED)).content == said(ASKED["input"])
 
 
 def test_a_model_that_no_replica_can_load_is_not_ready(backend: OnReplicas, folder: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from chatacter.chassis.errors import Misconfigured
+
 
 def split_commas(value: Any) -> Any:
     """Read `a, b` as a tuple, as people write lists in environment variables."""
@@ -132,15 +134,23 @@ class ServiceSettings(BaseSettings):
     def read(cls, **overrides: Any) -> Self:
         """Read the environment; on a mistake end the process with a sentence for each instead of a traceback."""
         try:
+            return cls.known(**overrides)
+        except Misconfigured as error:
+            sys.stderr.write(f"{error.message}\n")
+            raise SystemExit(2) from None
+
+    @classmethod
+    def known(cls, **overrides: Any) -> Self:
+        """Read the environment. Raises `Misconfigured`, with a line for each mistake."""
+        try:
             return cls(**overrides)
         except ValidationError as error:
-            for mistake in error.errors(include_input=False, include_url=False):
-                name = "__".join(str(part) for part in mistake["loc"]).upper()
-                sys.stderr.write(f"{name or 'settings'}: {mistake['msg']}\n")
-            raise SystemExit(2) from None
+            mistakes = error.errors(include_input=False, include_url=False)
+            names = ["__".join(str(part) for part in mistake["loc"]).upper() or "settings" for mistake in mistakes]
+            lines = [f"{name}: {mistake['msg']}" for name, mistake in zip(names, mistakes, strict=True)]
+            raise Misconfigured("\n".join(lines)) from None
         except SettingsError as error:  # a whole section written as JSON that is none
-            sys.stderr.write(f"settings: {error}\n")
-            raise SystemExit(2) from None
+            raise Misconfigured(f"settings: {error}") from None
 
 
 def pairs(items: tuple[str, ...]) -> dict[str, str]:

@@ -27,7 +27,8 @@ class Loading:
     With `preload` the load begins with the service, and requests before its end are refused with `NotReady`. Without,
     the first request begins it and waits; until then the service counts as ready. Models may share a room with too few
     places for all: one that nobody uses is then unloaded, and loaded again by the next request. A load that a request
-    began and that fails is begun again by the next one; one that the service began stays failed.
+    began and that fails is begun again by the next one; one that the service began stays failed. A loaded model whose
+    work is done elsewhere may be `amiss`: it says what is, and may block.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Loading:
         *,
         preload: bool = True,
         room: Room | None = None,
+        amiss: Callable[[], str | None] | None = None,
     ) -> None:
         self.name = name
         self._load = load
@@ -46,6 +48,7 @@ class Loading:
         self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._room = room or Room()
+        self._amiss = amiss
         self._users = 0
         self.used_at = 0.0
 
@@ -118,7 +121,10 @@ class Loading:
 
     async def check(self) -> str | None:
         """Answer a readiness probe."""
-        return self.told()
+        told = self.told()
+        if told is None and self._amiss is not None and self._task is not None:
+            return await asyncio.to_thread(self._amiss)
+        return told
 
     async def obtain(self) -> None:
         """Return once the model can work. Raises `NotReady` while it loads, and what loading failed with."""

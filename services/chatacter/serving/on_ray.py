@@ -1,15 +1,18 @@
 """Ray Serve: how replicas are described, started, asked and ended. The only module that imports ray."""
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, Final
 
 import ray
+from fastapi import FastAPI
 from ray import serve
 from ray.exceptions import RayActorError, RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import (
     BackPressureError,
     DeploymentUnavailableError,
+    RayServeException,
     ReplicaUnavailableError,
     RequestCancelledError,
 )
@@ -23,6 +26,13 @@ untyped: Any = ray
 untyped_serve: Any = serve
 
 DEPLOYMENT: Final = "replica"
+DOOR: Final = "door"
+# How often it is looked whether replicas that others start have loaded.
+GLANCE: Final = 1.0
+# A replica that died is missed after so many seconds.
+MISSED: Final = 2.0
+# More than a gate of ours ever lets in: who waits, and who is refused, is its to say.
+MANY: Final = 100_000
 # How often a replica whose model cannot be loaded is tried before the service says so.
 ATTEMPTS: Final = 2
 GONE: Final = "The replica that did this was lost. Another one may be free, or it comes back in a moment."
@@ -76,6 +86,49 @@ def started(plan: Replication, make: Make) -> Any:
         raise Misconfigured(FAILED) from error
 
 
+class Door:
+    """The service before its replicas, in a process that Ray Serve's proxies pass requests on to."""
+
+    def __init__(self, create: Callable[[Any], FastAPI], replicas: Any) -> None:
+        self._create = create
+        self._replicas = replicas
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Build the application around the handle of its replicas."""
+        return self._create(self._replicas)
+
+
+def entered(plan: Replication, make: Make, create: Callable[[Any], FastAPI]) -> serve.Application:
+    """Describe a whole service to Ray Serve: its replicas, and before them the door that `create` makes."""
+    door: Any = serve.deployment(
+        serve.ingress()(Door),
+        name=DOOR,
+        max_ongoing_requests=MANY,
+        graceful_shutdown_timeout_s=plan.grace,
+    )
+    application: serve.Application = door.bind(create, described(plan, make))
+    return application
+
+
+def awaited() -> None:
+    """Return once a replica of the application that this process is the door of has loaded. Raises `Misconfigured`."""
+    while not standing(own := untyped_serve.get_replica_context().app_name):
+        if untyped_serve.status().applications[own].status == "DEPLOY_FAILED":
+            raise Misconfigured(FAILED)
+        time.sleep(GLANCE)
+
+
+def standing(name: str | None) -> int:
+    """Say how many replicas of an application are there and well; without a name, of that of this process."""
+    name = name or untyped_serve.get_replica_context().app_name
+    try:
+        application = untyped_serve.status().applications.get(name)
+    except (RayServeException, RayError):
+        return 0
+    replicas = application.deployments.get(DEPLOYMENT) if application else None
+    return int(replicas.replica_states.get("RUNNING", 0)) if replicas else 0
+
+
 def described(plan: Replication, make: Make) -> serve.Application:
     """Describe replicas to Ray Serve."""
     deployment: Any = serve.deployment(
@@ -85,6 +138,7 @@ def described(plan: Replication, make: Make) -> serve.Application:
         max_ongoing_requests=plan.ongoing,
         max_constructor_retry_count=ATTEMPTS,
         graceful_shutdown_timeout_s=plan.grace,
+        health_check_period_s=MISSED,
         ray_actor_options={"num_cpus": plan.cpus, "num_gpus": plan.gpus},
     )
     application: serve.Application = deployment.bind(make)

@@ -61,7 +61,7 @@ class Predictor(Model, Generic[RequestT]):  # type: ignore[misc]
 
     async def healthy(self) -> bool:
         """Tell KServe's data plane whether the model is ready."""
-        return self.loading.ready
+        return await self.loading.check() is None
 
     def load(self) -> bool:
         """Report only: the data plane calls this in the event loop, so it must not load anything."""

@@ -140,7 +140,7 @@ class Models:
 
     async def ready(self, name: str) -> None:
         """Return if the model is ready; never begins loading it. Raises `NotFound`, `NotReady`."""
-        told = self.named(name).loading.told()
+        told = await self.named(name).loading.check()
         if told is not None:
             raise NotReady(f"The model {name} is not ready ({told}).", retry_after=RETRY_AFTER)
 

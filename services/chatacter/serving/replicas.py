@@ -16,6 +16,7 @@ GLANCE: Final = 0.02
 RETRY_AFTER: Final = 5.0
 # How long one answer may take, the wait for a free replica included.
 ANSWER_SECONDS: Final = 120.0
+NONE_LEFT: Final = "No replica is left; Ray starts others."
 SILENT: Final = "No replica answered in time. Another try may find one free."
 # What Ray Serve's names had better not hold.
 UNNAMED: Final = r"[^A-Za-z0-9_.-]+"
@@ -63,16 +64,27 @@ class Replicas:
         self._ray: Any = None
         self._handle: Any = None
         self._own = False
+        self._application: str | None = replication.name
+        self._looking = threading.Lock()
+        self._amiss: str | None = None
 
     def load(self) -> None:
         """Start the replicas; return once each has loaded its model. Raises `Misconfigured`."""
-        tame_ray()
-        try:
-            self._ray = import_module("chatacter.serving.on_ray")
-        except ImportError as error:
-            raise Misconfigured(MISSING) from error
+        self._ray = ray_side()
         self._own = self._ray.joined(self._plan.address) or self._own
         self._handle = self._ray.started(self._plan, self._make)
+
+    def amiss(self) -> str | None:
+        """Return None while a replica is there, else a sentence that says that none is. It may block.
+
+        Where Ray does not answer, one thread waits for it, and the others are told what was last known.
+        """
+        if self._ray is not None and self._looking.acquire(blocking=False):
+            try:
+                self._amiss = None if self._ray.standing(self._application) else NONE_LEFT
+            finally:
+                self._looking.release()
+        return self._amiss
 
     def call(self, verb: str, *arguments: Any) -> Any:
         """Ask any replica for one answer.
@@ -137,3 +149,31 @@ class Replicas:
         if self._handle is None:
             raise NotReady("The replicas are not started.", retry_after=RETRY_AFTER)
         return self._handle
+
+
+class Neighbours(Replicas):
+    """The replicas of an application of Ray Serve, as its door sees them: Ray starts and ends the one like the other."""
+
+    def __init__(self, replication: Replication, make: Make, handle: Any) -> None:
+        super().__init__(replication, make)
+        self._given = handle
+        self._application = None
+
+    def load(self) -> None:
+        """Return once a replica has loaded its model. Raises `Misconfigured` for a model that none can load."""
+        self._ray = ray_side()
+        self._ray.awaited()
+        self._handle = self._given
+
+    def close(self) -> None:
+        """Ask them nothing more."""
+        self._handle = self._ray = None
+
+
+def ray_side() -> Any:
+    """Import what speaks with Ray. Raises `Misconfigured` without it."""
+    tame_ray()
+    try:
+        return import_module("chatacter.serving.on_ray")
+    except ImportError as error:
+        raise Misconfigured(MISSING) from error

@@ -155,7 +155,7 @@ def health_of(loadings: Sequence[Loading]) -> Health:
     """
 
     async def models() -> str | None:
-        told = {loading.name: loading.told() for loading in loadings if loading.required}
+        told = {loading.name: await loading.check() for loading in loadings if loading.required}
         return ", ".join(f"{name}: {why}" for name, why in told.items() if why) or None
 
     each: dict[str, Check] = {loading.name: loading.check for loading in loadings}
@@ -170,4 +170,5 @@ def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: 
         require_accepted(plan.model, licence, settings.accept_model_licenses)
         backend.load()
 
-    return Loading(plan.model, load, backend.close, preload=plan.preload, room=room)
+    amiss = getattr(backend, "amiss", None)  # of those whose work is done in other processes
+    return Loading(plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss)

@@ -1,0 +1,39 @@
+"""Visualizr as an application of Ray Serve, `visualizr.rayservice:application`: what KubeRay's RayService deploys.
+
+Ray starts the door and the replicas, wherever it has room; each reads its settings from the environment of its node, so
+that no secret passes through Ray's stores.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+
+from chatacter.chassis import logs
+from chatacter.serving.replicas import ray_side
+from visualizr.app import application as app_around
+from visualizr.app import made
+from visualizr.backend import VideoBackend
+from visualizr.replicas import beside, planned
+from visualizr.settings import VisualizrSettings
+
+
+def application(_: Mapping[str, Any]) -> Any:
+    """Describe the service to Ray Serve; the configuration that deploys it needs no arguments. Raises `Misconfigured`."""
+    settings = VisualizrSettings.known()
+    return ray_side().entered(planned(settings), replica, door)
+
+
+def replica() -> VideoBackend:
+    """Make the backend of one replica."""
+    settings = VisualizrSettings.known()
+    logs.configure(settings)
+    return made(settings)
+
+
+def door(handle: Any) -> FastAPI:
+    """Build the service before the replicas."""
+    settings = VisualizrSettings.known()
+    logs.configure(settings)
+    return app_around(settings, beside(settings, partial(made, settings), handle))

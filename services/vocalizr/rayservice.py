@@ -1,0 +1,39 @@
+"""Vocalizr as an application of Ray Serve, `vocalizr.rayservice:application`: what KubeRay's RayService deploys.
+
+Ray starts the door and the replicas, wherever it has room; each reads its settings from the environment of its node, so
+that no secret passes through Ray's stores.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+
+from chatacter.chassis import logs
+from chatacter.serving.replicas import ray_side
+from vocalizr.app import application as app_around
+from vocalizr.app import made
+from vocalizr.backend import SpeechBackend
+from vocalizr.replicas import beside, in_batches, planned
+from vocalizr.settings import VocalizrSettings
+
+
+def application(_: Mapping[str, Any]) -> Any:
+    """Describe the service to Ray Serve; the configuration that deploys it needs no arguments. Raises `Misconfigured`."""
+    settings = VocalizrSettings.known()
+    return ray_side().entered(planned(settings, made(settings).capabilities), replica, door)
+
+
+def replica() -> SpeechBackend:
+    """Make the backend of one replica."""
+    settings = VocalizrSettings.known()
+    logs.configure(settings)
+    return in_batches(partial(made, settings))
+
+
+def door(handle: Any) -> FastAPI:
+    """Build the service before the replicas."""
+    settings = VocalizrSettings.known()
+    logs.configure(settings)
+    return app_around(settings, beside(settings, partial(made, settings), handle))
