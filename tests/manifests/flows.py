@@ -58,7 +58,7 @@ class Network:
             for client in self.ends
             for server in self.ends
             for _, port in server.ports
-            if client != server and self.lets(client, server, port)
+            if client.name != server.name and self.lets(client, server, port)
         }
 
     def reached(self, client: End) -> set[tuple[str, int]]:

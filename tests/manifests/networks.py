@@ -132,7 +132,7 @@ def policy_faults(cluster: Cluster, policy: Manifest, *, whole: bool) -> list[st
     for rule in spec.get("egress") or []:
         found += [f"{name}: egress to {said}" for said in unmatched(cluster, rule.get("to")) if whole]
         found += closed_ports(cluster, name, rule)
-        found += unknown_services(cluster, name, rule)
+        found += unknown_services(cluster, name, rule, {pods.owner for pods in chosen})
     return found
 
 
@@ -150,14 +150,18 @@ def closed_ports(cluster: Cluster, name: str, rule: Manifest) -> Iterator[str]:
     """Ports towards pods of ours on which those do not listen; a policy speaks of pods' ports, not of Services'."""
     for peer in rule.get("to") or []:
         if "podSelector" in peer and "namespaceSelector" not in peer:
+            # All models on Ray have this one label in common, whatever their port.
+            alike = "ray.io/serve" in peer["podSelector"].get("matchLabels", {})
             for pods in picked(cluster, peer):
                 for port in rule.get("ports") or []:
-                    if port["port"] != DNS and not pods.listens_on(port["port"]):
+                    if port["port"] != DNS and not pods.listens_on(port["port"]) and not alike:
                         yield f"NetworkPolicy {name} lets out to port {port['port']} of {pods.owner}, which has none"
 
 
-def unknown_services(cluster: Cluster, name: str, rule: Manifest) -> Iterator[str]:
+def unknown_services(cluster: Cluster, name: str, rule: Manifest, own: set[str]) -> Iterator[str]:
     """Services in front of pods that a rule lets out to, which some networks would not know to be theirs.
+
+    Pods of one kind (`own`) that meet each other do so without their Service.
 
     Amazon's VPC CNI judges what leaves a pod before the Service's address is exchanged for a pod's. It opens the
     address of a Service whose selector, read as labels, the rule's own selector picks.
@@ -165,6 +169,8 @@ def unknown_services(cluster: Cluster, name: str, rule: Manifest) -> Iterator[st
     """
     for peer in rule.get("to") or []:
         if "podSelector" not in peer or "namespaceSelector" in peer:
+            continue
+        if {pods.owner for pods in picked(cluster, peer)} <= own:
             continue
         for service in cluster.of_kind("Service"):
             spec = service["spec"]

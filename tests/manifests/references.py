@@ -48,6 +48,8 @@ def declared_elsewhere(values: Mapping[str, Any]) -> Elsewhere:
             found.add("ConfigMap", each["existingConfigMap"])
         if each.get("existingClaim"):
             found.add("PersistentVolumeClaim", each["existingClaim"])
+        if str(each.get("storageUri", "")).startswith("pvc://"):
+            found.add("PersistentVolumeClaim", each["storageUri"].split("/")[2])
         account = each.get("serviceAccount")
         if isinstance(account, Mapping) and account.get("name") and not account.get("create", True):
             found.add("ServiceAccount", account["name"])

@@ -6,6 +6,7 @@ import pytest
 
 from scripts.manifests import helm
 from scripts.manifests.helm import CHART
+from tests.manifests import kuberay
 from tests.manifests.flows import End, Network
 from tests.manifests.rendering import Installation, installations
 
@@ -96,10 +97,11 @@ def test_the_picture_holds_for_every_installation(installation: Installation) ->
     net = Network.of(installation.manifests())
     parts = {end.name: part(end) for end in net.ends}
     knative = installation.values["inference"]["serving"]["mode"] == "Knative"
+    behind = PREDICTORS - {parts[end.name] for end in net.ends if kuberay.SERVING in end.labels} if knative else set()
     expected = {
         (client, server, port)
         for client, server, port in PICTURE
-        if {client, server} <= set(parts.values()) and not (knative and server in PREDICTORS)
+        if {client, server} <= set(parts.values()) and server not in behind
     }
     found = {(parts[client], parts[server], port) for client, server, port in net.within()}
     assert found == expected

@@ -1,10 +1,11 @@
 """Objects as a cluster would see them: by identity, with their pods, and with what KServe would make."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scripts.manifests.helm import Manifest
+from tests.manifests import kuberay
 
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet")
 # The container that KServe merges a predictor's `model` into.
@@ -69,6 +70,7 @@ class Cluster:
         self.derived: list[Manifest] = []
         for each in self.of_kind("InferenceService"):
             self.derived += made_by_kserve(each)
+        self.derived += [kuberay.service(each) for each in self.of_kind("RayService")]
 
     def of_kind(self, *kinds: str) -> list[Manifest]:
         return [each for each in [*self.manifests, *getattr(self, "derived", [])] if each["kind"] in kinds]
@@ -88,6 +90,9 @@ class Cluster:
                 found.append(templated(each, each))
             elif kind == "InferenceService":
                 found.append(self.predictor(each))
+            elif kind == "RayService":
+                for owner, template in kuberay.pods(each):
+                    found.append(replace(templated(each, template), owner=owner))
         return found
 
     def predictor(self, service: Manifest) -> Pods:

@@ -163,8 +163,12 @@ a list: context, modalities.
 {{- define "chatacter.egressToPredictors" -}}
 {{- $context := index . 0 -}}
 {{- $names := dict -}}
+{{- $onRay := list -}}
 {{- range $key, $model := include "chatacter.models" $context.Values.inference | fromJson -}}
-{{- if has $model.modality (index $ 1) -}}
+{{- if not (has $model.modality (index $ 1)) -}}
+{{- else if $model.ray.enabled -}}
+{{- $onRay = append $onRay $model.modality -}}
+{{- else -}}
 {{- $name := include "inference.chosenAs" (list $context.Values.inference.serving (include "chatacter.modelName" (list $context $key))) -}}
 {{- $names = set $names $model.modality (append (get $names $model.modality | default list) $name) -}}
 {{- end -}}
@@ -189,6 +193,16 @@ a list: context, modalities.
     - port: {{ get (get (include "inference.servers" $context | fromYaml) $modality) "port" }}
       protocol: TCP
 {{- end }}
+{{- end }}
+{{- range $modality := uniq $onRay }}
+{{- /* KubeRay's Service chooses by this label and by a cluster's name that nobody knows before. */}}
+- to:
+    - podSelector:
+        matchLabels:
+          ray.io/serve: "true"
+  ports:
+    - port: {{ get (get (include "inference.servers" $context | fromYaml) $modality) "port" }}
+      protocol: TCP
 {{- end }}
 {{- end }}
 

@@ -52,11 +52,15 @@ volumeMounts:
   value: {{ $model.concurrency | quote }}
 - name: {{ $model.prefix }}_QUEUE
   value: {{ $model.queue | quote }}
-{{- $threads := include "inference.processors" $model.resources.limits.cpu | int }}
+{{- $share := ternary (int $model.ray.replicasPerPod) 1 (eq $model.mode "Ray") }}
+{{- $threads := max 1 (div (include "inference.processors" $model.resources.limits.cpu | int) $share) }}
 {{- $unless := dict "PRELOAD_MODELS" true "REQUEST_TIMEOUT" $model.timeout (printf "%s_THREADS" $model.prefix) $threads }}
 {{- $license := include "inference.license" $model | fromJson }}
 {{- if and $license $model.acceptLicense }}
 {{- $unless = set $unless "ACCEPT_MODEL_LICENSES" $license.id }}
+{{- end }}
+{{- if eq $model.mode "Ray" }}
+{{- $unless = merge (include "inference.raySettings" $model | fromYaml) $unless }}
 {{- end }}
 {{- include "chatacter.settingsEnv" (include "chatacter.laidOver" (list $unless $model.settings) | fromJson) }}
 {{- end }}

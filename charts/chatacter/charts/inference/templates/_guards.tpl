@@ -4,7 +4,7 @@
 {{- define "inference.refuseModel" -}}
 {{- $context := index . 0 -}}
 {{- $model := index . 1 -}}
-{{- $mode := $context.Values.serving.mode -}}
+{{- $mode := $model.mode -}}
 {{- $ours := hasKey $model "module" -}}
 {{- if has $model.key (list "chattr" "dispatcher" "ui" "redis" "redis-cache" "qdrant" "otel-collector" "demand") -}}
 {{- fail (printf "inference.models.%s would be named like another part of the release: choose another key." $model.key) -}}
@@ -46,7 +46,7 @@
 {{- define "inference.refuseLanguage" -}}
 {{- $context := index . 0 -}}
 {{- $model := index . 1 -}}
-{{- if eq $context.Values.serving.mode "Deployment" -}}
+{{- if eq $model.mode "Deployment" -}}
 {{- fail (printf "inference.models.%s is a language model, which runs on KServe's own runtime: set inference.serving.mode=Standard, or point model.url at a server of yours." $model.key) -}}
 {{- end -}}
 {{- if $model.default -}}
@@ -70,7 +70,7 @@
 {{- define "inference.refuseWeights" -}}
 {{- $context := index . 0 -}}
 {{- $model := index . 1 -}}
-{{- if and $model.storageUri (eq $context.Values.serving.mode "Deployment") -}}
+{{- if and $model.storageUri (eq $model.mode "Deployment") -}}
 {{- fail (printf "inference.models.%s.storageUri is fetched by KServe, and inference.serving.mode=Deployment does without: use an image that carries the weights, or mount them with extraVolumes and set inference.serving.mode=Standard for storageUri." $model.key) -}}
 {{- end -}}
 {{- $license := include "inference.license" $model | fromJson -}}
@@ -81,8 +81,8 @@
 
 {{/* Takes a list: context, model. */}}
 {{- define "inference.refuseScaling" -}}
-{{- $mode := (index . 0).Values.serving.mode -}}
 {{- $model := index . 1 -}}
+{{- $mode := $model.mode -}}
 {{- with $model.scaling -}}
 {{- if and (eq $mode "Knative") (has $model.autoscaler (list "keda" "hpa")) -}}
 {{- fail (printf "inference.models.%s would be scaled by %s, which cannot scale what Knative serves: leave inference.serving.autoscaler and the model's scaling.autoscaler empty for Knative's own, or set none for a fixed number of replicas." $model.key $model.autoscaler) -}}
@@ -93,7 +93,7 @@
 {{- if and (ne $model.autoscaler "none") (gt (int .minReplicas) (int .maxReplicas)) -}}
 {{- fail (printf "inference.models.%s.scaling.minReplicas is above its maxReplicas: raise the one or lower the other." $model.key) -}}
 {{- end -}}
-{{- if and .scaleToZero (not (has $model.autoscaler (list "keda" "knative"))) -}}
+{{- if and .scaleToZero (not (has $model.autoscaler (list "keda" "knative"))) (ne $mode "Ray") -}}
 {{- fail (printf "inference.models.%s.scaling.scaleToZero needs someone who sees work that no pod has met yet, and its autoscaler is %s: use keda or Knative, or drop scaleToZero." $model.key $model.autoscaler) -}}
 {{- end -}}
 {{- end -}}
@@ -129,5 +129,29 @@
 {{- if and $value (not (include "inference.allowed" (list $context $flag))) -}}
 {{- fail (printf "inference.models.%s needs Knative's flag kubernetes.podspec-%s, which is off unless you switch it on in Knative's config-features: do so and name it in inference.serving.knative.features, or drop the value." $model.key $flag) -}}
 {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Takes a list: context, model. */}}
+{{- define "inference.refuseOnRay" -}}
+{{- $model := index . 1 -}}
+{{- if not (hasKey $model "module") -}}
+{{- fail (printf "inference.models.%s is a language model, which no application of ours serves on Ray: set inference.models.%s.ray.enabled=false." $model.key $model.key) -}}
+{{- end -}}
+{{- if and (eq (int $model.gpu.count) 0) (not $model.image.repository) -}}
+{{- fail (printf "inference.models.%s.ray needs Ray in the image, which those for GPUs carry: set inference.models.%s.gpu.count, or image.repository to one of yours." $model.key $model.key) -}}
+{{- end -}}
+{{- if not (has $model.autoscaler (list "ray" "none")) -}}
+{{- fail (printf "inference.models.%s would be scaled by %s, and Ray scales what it serves: leave inference.models.%s.scaling.autoscaler empty, or set none for a fixed number." $model.key $model.autoscaler $model.key) -}}
+{{- end -}}
+{{- if $model.scaling.scaleToZero -}}
+{{- fail (printf "inference.models.%s.scaling.scaleToZero has no one to wake it on Ray: drop it, or drop ray.enabled and let KEDA scale." $model.key) -}}
+{{- end -}}
+{{- if and $model.storageUri (not (hasPrefix "pvc://" $model.storageUri)) -}}
+{{- fail (printf "inference.models.%s.storageUri is fetched by KServe, which has no part in a RayService: set pvc://CLAIM/PATH, or settings.%s_WEIGHTS to a name at the hub." $model.key $model.prefix) -}}
+{{- end -}}
+{{- $gpus := include "inference.rayGpus" $model | float64 -}}
+{{- if and (gt $gpus 1.0) (ne $gpus (floor $gpus)) -}}
+{{- fail (printf "inference.models.%s.ray.replicasPerPod leaves each replica %v GPUs, and Ray divides one GPU only: choose replicasPerPod so that each has a part of one, or whole ones." $model.key $gpus) -}}
 {{- end -}}
 {{- end }}

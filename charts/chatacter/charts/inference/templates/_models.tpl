@@ -8,6 +8,7 @@
 {{- $ours := get (include "inference.servers" . | fromYaml) $model.modality -}}
 {{- $_ := set $model "key" $key -}}
 {{- $_ := set $model "name" (include "chatacter.modelName" (list $ $key)) -}}
+{{- $_ := set $model "mode" (include "inference.mode" (list $serving $model)) -}}
 {{- $_ := set $model "autoscaler" (include "inference.autoscaler" (list $serving $model)) -}}
 {{- $_ := set $model "grace" (include "inference.grace" (list $serving $model) | int) -}}
 {{- range $field, $value := $ours -}}
@@ -24,14 +25,20 @@ video: {module: visualizr, prefix: VISUALIZR, port: 8002}
 language: {port: 8080}
 {{- end }}
 
+{{/* How a model is served: Standard, Knative, Deployment, or Ray. Takes a list: serving, model. */}}
+{{- define "inference.mode" -}}
+{{- ternary "Ray" (index . 0).mode (index . 1).ray.enabled -}}
+{{- end }}
+
 {{/*
-Who decides how many replicas run: keda, hpa, knative or none. Chattr counts no work of language models, so that KEDA
+Who decides how many replicas run: keda, hpa, knative, ray or none. Chattr counts no work of language models, so that KEDA
 has no number for them. Takes a list: serving, model.
 */}}
 {{- define "inference.autoscaler" -}}
 {{- $serving := index . 0 -}}
-{{- $own := get (dict "Standard" "keda" "Knative" "knative" "Deployment" "none") $serving.mode -}}
-{{- $said := (index . 1).scaling.autoscaler | default $serving.autoscaler -}}
+{{- $mode := include "inference.mode" . -}}
+{{- $own := get (dict "Standard" "keda" "Knative" "knative" "Deployment" "none" "Ray" "ray") $mode -}}
+{{- $said := (index . 1).scaling.autoscaler | default (ternary "" $serving.autoscaler (eq $mode "Ray")) -}}
 {{- if and (eq (index . 1).modality "language") (not (index . 1).scaling.autoscaler) (eq $own "keda") -}}
 {{- ternary "hpa" "none" (eq $said "hpa") -}}
 {{- else -}}
@@ -43,7 +50,7 @@ has no number for them. Takes a list: serving, model.
 {{- define "inference.grace" -}}
 {{- $timeout := int (index . 1).timeout -}}
 {{- /* Knative kills a pod when the timeout has passed, the pause of its own proxy included. */ -}}
-{{- if eq (index . 0).mode "Knative" -}}
+{{- if eq (include "inference.mode" .) "Knative" -}}
 {{- max 1 (sub $timeout 30) -}}
 {{- else -}}
 {{- $timeout -}}
