@@ -20,7 +20,7 @@ from visualizr.settings import VisualizrSettings
 
 
 def application(_: Mapping[str, Any]) -> Any:
-    """Describe the service to Ray Serve; the configuration that deploys it needs no arguments. Raises `Misconfigured`."""
+    """Describe the service to Ray Serve, whose configuration needs no arguments for it. Raises `Misconfigured`."""
     settings = VisualizrSettings.known()
     return ray_side().entered(planned(settings), replica, door)
 

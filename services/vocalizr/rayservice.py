@@ -20,7 +20,7 @@ from vocalizr.settings import VocalizrSettings
 
 
 def application(_: Mapping[str, Any]) -> Any:
-    """Describe the service to Ray Serve; the configuration that deploys it needs no arguments. Raises `Misconfigured`."""
+    """Describe the service to Ray Serve, whose configuration needs no arguments for it. Raises `Misconfigured`."""
     settings = VocalizrSettings.known()
     return ray_side().entered(planned(settings, made(settings).capabilities), replica, door)
 

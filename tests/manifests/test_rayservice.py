@@ -27,7 +27,14 @@ RAY: dict[str, Any] = {
     "scaling": {"minReplicas": 1, "maxReplicas": 3},
 }
 # What only the engine, or the node of it, makes different.
-OF_RAY = {"VOCALIZR_ENGINE", "RAY_REPLICAS", "RAY_REPLICA_GPUS", "RAY_REPLICA_CPUS", "RAY_USAGE_STATS_ENABLED"}
+OF_RAY = {
+    "VOCALIZR_ENGINE",
+    "RAY_REPLICAS",
+    "RAY_REPLICA_GPUS",
+    "RAY_REPLICA_CPUS",
+    "RAY_USAGE_STATS_ENABLED",
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S",
+}
 
 
 def rendered(**bark: Any) -> Cluster:
@@ -73,7 +80,7 @@ def test_chattr_finds_it_by_name_at_the_service_that_kuberay_makes() -> None:
     container = nodes(cluster)["worker"].spec["containers"][0]
     assert (port["name"], port["port"]) == ("serve", 80)
     assert {"name": "serve", "containerPort": port["targetPort"], "protocol": "TCP"} in container["ports"]
-    assert config(cluster)["http_options"] == {"host": "0.0.0.0", "port": port["targetPort"]}  # noqa: S104
+    assert config(cluster)["http_options"] == {"host": "0.0.0.0", "port": port["targetPort"]}
 
 
 def test_it_is_told_what_an_inference_service_is_told() -> None:
@@ -81,7 +88,7 @@ def test_it_is_told_what_an_inference_service_is_told() -> None:
     plain = inference({"models": {"bark": helm.merged(RAY, {"ray": {"enabled": False}, "settings": settings})}})
     (pods,) = [pods for pods in plain.pods() if pods.labels.get(MODEL) == "bark"]
     for ray in nodes(rendered(settings=settings)).values():
-        assert OF_RAY <= env(ray).keys()
+        assert env(ray).keys() >= OF_RAY
         # Four in one pod share its processors.
         assert {name: value for name, value in env(ray).items() if name not in {*OF_RAY, "VOCALIZR_THREADS"}} == {
             name: value for name, value in env(pods).items() if name != "VOCALIZR_THREADS"
@@ -129,6 +136,14 @@ def test_a_worker_is_ready_when_its_model_is_and_lives_while_ray_does() -> None:
     head = nodes(rendered())["head"].spec["containers"][0]
     # KubeRay hands the configuration over once the head is ready: it cannot wait for what that starts.
     assert head["readinessProbe"]["httpGet"] == {"path": "/api/healthz", "port": 52365}
+
+
+def test_a_worker_that_must_go_has_time_for_the_longest_work() -> None:
+    worker = nodes(rendered(timeout=900, preStopSeconds=12))["worker"]
+    pause = worker.spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = int(env(worker)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+    assert (pause, drain, env(worker)["SHUTDOWN_GRACE"]) == (12, 900, "900")
+    assert worker.spec["terminationGracePeriodSeconds"] > pause + drain
 
 
 def test_the_head_takes_no_gpu_and_no_node_with_one() -> None:

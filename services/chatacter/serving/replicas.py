@@ -152,7 +152,7 @@ class Replicas:
 
 
 class Neighbours(Replicas):
-    """The replicas of an application of Ray Serve, as its door sees them: Ray starts and ends the one like the other."""
+    """The replicas of an application of Ray Serve, as its door sees them: Ray starts and ends both."""
 
     def __init__(self, replication: Replication, make: Make, handle: Any) -> None:
         super().__init__(replication, make)

@@ -72,6 +72,8 @@ imagePullPolicy: {{ include "inference.pullPolicy" . }}
 env:
   {{- $env := include "inference.env" . | fromYamlArray }}
   {{- $env = append $env (dict "name" "RAY_USAGE_STATS_ENABLED" "value" "0") }}
+  {{- /* So long a node that must go takes nothing new and lets what runs come to its end. */}}
+  {{- $env = append $env (dict "name" "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S" "value" (toString $model.grace)) }}
   {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "values" (dict "settings" dict "extraEnv" $model.extraEnv)) }}
   {{- toYaml (concat $env $model.extraEnv) | nindent 2 }}
 ports:
