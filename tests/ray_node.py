@@ -1,4 +1,4 @@
-"""A node of Ray's as KubeRay starts one, on this machine: `ray start`, and the configuration handed to its dashboard."""
+"""A node of Ray's as KubeRay starts one, on this machine, and Ray Serve's configuration handed to its dashboard."""
 
 import os
 import shutil
