@@ -54,9 +54,9 @@ async def vocalizr(
         yield client
 
 
-async def until_answered(client: httpx.AsyncClient, path: str, wanted: str) -> None:
+async def until_answered(client: httpx.AsyncClient, path: str, wanted: str, seconds: float = SECONDS) -> None:
     """Ask until the status or the text holds `wanted`."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(seconds):
         while True:
             answer = await client.get(path)
             if wanted in f"{answer.status_code} {answer.text}":

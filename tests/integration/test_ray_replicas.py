@@ -34,6 +34,8 @@ pytestmark = pytest.mark.integration
 
 RAY: dict[str, Any] = {"vocalizr_engine": "ray", "ray_replicas": 2, "ray_replica_cpus": 0.1, "shutdown_grace": 5}
 ASKED = {"model": "fake", "voice": "high", "response_format": "pcm", "input": "Hello there, how are you?"}
+# A replica is a process that imports all that it needs.
+STARTING = 60.0
 LONG = "The first sentence of many. " * 40
 
 
@@ -178,10 +180,10 @@ async def test_without_a_replica_the_service_is_not_ready_until_another_has_load
     (folder / "held").touch()
     for process in noted(folder):
         os.kill(int(process), 9)
-    await until_answered(client, "/v2/models/fake/ready", "503")
+    await until_answered(client, "/v2/models/fake/ready", "503", STARTING)
     assert "No replica is left" in (await client.get("/readyz")).json()["checks"]["fake"]
     (folder / "held").unlink()
-    await until_answered(client, "/readyz", "200")
+    await until_answered(client, "/readyz", "200", STARTING)
     assert (await client.post("/v1/audio/speech", json=ASKED)).content == said(ASKED["input"])
 
 

@@ -27,6 +27,8 @@ SHAPES: dict[str, list[Any]] = {
     "extraVolumeMounts": [[{"name": "tmp", "mountPath": "/var/tmp"}]],
     "extraEgress": [[{"to": [PEER], "ports": [{"port": 443}]}]],
     "extraObjects": [[]],
+    # Of those that a cluster has, this one alone is known here.
+    "runtime": ["kserve-huggingfaceserver"],
     "files": [{"a.yaml": "name: A\n"}, {"b.json": {"name": "{{ B }}", "persona": "| > \n\n #"}}],
 }
 PEERS = [[PEER], [{"namespaceSelector": {}}], [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"a": "b"}}}]]
