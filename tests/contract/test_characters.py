@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -29,8 +29,8 @@ async def characters(request: pytest.FixtureRequest) -> AsyncIterator[Characters
         yield RedisCharacters(redis)
 
 
-def character(name: str, **more: object) -> Character:
-    fields = {"id": name, "name": name.title(), "personality": "Friendly", "system_prompt": "You are friendly."}
+def character(named: str, **more: object) -> Character:
+    fields = {"id": named, "name": named.title(), "personality": "Friendly", "system_prompt": "You are friendly."}
     return Character.model_validate({**fields, **more})
 
 
@@ -132,3 +132,64 @@ async def test_what_an_older_version_stored_is_read_and_changed(redis_url: str, 
         assert await characters.write(ANN, character("zoe"), found.revision) == "done"
         assert (await there(characters, ANN)).character.schema_version == 3
         assert list(await characters.list(ANN)) == [Brief.of(character("zoe"))]
+
+
+# Word for word how a version that knows no briefs writes.
+WRITE_WITHOUT_BRIEFS = """
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+local revision = stored and redis.sha1hex(stored) or ''
+local claimed = redis.call('HGET', KEYS[2], ARGV[1])
+if revision ~= ARGV[3] then return 'stale' end
+if ARGV[5] == '1' then
+  if claimed and claimed ~= ARGV[2] then return 'taken' end
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+elseif claimed == ARGV[2] then
+  redis.call('HDEL', KEYS[2], ARGV[1])
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
+return 'done'
+"""
+
+
+async def test_a_list_shows_what_a_replica_of_an_older_version_wrote(redis_url: str) -> None:
+    """A rolling upgrade, and an upgrade after a rollback: both versions write by turns."""
+    async with connected(redis_url) as redis:
+        new = RedisCharacters(redis)
+
+        async def old(one: Character, expected: str) -> None:
+            keys = ["chatacter:{acme/-}:characters", "chatacter:published"]
+            args = [one.id, "acme", expected, one.model_dump_json(), int(one.published)]
+            assert await redis.eval(WRITE_WITHOUT_BRIEFS, 2, *keys, *args) == b"done"
+
+        await new.write(ANN, character("zoe", name="Ann"), None)
+        for name in ("Bob", "Eve"):
+            await old(character("zoe", name=name, published=True), (await there(new, ANN)).revision)
+            assert [one.name for one in await new.list(ANN)] == [name], "of the very same length"
+            assert [(tenant, one.name) for tenant, one in await new.all_published()] == [("acme", name)]
+            await new.write(ANN, character("zoe", name="Zoe"), (await there(new, ANN)).revision)
+            assert [one.name for one in await new.list(ANN)] == ["Zoe"]
+            assert await new.all_published() == []
+        await redis.hdel("chatacter:{acme/-}:characters", "zoe")  # as it deletes
+        assert await new.list(ANN) == []
+        await old(character("zoe", name="Amy"), "")
+        assert [one.name for one in await new.list(ANN)] == ["Amy"]
+
+
+async def test_what_was_read_whole_for_a_list_is_not_read_whole_again(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(redis_url) as redis:
+        characters = RedisCharacters(redis)
+        stored = {f"zoe-{number}": character(f"zoe-{number}").model_dump_json() for number in range(120)}
+        await redis.hset("chatacter:{acme/-}:characters", mapping=stored)
+        assert len(await characters.list(ANN)) == 120
+        read: list[object] = []
+        some = characters.some
+
+        async def counted(places: Sequence[tuple[str, str]]) -> Sequence[StoredCharacter]:
+            read.extend(places)
+            return await some(places)
+
+        monkeypatch.setattr(characters, "some", counted)
+        assert [one.id for one in await characters.list(ANN)] == sorted(stored)
+        assert read == []

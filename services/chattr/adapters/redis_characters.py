@@ -1,8 +1,9 @@
 """Characters in Redis: a hash a tenant, id → JSON, another one of briefs, so that a list reads no character whole, and
-one hash of all: the id of what is published → its tenant. What an earlier version stored has no brief.
+one hash of all: the id of what is published → its tenant.
 
 A write is one script, which touches both; so this needs one Redis with its replicas, not a Redis Cluster. A revision is
-the hash of what is stored, so that records of every version have one.
+the hash of what is stored, so that records of every version have one. A brief says of which revision it is: a replica
+of a version that knows no briefs may write meanwhile, or again after a rollback; what it wrote is read whole, once.
 """
 
 import hashlib
@@ -36,10 +37,26 @@ elseif claimed == ARGV[2] then
   redis.call('HDEL', KEYS[2], ARGV[1])
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[4])
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[6])
+redis.call('HSET', KEYS[3], ARGV[1], redis.sha1hex(ARGV[4]) .. ARGV[6])
 return 'done'
 """
 )
+# KEYS characters briefs; ARGV ids. Redis hashes what it holds and sends the briefs alone.
+BRIEFS: Final = """
+local found = {}
+for i, id in ipairs(ARGV) do
+  local stored, brief = redis.call('HGET', KEYS[1], id), redis.call('HGET', KEYS[2], id)
+  found[i] = stored and brief and string.sub(brief, 1, 40) == redis.sha1hex(stored) and string.sub(brief, 41)
+end
+return found
+"""
+# KEYS characters briefs; ARGV id revision brief.
+RENEW: Final = """
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+if stored and redis.sha1hex(stored) == ARGV[2] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ARGV[3]) end
+"""
+# Characters that Redis looks at in one go: nobody else is answered meanwhile.
+AT_ONCE: Final = 20
 # KEYS characters claims briefs; ARGV id tenant expected.
 DELETE: Final = (
     UNCHANGED
@@ -61,6 +78,8 @@ class RedisCharacters:
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
         self._delete = redis.register_script(DELETE)
+        self._fresh = redis.register_script(BRIEFS)
+        self._renew = redis.register_script(RENEW)
         self._records = Records(Character)
 
     async def get(self, owner: Owner, character_id: str) -> StoredCharacter | None:
@@ -71,7 +90,7 @@ class RedisCharacters:
 
     async def some(self, places: Sequence[tuple[str, str]]) -> Sequence[StoredCharacter]:
         """Return those that are there, in the order in which they are named."""
-        stored = await self._hashed("characters", places)
+        stored = await self._records_of(places)
         return [await self._whole(tenant, one) for (tenant, _), one in zip(places, stored, strict=True) if one]
 
     async def list(self, owner: Owner) -> Sequence[Brief]:
@@ -114,28 +133,45 @@ class RedisCharacters:
         return StoredCharacter(await self._records.read(stored), tenant, revision)
 
     async def _briefs(self, places: Sequence[tuple[str, str]]) -> Sequence[tuple[str, Brief]]:
-        """Return the briefs of what is there, each behind its tenant; what has none is read whole."""
-        stored = dict(zip(places, await self._hashed("character_briefs", places), strict=True))
-        whole = {
-            (one.tenant, one.character.id): Brief.of(one.character)
-            for one in await self.some([place for place, brief in stored.items() if not brief])
-        }
-        briefs = {place: Brief.model_validate_json(brief) for place, brief in stored.items() if brief} | whole
+        """Return the briefs of what is there, each behind its tenant; what has none of its own is read whole."""
+        briefs = {place: Brief.model_validate_json(brief) for place, brief in (await self._stored(places)).items()}
+        for one in await self.some([place for place in places if place not in briefs]):
+            brief = briefs[one.tenant, one.character.id] = Brief.of(one.character)
+            keys = keys_of(Owner(one.tenant))[::2]
+            with told():
+                await self._renew(keys=keys, args=[one.character.id, one.revision, brief.model_dump_json()])
         return [(place[0], briefs[place]) for place in places if place in briefs]
 
-    async def _hashed(self, kind: str, places: Sequence[tuple[str, str]]) -> Sequence[bytes | None]:
-        """Read a field of each tenant's hash of a kind, all in one go."""
-        by_tenant: dict[str, list[str]] = {}
-        for tenant, name in places:
-            by_tenant.setdefault(tenant, []).append(name)
+    async def _stored(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+        """Return the briefs that are of what is stored now."""
+        asked = [
+            (tenant, names[first : first + AT_ONCE])
+            for tenant, names in by_tenant(places).items()
+            for first in range(0, len(names), AT_ONCE)
+        ]
         with told():
             async with self._redis.pipeline(transaction=False) as pipe:
-                for tenant, names in by_tenant.items():
-                    pipe.hmget(key(Owner(tenant).shared, kind), names)
+                for tenant, names in asked:
+                    await self._fresh(keys=keys_of(Owner(tenant))[::2], args=names, client=pipe)
+                answers = await pipe.execute()
+        return {
+            (tenant, name): brief
+            for (tenant, names), answer in zip(asked, answers, strict=True)
+            for name, brief in zip(names, answer, strict=True)
+            if brief
+        }
+
+    async def _records_of(self, places: Sequence[tuple[str, str]]) -> Sequence[bytes | None]:
+        """Read characters as they are stored, all in one go."""
+        wanted = by_tenant(places)
+        with told():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for tenant, names in wanted.items():
+                    pipe.hmget(home(Owner(tenant)), names)
                 answers = await pipe.execute()
         found = {
             (tenant, name): one
-            for (tenant, names), answer in zip(by_tenant.items(), answers, strict=True)
+            for (tenant, names), answer in zip(wanted.items(), answers, strict=True)
             for name, one in zip(names, answer, strict=True)
         }
         return [found[place] for place in places]
@@ -150,5 +186,13 @@ def home(owner: Owner) -> str:
 
 
 def keys_of(owner: Owner) -> list[str]:
-    """Name what a write touches."""
-    return [home(owner), CLAIMS, key(owner.shared, "character_briefs")]
+    """Name what a write touches: characters, claims, briefs."""
+    return [home(owner), CLAIMS, key(owner.shared, "briefs")]
+
+
+def by_tenant(places: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Sort ids by their tenant."""
+    sorted_out: dict[str, list[str]] = {}
+    for tenant, name in places:
+        sorted_out.setdefault(tenant, []).append(name)
+    return sorted_out
