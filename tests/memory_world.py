@@ -122,12 +122,12 @@ class World:
         found = await self.memory.newest(ANN, Selection(ids=(memory_id,)), limit=1)
         await self.knowing().amend(ANN, Amendment(found[0], text, pinned=True))
 
-    def remember(self) -> Remember:
+    def remember(self, knowing: Knowing | None = None) -> Remember:
         return Remember(
             memory=self.wired(self.memory),
             embedder=self.wired(self.embedder),
             outbox=self.wired(self.outbox),
-            knowing=self.knowing(),
+            knowing=knowing or self.knowing(),
             stem=english_stemmer(),
             tracer=NoOpTracer(),
             clock=lambda: self.now,

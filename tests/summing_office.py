@@ -1,11 +1,19 @@
 """A world in which long conversations are summed up, by a language model that writes down every word."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+
+import pytest
 
 from chatacter.chassis.deadline import Deadline
 from chatacter.chassis.errors import ChatacterError
 from chattr.adapters.fakes.characters import FakeCharacters
+from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_conversations import RedisConversations
+from chattr.adapters.redis_knowledge import RedisKnowledge
+from chattr.adapters.redis_outbox import FULL_WINDOWS, RedisOutbox
+from chattr.adapters.redis_summaries import RedisSummaries
 from chattr.domain.character import Character
 from chattr.domain.conversation import Message, Role, branch
 from chattr.domain.memory import Changed, memory_id
@@ -16,7 +24,7 @@ from chattr.ports.outbox import Outbox
 from chattr.usecases.characters import Cast
 from chattr.usecases.summarising import Summariser
 from chattr.usecases.summing import Windows
-from tests.memory_world import ANN, World
+from tests.memory_world import ANN, World, fake_world
 
 ADA = Character(id="ada", name="Ada", system_prompt="You are Ada.")
 MIRA = Character(id="mira", name="Mira", system_prompt="You are Mira.")
@@ -122,3 +130,29 @@ class Office:
         """Whether one message was forgotten; nothing else is, here."""
         forgotten = await self.world.outbox.forgotten(ANN)
         return any(memory_id(ANN, message.id) in (what.ids or ()) for what in forgotten)
+
+
+def fake_office() -> Office:
+    """An empty one."""
+    return Office(fake_world(), FakeOutbox(lease_ms=0, block_ms=1))
+
+
+@pytest.fixture(params=["fake", "redis"])
+async def new_office(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Awaitable[Office]]]:
+    """Makes empty ones."""
+    if request.param == "fake":
+
+        async def faked() -> Office:
+            return fake_office()
+
+        yield faked
+        return
+    async with connected(request.getfixturevalue("redis_url")) as redis:
+
+        async def stored() -> Office:
+            await redis.flushall()
+            outbox = RedisOutbox(redis, lease_ms=1, block_ms=2)
+            world = World(RedisConversations(redis), outbox, RedisKnowledge(redis), RedisSummaries(redis))
+            return Office(world, RedisOutbox(redis, stream=FULL_WINDOWS, lease_ms=1, block_ms=2))
+
+        yield stored

@@ -14,7 +14,7 @@ from chattr.adapters.redis_outbox import RedisOutbox
 from chattr.domain.conversation import Message
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Correction, Fact, Source
-from chattr.domain.memory import Changed, memory_of
+from chattr.domain.memory import Changed, Selection, memory_of
 from chattr.ports.knowledge import Facts, Knowledge
 from chattr.ports.outbox import Outbox
 
@@ -124,6 +124,21 @@ async def test_of_two_changes_of_what_was_read_the_second_is_refused(shelf: Shel
     await shelf.knowledge.drop(ANN, [first.memory.id])
     assert not await shelf.knowledge.amend(ANN, kept), "what was forgotten does not come back"
     assert await shelf.told() == [(ANN, Changed("c1")), (ANN, Changed("c1"))]
+
+
+async def test_what_is_forgotten_as_it_was_read_is_not_forgotten_once_it_changed(shelf: Shelf) -> None:
+    what = Selection(ids=(amendment(1).memory.id,), until=9.0)
+    read = await shelf.knowledge.revision(ANN)
+    await shelf.knowledge.amend(ANN, amendment(1))
+    assert not await shelf.knowledge.forget(ANN, what, revision=read)
+    assert list(await shelf.outbox.forgotten(ANN)) == []
+    assert await shelf.told() == [(ANN, Changed("c1"))]
+    now = await shelf.knowledge.revision(ANN)
+    assert await shelf.knowledge.forget(ANN, what, revision=now)
+    assert list(await shelf.outbox.forgotten(ANN)) == [what]
+    assert await shelf.told() == [(ANN, what)]
+    assert await shelf.knowledge.forget(BOB, what, revision=0), "nobody knows anything of Bob"
+    assert [owner for owner, _ in await shelf.told()] == [BOB]
 
 
 async def test_what_an_earlier_version_kept_has_been_done_once(redis_url: str) -> None:

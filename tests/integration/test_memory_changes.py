@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatacter.chassis.errors import NotFound
+from chatacter.chassis.errors import NotFound, Stale
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
@@ -13,7 +13,7 @@ from chattr.domain.conversation import Conversation, Message, Reminder
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment
 from chattr.domain.memory import Selection
-from chattr.usecases.amending import Amending
+from chattr.usecases.amending import Amending, Known
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.moving import Moving
 from tests.memory_doors import ANN, BOB, ZOE, Rig, opened
@@ -76,17 +76,45 @@ async def test_a_memory_is_forgotten_only_where_it_is_still_what_was_read(rig: R
 
 
 class Interrupted(Knowing):
-    """Lets somebody else do something before the first change is kept."""
+    """Lets somebody else do something before the first change is kept, or the first thing forgotten."""
 
     def __init__(self, world: World, meanwhile: Callable[[], Awaitable[object]]) -> None:
         super().__init__(world.knowledge)
         self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
 
     async def amend(self, owner: Owner, amendment: Amendment) -> bool:
+        await self._interrupted()
+        return await super().amend(owner, amendment)
+
+    async def forget(self, owner: Owner, what: Selection, *, revision: int) -> bool:
+        await self._interrupted()
+        return await super().forget(owner, what, revision=revision)
+
+    async def _interrupted(self) -> None:
         if self._meanwhile is not None:
             work, self._meanwhile = self._meanwhile, None
             await work()
-        return await super().amend(owner, amendment)
+
+
+async def test_what_is_corrected_right_before_it_is_forgotten_is_looked_at_again(rig: Rig) -> None:
+    dog = await rig.said("my dog is called biscuit")
+    cat = await rig.said("my cat is called soot")
+    first = Amending(rig.world.remember(), rig.world.knowing())
+
+    def as_read(known: Known) -> None:
+        if known.memory.text != "my dog is called biscuit":
+            raise Stale("It changed.")
+
+    async def forget(meanwhile: Callable[[], Awaitable[object]]) -> bool:
+        knowing = Interrupted(rig.world, meanwhile)
+        return await Amending(rig.world.remember(knowing), knowing).forget(ANN, dog, as_read)
+
+    with pytest.raises(Stale):
+        await forget(lambda: first.correct(ANN, dog, "my dog is called pickle"))
+    assert {one["text"] for one in await rig.memories()} == {"my dog is called pickle", "my cat is called soot"}
+    await first.correct(ANN, dog, "my dog is called biscuit")
+    assert await forget(lambda: first.pin(ANN, cat, pinned=True)), "what became of another is looked at, and no matter"
+    assert [one["text"] for one in await rig.memories()] == ["my cat is called soot"]
 
 
 async def test_a_correction_and_a_pin_at_the_same_moment_both_hold(rig: Rig) -> None:

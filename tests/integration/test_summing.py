@@ -1,48 +1,21 @@
 """Long conversations are summed up while nobody waits, and what is summed up goes with what it was made of."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
 
 from chatacter.chassis.errors import Busy, DeadlineExceeded, InvalidInput, NotFound, UpstreamFailed
-from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.adapters.redis_connection import connected
-from chattr.adapters.redis_conversations import RedisConversations
-from chattr.adapters.redis_knowledge import RedisKnowledge
-from chattr.adapters.redis_outbox import FULL_WINDOWS, RedisOutbox
-from chattr.adapters.redis_summaries import RedisSummaries
 from chattr.domain.conversation import Conversation, Message, Role
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed, Selection, memory_id
 from chattr.domain.summary import Summary
 from chattr.usecases.knowing import Knowing
 from chattr.usecases.summarising import AGAIN
-from tests.memory_world import ANN, World, fake_world
+from tests.memory_world import ANN
 from tests.summing_office import ADA, BLOCK, DUE, Office
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(params=["fake", "redis"])
-async def new_office(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Awaitable[Office]]]:
-    """Makes empty ones."""
-    if request.param == "fake":
-
-        async def faked() -> Office:
-            return Office(fake_world(), FakeOutbox(lease_ms=0, block_ms=1))
-
-        yield faked
-        return
-    async with connected(request.getfixturevalue("redis_url")) as redis:
-
-        async def stored() -> Office:
-            await redis.flushall()
-            outbox = RedisOutbox(redis, lease_ms=1, block_ms=2)
-            world = World(RedisConversations(redis), outbox, RedisKnowledge(redis), RedisSummaries(redis))
-            return Office(world, RedisOutbox(redis, stream=FULL_WINDOWS, lease_ms=1, block_ms=2))
-
-        yield stored
 
 
 @pytest.fixture

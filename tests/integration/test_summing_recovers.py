@@ -1,44 +1,17 @@
 """Wherever the power is cut, and whatever was done: every branch has the summaries that a rebuild gives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.adapters.redis_connection import connected
-from chattr.adapters.redis_conversations import RedisConversations
-from chattr.adapters.redis_knowledge import RedisKnowledge
-from chattr.adapters.redis_outbox import FULL_WINDOWS, RedisOutbox
-from chattr.adapters.redis_summaries import RedisSummaries
 from chattr.domain.memory import Selection, memory_id
-from tests.memory_world import ANN, PowerCut, World, fake_world
-from tests.summing_office import BLOCK, DUE, Office
+from tests.memory_world import ANN, PowerCut
+from tests.summing_office import BLOCK, DUE, Office, fake_office
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(params=["fake", "redis"])
-async def new_office(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Awaitable[Office]]]:
-    """Makes empty ones."""
-    if request.param == "fake":
-
-        async def faked() -> Office:
-            return Office(fake_world(), FakeOutbox(lease_ms=0, block_ms=1))
-
-        yield faked
-        return
-    async with connected(request.getfixturevalue("redis_url")) as redis:
-
-        async def stored() -> Office:
-            await redis.flushall()
-            outbox = RedisOutbox(redis, lease_ms=1, block_ms=2)
-            world = World(RedisConversations(redis), outbox, RedisKnowledge(redis), RedisSummaries(redis))
-            return Office(world, RedisOutbox(redis, stream=FULL_WINDOWS, lease_ms=1, block_ms=2))
-
-        yield stored
 
 
 async def life(office: Office) -> None:
@@ -115,7 +88,7 @@ async def test_every_branch_has_what_a_rebuild_gives_wherever_the_power_is_cut(
 @settings(max_examples=60, deadline=None)
 def test_after_any_life_too(steps: list[tuple[int, int]], cut: int) -> None:
     async def lived() -> None:
-        office = Office(fake_world(), FakeOutbox(lease_ms=0, block_ms=1))
+        office = fake_office()
         office.world.fuse.blows_at = cut
         try:
             for what, which in steps:

@@ -8,10 +8,10 @@ import orjson
 from redis.asyncio import Redis
 
 from chattr.adapters.redis_connection import key, told
-from chattr.adapters.redis_outbox import STREAM, in_one
+from chattr.adapters.redis_outbox import FORGET, STREAM, forgetting, in_one
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact
-from chattr.domain.memory import Changed
+from chattr.domain.memory import Changed, Selection
 from chattr.ports.knowledge import Facts
 
 REVISION: Final = b"revision"
@@ -37,6 +37,12 @@ redis.call('HINCRBY', KEYS[2], 'revision', 1)
 redis.call('XADD', KEYS[3], '*', unpack(cjson.decode(ARGV[4])))
 return 1
 """
+# KEYS forgotten stream facts; the last argument is the revision, what stands before it is the outbox'.
+FORGET_AT: Final = f"""
+if (redis.call('HGET', KEYS[3], 'revision') or '0') ~= table.remove(ARGV) then return 0 end
+{FORGET}
+return 1
+"""
 
 
 class RedisKnowledge:
@@ -47,6 +53,7 @@ class RedisKnowledge:
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
         self._amend = redis.register_script(AMEND)
+        self._forget = redis.register_script(FORGET_AT)
 
     async def facts(self, owner: Owner) -> Facts:
         """Return a person's facts."""
@@ -98,6 +105,12 @@ class RedisKnowledge:
         args.append(in_one(owner, Changed(memory.conversation_id)))
         with told():
             return bool(await self._amend(keys=[key(owner, "amended"), key(owner, "facts"), STREAM], args=args))
+
+    async def forget(self, owner: Owner, what: Selection, *, revision: int) -> bool:
+        """Put down what to forget; False where facts or amendments changed since."""
+        keys = [key(owner, "forgotten"), STREAM, key(owner, "facts")]
+        with told():
+            return bool(await self._forget(keys=keys, args=[*forgetting(owner, what), revision]))
 
     async def drop(self, owner: Owner, ids: Sequence[str]) -> None:
         """Forget what was done to memories."""

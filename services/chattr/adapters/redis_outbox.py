@@ -64,12 +64,8 @@ class RedisOutbox:
 
     async def forget(self, owner: Owner, what: Selection) -> None:
         """Put down what to forget, and keep for good that it was."""
-        if what.until is None:
-            raise ValueError("forgetting needs a moment up to which it reaches")
-        selector = orjson.dumps(replace(what, until=None).record(), option=orjson.OPT_SORT_KEYS)
-        args = [selector, repr(what.until), *flat(owner, what)]
         with told():
-            await self._forget(keys=[key(owner, "forgotten"), self._stream], args=args)
+            await self._forget(keys=[key(owner, "forgotten"), self._stream], args=forgetting(owner, what))
 
     async def forgotten(self, owner: Owner) -> Sequence[Selection]:
         """Return all that this person had forgotten."""
@@ -149,6 +145,14 @@ def entry(entry_id: bytes, stored: dict[bytes, bytes]) -> Entry:
         case _:
             work = Selection.of_record(record)
     return Entry(entry_id.decode(), owner, work)
+
+
+def forgetting(owner: Owner, what: Selection) -> list[Any]:
+    """Write what to forget as the arguments of `FORGET`."""
+    if what.until is None:
+        raise ValueError("forgetting needs a moment up to which it reaches")
+    selector = orjson.dumps(replace(what, until=None).record(), option=orjson.OPT_SORT_KEYS)
+    return [selector, repr(what.until), *flat(owner, what)]
 
 
 def paired(flat: Sequence[Any]) -> dict[bytes, bytes]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact
+from chattr.domain.memory import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class Knowledge(Protocol):
         """Keep what was done to a memory, one revision further than `amendment` says.
 
         False, and nothing is done, where another revision is kept: somebody else did something meanwhile.
+        """
+        ...
+
+    async def forget(self, owner: Owner, what: Selection, *, revision: int) -> bool:
+        """Put down in the outbox what to forget, as the outbox does, where facts and amendments are at this revision.
+
+        False, and nothing is done, where they changed since.
         """
         ...
 

@@ -158,7 +158,7 @@ async def forget_memory(
 ) -> Response:
     """Forget one memory."""
     if (check := checking(asked)) is not None:
-        check(await amending.get(owner, str(memory_id)))
+        return forgotten(erased=await amending.forget(owner, str(memory_id), check))
     with suppress(Unavailable):  # what cannot be looked up now can be forgotten all the same
         await existing(remember, owner, memory_id)
     return forgotten(erased=await remember.forget(owner, Selection(ids=(str(memory_id),))))

@@ -69,6 +69,19 @@ class Amending:
 
         return await self._change(owner, memory_id, repinned, check)
 
+    async def forget(self, owner: Owner, memory_id: str, check: Check) -> bool:
+        """Forget a memory that passes the check, as `Remember.forget` does. Looking and forgetting are one step.
+
+        What was corrected, pinned or superseded in between is looked at again.
+        """
+        for _ in range(TRIES):
+            revision = await self._knowing.revision(owner)
+            check(await self.get(owner, memory_id))
+            erased = await self._remember.forget_at(owner, Selection(ids=(memory_id,)), revision)
+            if erased is not None:
+                return erased
+        raise Busy(RESTLESS, retry_after=1)
+
     async def _change(
         self,
         owner: Owner,

@@ -25,14 +25,12 @@ from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Point
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
-from chattr.usecases.holding import held
+from chattr.usecases.carrying import FIRST_PAUSE, LONGEST_PAUSE, carried_on
 from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 32
-FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 15.0
 # More messages than anybody says in one conversation.
 MOST: Final = 100_000
 # Memories looked at for what was said after all that was forgotten.
@@ -83,17 +81,7 @@ class Indexer:
 
     async def run(self) -> None:
         """Work until cancelled. While something is away it waits, holding what it took; nothing is given up."""
-        pause = self._pause
-        while True:
-            try:
-                entries = await self._outbox.take(BATCH)
-                async with held(self._outbox, entries):
-                    await self.carry(entries)
-                pause = self._pause
-            except ChatacterError as error:
-                logger.warning("the outbox is away", extra={"error.type": type(error).__name__})
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        await carried_on(self._outbox, self.carry, doing="indexing", at_once=BATCH, pause=self._pause)
 
     async def carry(self, entries: Sequence[Entry]) -> None:
         """Do what entries say, again until it is done. One that long-term memory rejects is left, and comes back."""

@@ -69,6 +69,10 @@ class Knowing:
             await erase(self._summaries, owner, what)
         return [fact.id for fact in before if fact.id not in left]
 
+    async def forget(self, owner: Owner, what: Selection, *, revision: int) -> bool:
+        """Put down what to forget where what is known is at this revision still; False where it changed since."""
+        return await self._knowledge.forget(owner, what, revision=revision)
+
     async def drop(self, owner: Owner, what: Selection) -> None:
         """Forget what was done to memories that are gone."""
         amended = await self._knowledge.amendments(owner)

@@ -3,28 +3,26 @@
 A conversation in which a reply is being written is left alone, and comes back.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, InvalidInput, NotFound, TooLarge, UpstreamFailed
+from chatacter.chassis.errors import DeadlineExceeded, InvalidInput, NotFound, TooLarge, UpstreamFailed
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.extraction import RESPONSE_FORMAT, Lesson, learned
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Fact, standing
-from chattr.domain.memory import Changed, Forgotten, memory_of, name_of, overheard
+from chattr.domain.memory import Forgotten, memory_of, name_of, overheard
 from chattr.domain.terms import Stem, words
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.language import ChatRequest, LanguageModel, text_of
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
+from chattr.usecases.carrying import FIRST_PAUSE, carried_on, struck_off
 from chattr.usecases.characters import Cast
-from chattr.usecases.holding import held
-from chattr.usecases.indexing import FIRST_PAUSE, LONGEST_PAUSE
 from chattr.usecases.knowing import Knowing
 
 logger = logging.getLogger(__name__)
@@ -90,31 +88,12 @@ class Learner:
         self._pause = pause
 
     async def run(self) -> None:
-        """Work until cancelled, one conversation after the other. What fails comes back when its lease is over."""
-        pause = self._pause
-        while True:
-            try:
-                entries = await self._lessons.take(1)
-                async with held(self._lessons, entries):
-                    await self.carry(entries)
-                pause = self._pause
-            except ChatacterError as error:
-                logger.warning("learning waits", extra={"error.type": type(error).__name__})
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        """Work until cancelled, one conversation after the other."""
+        await carried_on(self._lessons, self.carry, doing="learning", pause=self._pause)
 
     async def carry(self, entries: Sequence[Entry]) -> None:
-        """Learn from the conversations of entries. Raises what the ports and the language model raise.
-
-        One in which a reply is being written comes back when its lease is over.
-        """
-        finished = [
-            one
-            for one in entries
-            if not isinstance(one.work, Changed) or await self._in_time(one.owner, one.work.conversation_id)
-        ]
-        if finished:
-            await self._lessons.done(finished)
+        """Learn from the conversations of entries. Raises what the ports and the language model raise."""
+        await struck_off(self._lessons, entries, self._in_time)
 
     async def _in_time(self, owner: Owner, conversation_id: str) -> bool:
         """Learn; what takes the model too long is left until the next reply, so that nobody else waits for it."""

@@ -253,6 +253,20 @@ class Remember:
         """
         what = replace(what, until=self._clock())
         await self._outbox.forget(owner, what)
+        return await self._erased(owner, what)
+
+    async def forget_at(self, owner: Owner, what: Selection, revision: int) -> bool | None:
+        """Forget as `forget` does, where what is known of the person is at this revision still.
+
+        None, and nothing is forgotten, where facts or corrections changed since.
+        """
+        what = replace(what, until=self._clock())
+        if not await self._knowing.forget(owner, what, revision=revision):
+            return None
+        return await self._erased(owner, what)
+
+    async def _erased(self, owner: Owner, what: Selection) -> bool:
+        """Erase what is put down to be forgotten; False where that waits."""
         gone = await self._knowing.erase(owner, what)
         try:
             async with asyncio.timeout(FORGET_SECONDS):

@@ -3,7 +3,6 @@
 A conversation in which a reply is being written is left alone, and comes back.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -12,20 +11,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from chatacter.chassis.deadline import Deadline
-from chatacter.chassis.errors import ChatacterError, DeadlineExceeded, InvalidInput, NotFound, TooLarge, UpstreamFailed
+from chatacter.chassis.errors import DeadlineExceeded, InvalidInput, NotFound, TooLarge, UpstreamFailed
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, branch
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Source, remembered_as
-from chattr.domain.memory import Changed
 from chattr.domain.person import NOBODY
 from chattr.domain.summary import Summary, Window, along, asked, block_end, read, summary_id
 from chattr.ports.language import ChatRequest, LanguageModel, text_of
 from chattr.ports.outbox import Entry, Outbox
 from chattr.ports.records import Conversations
+from chattr.usecases.carrying import FIRST_PAUSE, carried_on, struck_off
 from chattr.usecases.characters import Cast
-from chattr.usecases.holding import held
-from chattr.usecases.indexing import FIRST_PAUSE, LONGEST_PAUSE
 from chattr.usecases.summing import Summing
 
 logger = logging.getLogger(__name__)
@@ -63,31 +60,12 @@ class Summariser:
         self._unsaid: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Work until cancelled, one conversation after the other. What fails comes back when its lease is over."""
-        pause = self._pause
-        while True:
-            try:
-                entries = await self._queue.take(1)
-                async with held(self._queue, entries):
-                    await self.carry(entries)
-                pause = self._pause
-            except ChatacterError as error:
-                logger.warning("summing up waits", extra={"error.type": type(error).__name__})
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        """Work until cancelled, one conversation after the other."""
+        await carried_on(self._queue, self.carry, doing="summing up", pause=self._pause)
 
     async def carry(self, entries: Sequence[Entry]) -> None:
-        """Sum up the conversations of entries. Raises what the ports and the language model raise.
-
-        One in which a reply is being written comes back when its lease is over.
-        """
-        finished = [
-            one
-            for one in entries
-            if not isinstance(one.work, Changed) or await self._sum_up(one.owner, one.work.conversation_id)
-        ]
-        if finished:
-            await self._queue.done(finished)
+        """Sum up the conversations of entries. Raises what the ports and the language model raise."""
+        await struck_off(self._queue, entries, self._sum_up)
 
     async def _sum_up(self, owner: Owner, conversation_id: str) -> bool:
         """Sum up what there is to sum up on the active branch; False where it is not the time for it."""

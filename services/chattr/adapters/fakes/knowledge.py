@@ -7,7 +7,7 @@ from typing import Final
 from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment, Fact
-from chattr.domain.memory import Changed, Memory
+from chattr.domain.memory import Changed, Memory, Selection
 from chattr.ports.knowledge import Facts
 
 UNTOUCHED: Final = Amendment(Memory("", "", "user", "", "", "", 0.0))
@@ -64,6 +64,14 @@ class FakeKnowledge:
         self._amended[place] = replace(amendment, revision=amendment.revision + 1)
         now = await self.facts(owner)
         self._facts[owner] = Facts(now.all, now.revision + 1)
+        return True
+
+    async def forget(self, owner: Owner, what: Selection, *, revision: int) -> bool:
+        """Put down what to forget; False where facts or amendments changed since."""
+        if await self.revision(owner) != revision:
+            return False
+        if self._outbox is not None:
+            await self._outbox.forget(owner, what)
         return True
 
     async def drop(self, owner: Owner, ids: Sequence[str]) -> None:
