@@ -9,9 +9,10 @@ from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.fakes.sessions import FakeSessionLog, FakeShortTerm
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_sessions import RedisSessionLog, RedisShortTerm
-from chattr.domain.conversation import Message
+from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
-from chattr.ports.sessions import COMPLETED, CREATED, DELTA, FAILED, Event, SessionLog, ShortTerm
+from chattr.domain.memory import Beside
+from chattr.ports.sessions import COMPLETED, CREATED, DELTA, FAILED, Event, Recent, SessionLog, ShortTerm
 
 pytestmark = pytest.mark.contract
 
@@ -130,11 +131,17 @@ async def test_a_writer_that_died_is_told(redis_url: str) -> None:
     assert events[-1].data["retryable"] is True
 
 
+def at(revision: int) -> Conversation:
+    return Conversation("c", "ada", 1.0, revision=revision)
+
+
 async def test_the_active_branch_is_held_up_to_the_limit(short_term: ShortTerm) -> None:
     messages = [Message(f"m{n}", f"m{n - 1}" if n else None, "user", str(n), float(n)) for n in range(6)]
-    await short_term.keep(ANN, "c", messages)
-    assert list(await short_term.recent(ANN, "c", "m5") or ()) == messages[-4:]
-    assert await short_term.recent(ANN, "c", "m3") is None
-    assert await short_term.recent(BOB, "c", "m5") is None
+    elsewhere = [Beside("x1", in_group=False), Beside("x2", in_group=True)]
+    await short_term.keep(ANN, "c", Recent(messages, 7, elsewhere))
+    assert await short_term.recent(ANN, at(7), "m5") == Recent(messages[-4:], 7, elsewhere)
+    assert await short_term.recent(ANN, at(7), "m3") is None
+    assert await short_term.recent(ANN, at(8), "m5") is None, "something changed since"
+    assert await short_term.recent(BOB, at(7), "m5") is None
     await short_term.drop(ANN, "c")
-    assert await short_term.recent(ANN, "c", "m5") is None
+    assert await short_term.recent(ANN, at(7), "m5") is None

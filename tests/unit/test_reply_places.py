@@ -1,13 +1,15 @@
 """Replies all over the tree: under any message, once more, going on; and when somebody else is quicker."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
 from chatacter.chassis.errors import InvalidInput, NotFound
 from chattr.domain.conversation import Conversation, Message
+from chattr.domain.identity import Owner
 from chattr.domain.tree import Tree
 from chattr.ports.sessions import COMPLETED, CREATED, Event
 from chattr.usecases.scene import DELETED_MEANWHILE, GO_ON, Again, Ask, Onward, Place, Under
@@ -71,6 +73,42 @@ async def test_a_reply_is_given_once_more(stage: Stage) -> None:
     assert list((await tree(stage)).siblings(again)) == [await named(stage, "A2"), again.id]
     await said(stage, "", "A1 again", Again(await named(stage, "Q1")))
     assert await active(stage) == ["Q1", "A1 again"]
+
+
+async def test_a_turn_reads_the_window_alone_on_whichever_branch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    messages = stage.conversations.messages
+
+    async def counted(owner: Owner, conversation_id: str) -> Sequence[Message]:
+        read.append(conversation_id)
+        return await messages(owner, conversation_id)
+
+    for number in range(3):
+        await said(stage, f"Q{number}", f"A{number}")
+    first = await named(stage, "A0")
+    monkeypatch.setattr(stage.conversations, "messages", counted)
+    await said(stage, "P1", "B1", Under(first))
+    assert read == ["c"], "what leaves a branch reads where it goes"
+    await said(stage, "P2", "B2")
+    assert asked(stage) == ["Q0", "A0", "P1", "B1", "P2"]
+    await said(stage, "", "B2 again", Again(await active_head(stage)))
+    assert asked(stage) == ["Q0", "A0", "P1", "B1", "P2"]
+    await said(stage, "P3", "B3")
+    assert asked(stage) == ["Q0", "A0", "P1", "B1", "P2", "B2 again", "P3"]
+    assert read == ["c"]
+    await stage.conversations.update(ANN, replace(await conversation(stage), title="x"), "title")
+    await said(stage, "P4", "B4")
+    assert read == ["c", "c"], "whatever changed it, it is read once"
+
+
+async def conversation(stage: Stage) -> Conversation:
+    found = await stage.conversations.get(ANN, "c")
+    assert found is not None
+    return found
+
+
+async def active_head(stage: Stage) -> str:
+    return (await conversation(stage)).head_id or ""
 
 
 async def test_a_reply_goes_on_beside_itself(stage: Stage) -> None:

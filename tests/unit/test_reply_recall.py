@@ -28,7 +28,7 @@ from chattr.usecases.knowing import Knowing
 from chattr.usecases.live import Live
 from chattr.usecases.remember import MEMORY_AWAY, Remember
 from chattr.usecases.reply import Reply, Surroundings
-from chattr.usecases.scene import NOT_OFFERED, Ask
+from chattr.usecases.scene import NOT_OFFERED, Ask, Place, Under
 
 pytestmark = pytest.mark.unit
 
@@ -88,9 +88,10 @@ class Room:
             meter=NoOpMeterProvider().get_meter("test"),
         )
 
-    async def say(self, text: str, conversation: str, *, owner: Owner = ANN) -> Event:
+    async def say(self, text: str, conversation: str, *, owner: Owner = ANN, place: Place | None = None) -> Event:
         """Say something, see what is said remembered, and return how the reply ended."""
-        running = await self.reply.start(owner, Ask("ada", text, conversation_id=conversation), detached=True)
+        ask = Ask("ada", text, conversation_id=conversation, place=place)
+        running = await self.reply.start(owner, ask, detached=True)
         events = [item.event async for item in running.heard() if item.event is not None]
         while entries := await self.outbox.take(10):
             await self.indexer.carry(entries)
@@ -173,6 +174,27 @@ async def test_what_the_prompt_holds_anyway_is_not_recalled(room: Room) -> None:
     await room.say(FACT, "first")
     await room.say("what is my dog called", "first")
     assert room.prompt.count(FACT) == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_stands_on_a_branch_that_is_left_is_not_recalled_even_before_memory_knows(
+    room: Room, monkeypatch: pytest.MonkeyPatch, *, first: bool
+) -> None:
+    """While the replies are written the index still says that the old branch is the active one."""
+    await room.say("hello there", "c")
+    (head,) = [one.id for one in await room.conversations.messages(ANN, "c") if one.role == "assistant"]
+    await room.say(FACT, "c")
+
+    async def late(entries: object) -> None:
+        pass
+
+    monkeypatch.setattr(room.indexer, "carry", late)
+    await room.say("what is my dog called", "c", place=Under(None if first else head))
+    assert FACT not in room.prompt
+    await room.say("my dog what is it called", "c")
+    assert FACT not in room.prompt, "nor where what stands elsewhere is at hand in short-term memory"
+    await room.say("what is my dog called", "another")
+    assert FACT in room.prompt, "the index says so still"
 
 
 async def test_what_fell_out_of_the_window_comes_back(room: Room) -> None:

@@ -16,9 +16,10 @@ from redis.exceptions import ResponseError
 
 from chatacter.chassis.errors import NotFound
 from chattr.adapters.redis_connection import key, told
-from chattr.domain.conversation import Message
+from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
-from chattr.ports.sessions import FAILED, TERMINAL, Event
+from chattr.domain.memory import Beside
+from chattr.ports.sessions import FAILED, TERMINAL, Event, Recent
 
 LEASE_MS: Final = 10_000
 BLOCK_MS: Final = 1_000
@@ -32,32 +33,43 @@ LOST: Final = {
 
 
 class RedisShortTerm:
-    """One JSON value a conversation: its newest messages."""
+    """One JSON value a conversation: its newest messages, its revision, and how memories of other branches are named.
+
+    Earlier versions held the messages alone, under the name `recent`.
+    """
 
     def __init__(self, redis: Redis, *, ttl: int, max_size: int) -> None:
         self._redis = redis
         self._ttl = ttl
         self._max_size = max_size
 
-    async def recent(self, owner: Owner, conversation_id: str, head_id: str | None) -> Sequence[Message] | None:
-        """Return the branch that ends in `head_id`; None when another or none is held."""
+    async def recent(self, owner: Owner, conversation: Conversation, leaf_id: str | None) -> Recent | None:
+        """Return the branch that ends in `leaf_id`, of this revision; None when another or none is held."""
         with told():
-            stored = await self._redis.get(key(owner, "recent", conversation_id))
-        if stored is None:
+            stored = await self._redis.get(held_key(owner, conversation.id))
+        held = orjson.loads(stored) if stored is not None else None
+        if held is None or held["revision"] != conversation.revision or held["messages"][-1]["id"] != leaf_id:
             return None
-        messages = [Message.of_record(record) for record in orjson.loads(stored)]
-        return messages if messages and messages[-1].id == head_id else None
+        messages = [Message.of_record(record) for record in held["messages"]]
+        return Recent(messages, held["revision"], [Beside(*each) for each in held["elsewhere"]])
 
-    async def keep(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
+    async def keep(self, owner: Owner, conversation_id: str, recent: Recent) -> None:
         """Hold the newest messages of a branch."""
-        body = orjson.dumps([message.record() for message in messages[-self._max_size :]])
+        messages = [message.record() for message in recent.messages[-self._max_size :]]
+        elsewhere = [(each.id, each.in_group) for each in recent.elsewhere]
+        body = orjson.dumps({"messages": messages, "revision": recent.revision, "elsewhere": elsewhere})
         with told():
-            await self._redis.set(key(owner, "recent", conversation_id), body, ex=self._ttl)
+            await self._redis.set(held_key(owner, conversation_id), body, ex=self._ttl)
 
     async def drop(self, owner: Owner, conversation_id: str) -> None:
         """Forget a conversation."""
         with told():
-            await self._redis.delete(key(owner, "recent", conversation_id))
+            await self._redis.delete(held_key(owner, conversation_id), key(owner, "recent", conversation_id))
+
+
+def held_key(owner: Owner, conversation_id: str) -> str:
+    """Name what is held of a conversation."""
+    return key(owner, "branch", conversation_id)
 
 
 @dataclass(frozen=True, slots=True)

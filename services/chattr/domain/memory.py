@@ -191,9 +191,26 @@ def memory_of(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A message of which nothing is told but how memories of it are named."""
+
+    id: str
+    in_group: bool
+
+    @classmethod
+    def of(cls, message: Message) -> "Beside":
+        """Take of a message what names it."""
+        return cls(message.id, bool(message.audience))
+
+    def name(self, character_id: str) -> str:
+        """Name it as `name_of` names a message."""
+        return f"{self.id}/{character_id}" if self.in_group else self.id
+
+
 def name_of(message: Message, character_id: str) -> str:
     """Name a message as one character remembers it: of what a group heard, each has a memory of its own."""
-    return f"{message.id}/{character_id}" if message.audience else message.id
+    return Beside.of(message).name(character_id)
 
 
 def memory_ids(owner: Owner, messages: Iterable[Message]) -> tuple[str, ...]:

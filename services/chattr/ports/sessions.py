@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from chattr.domain.conversation import Message
+from chattr.domain.conversation import Conversation, Message
 from chattr.domain.identity import Owner
+from chattr.domain.memory import Beside
 
 CREATED: Final = "reply.created"
 DELTA: Final = "reply.delta"
@@ -28,14 +29,25 @@ class Event:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The end of a conversation's active branch, as it was at one revision of the conversation."""
+
+    messages: Sequence[Message]
+    """Oldest first; all that was said, or the newest of it."""
+    revision: int
+    elsewhere: Sequence[Beside] = ()
+    """What stands on other branches."""
+
+
 class ShortTerm(Protocol):
     """The recent messages of a conversation's active branch; may forget at any time."""
 
-    async def recent(self, owner: Owner, conversation_id: str, head_id: str | None) -> Sequence[Message] | None:
-        """Return the branch that ends in `head_id`, oldest first; None when another or none is held."""
+    async def recent(self, owner: Owner, conversation: Conversation, leaf_id: str | None) -> Recent | None:
+        """Return the branch that ends in `leaf_id`, of this very revision; None when another or none is held."""
         ...
 
-    async def keep(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
+    async def keep(self, owner: Owner, conversation_id: str, recent: Recent) -> None:
         """Hold a branch; only its newest messages where it is longer than the limit."""
         ...
 

@@ -11,7 +11,7 @@ from chatacter.chassis.errors import Unavailable
 from chattr.domain.conversation import Message, branch
 from chattr.domain.lorebook.activation import Lore
 from chattr.domain.lorebook.rules import Shelf, looks_back
-from chattr.domain.memory import name_of
+from chattr.domain.memory import Beside
 from chattr.domain.person import NOBODY
 from chattr.domain.prompt import ALL_AT_HAND, Budget, Digest, Past, Prompt, Setting, Voice, assemble, text_of
 from chattr.domain.recall import MAX_RECALLED
@@ -148,7 +148,7 @@ class Prompting:
             return NOTHING
         held = "\n".join(text_of(message) for message in bare.messages)
         known = [message for message in scene.path if message.content.strip() in held]
-        exclude = [name_of(message, scene.character.id) for message in (*known, *scene.elsewhere)]
+        exclude = [each.name(scene.character.id) for each in (*map(Beside.of, known), *scene.elsewhere)]
         deadline = Deadline.after(RECALL_SECONDS)
         return await self._remember.recall(
             scene.owner, scene.character.id, scene.text, exclude, deadline, limit=policy.recall or MAX_RECALLED
@@ -162,9 +162,7 @@ def reachable(summaries: Sequence[Summary], history: Sequence[Message]) -> bool:
 
 
 def past_of(scene: Scene, summaries: Sequence[Summary], most: int) -> Past:
-    """Return what stands for the beginning of a scene's history. Where that is not whole, the conversation has one
-    branch alone.
-    """
+    """Return what stands for the beginning of a scene's history, which may be the end of the branch alone."""
     first = scene.history[0]
     found = [(0, one) for one in summaries if one.through_id == first.parent_id]
     found += along(summaries, scene.character.id, scene.history)

@@ -8,6 +8,7 @@ from chatacter.chassis.errors import NotFound
 from chattr.domain.character import Character
 from chattr.domain.conversation import Conversation, Message, Reminder
 from chattr.domain.identity import Owner
+from chattr.domain.memory import Beside
 from chattr.domain.person import Persona
 from chattr.domain.prompt import Turn
 from chattr.domain.turns import Company
@@ -107,7 +108,7 @@ class Scene:
     """The words that the reply goes on from."""
     head_id: str | None = None
     """Where the person was when the reply began."""
-    elsewhere: list[Message] = field(default_factory=list)
+    elsewhere: Sequence[Beside] = ()
     """Messages of other branches, which this one does not know of."""
     reminders: tuple[Reminder, ...] = ()
     """What was recalled for it."""
@@ -115,6 +116,8 @@ class Scene:
     """The summary that stands in its prompt."""
     company: Company | None = None
     """Who else is there; None outside groups."""
+    said: bool = False
+    """Whether the question was stored with it."""
     stored: bool = False
     told: list[str] = field(default_factory=list)
 

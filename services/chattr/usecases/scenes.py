@@ -1,7 +1,7 @@
 """Sets scenes: finds out who answers what, stores what was said, and later what came of it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -9,10 +9,11 @@ from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unavailab
 from chattr.domain.character import Character
 from chattr.domain.conversation import CONVERSATION_ID, Conversation, Message, Status, branch
 from chattr.domain.identity import Owner, new_id
+from chattr.domain.memory import Beside
 from chattr.domain.prompt import OPENING
 from chattr.domain.tree import Tree
 from chattr.ports.records import Conversations
-from chattr.ports.sessions import ShortTerm
+from chattr.ports.sessions import Recent, ShortTerm
 from chattr.usecases.characters import Cast
 from chattr.usecases.scene import (
     BAD_ID,
@@ -164,22 +165,22 @@ class Scenes:
             **asked_of(scene),
         )
         await self._conversations.append(scene.owner, conversation.id, [said])
-        scene.question, scene.parent_id, scene.head_id = said, said.id, said.id
+        scene.question, scene.parent_id, scene.head_id, scene.said = said, said.id, said.id, True
 
     async def _resume(self, scene: Scene, conversation: Conversation, place: Again | Onward | Next) -> Message:
         """Go back to what a reply answers, or to a message of the person's."""
-        tree = Tree(await self._conversations.messages(scene.owner, conversation.id))
-        chosen = tree.get(place.message_id)
-        if chosen is None:
+        path = await self._path(scene, conversation, place.message_id)
+        if not path:
             raise no_message(place.message_id)
+        chosen = path[-1]
         if isinstance(place, Onward):
             if chosen.role == "user":
                 raise InvalidInput(ONLY_REPLIES, param="message_id")
             scene.begun = chosen.content
         under = isinstance(place, Next) or chosen.role == "user"
         scene.parent_id = chosen.id if under else chosen.parent_id
-        scene.history = tree.path(scene.parent_id)
-        scene.elsewhere = tree.beside(scene.history)
+        scene.history = path if under else path[:-1]
+        scene.elsewhere = scene.elsewhere if under else (*scene.elsewhere, Beside.of(chosen))
         if scene.history and scene.history[-1].role == "user":
             scene.question = scene.history.pop()
             scene.text = scene.question.content
@@ -189,17 +190,16 @@ class Scenes:
 
     async def _path(self, scene: Scene, conversation: Conversation, leaf_id: str | None) -> list[Message]:
         """Return what was said up to a message: from short-term memory where that holds it, else from the records."""
-        if leaf_id is None and not conversation.branched:
+        if leaf_id is None and conversation.head_id is None and not conversation.branched:
             return []
-        recent: Sequence[Message] | None = None
-        if not conversation.branched:
-            with suppress(Unavailable):
-                recent = await self._short_term.recent(scene.owner, conversation.id, leaf_id)
-        if recent is not None:
-            return list(recent)
+        with suppress(Unavailable):
+            recent = await self._short_term.recent(scene.owner, conversation, leaf_id)
+            if recent is not None:
+                scene.elsewhere = recent.elsewhere
+                return list(recent.messages)
         messages = await self._conversations.messages(scene.owner, conversation.id)
         path = branch(messages, leaf_id)
-        scene.elsewhere = Tree(messages).beside(path) if conversation.branched else []
+        scene.elsewhere = [Beside.of(each) for each in Tree(messages).beside(path)]
         return path
 
     async def keep(self, scene: Scene, text: str, status: Status) -> None:
@@ -234,7 +234,10 @@ class Scenes:
         scene.stored = True
         if at_head:
             with suppress(Unavailable):  # the records hold it
-                await self._short_term.keep(scene.owner, conversation.id, [*scene.path, answer])
+                # One revision further for each of the scene's own writes: another's in between makes it hold no more.
+                written = conversation.revision + (2 if scene.said else 1)
+                held = Recent([*scene.path, answer], written, scene.elsewhere)
+                await self._short_term.keep(scene.owner, conversation.id, held)
 
     async def _heard(self, scene: Scene, conversation: Conversation) -> dict[str, Any]:
         """Say who heard a reply: in a group those who are there when it ends, and who said it."""

@@ -2,29 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chatacter.chassis.errors import NotFound
-from chattr.domain.conversation import Message
+from chattr.domain.conversation import Conversation
 from chattr.domain.identity import Owner
-from chattr.ports.sessions import TERMINAL, Event
+from chattr.ports.sessions import TERMINAL, Event, Recent
 
 
 class FakeShortTerm:
     """Branches by conversation."""
 
     def __init__(self, *, max_size: int = 50) -> None:
-        self._held: dict[tuple[Owner, str], list[Message]] = {}
+        self._held: dict[tuple[Owner, str], Recent] = {}
         self._max_size = max_size
 
-    async def recent(self, owner: Owner, conversation_id: str, head_id: str | None) -> Sequence[Message] | None:
-        """Return the branch that ends in `head_id`."""
-        held = self._held.get((owner, conversation_id))
-        return held if held and held[-1].id == head_id else None
+    async def recent(self, owner: Owner, conversation: Conversation, leaf_id: str | None) -> Recent | None:
+        """Return the branch that ends in `leaf_id`, of this revision."""
+        held = self._held.get((owner, conversation.id))
+        if held is None or held.revision != conversation.revision or held.messages[-1].id != leaf_id:
+            return None
+        return held
 
-    async def keep(self, owner: Owner, conversation_id: str, messages: Sequence[Message]) -> None:
+    async def keep(self, owner: Owner, conversation_id: str, recent: Recent) -> None:
         """Hold a branch."""
-        self._held[owner, conversation_id] = list(messages[-self._max_size :])
+        self._held[owner, conversation_id] = replace(recent, messages=recent.messages[-self._max_size :])
 
     async def drop(self, owner: Owner, conversation_id: str) -> None:
         """Forget a conversation."""
