@@ -14,31 +14,22 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from measuring import results
 from measuring.beside_mem0 import Mem0, missing
 from measuring.bm25 import Bm25, joined, with_neighbours
+from measuring.product import Product
 from measuring.profile import installed_models
 from measuring.talks import Talk, Turn, read
-from opentelemetry.trace import NoOpTracer
 
 from chattr.adapters.edge_memory import EdgeMemory
-from chattr.adapters.fakes.conversations import FakeConversations
-from chattr.adapters.fakes.knowledge import FakeKnowledge
-from chattr.adapters.fakes.outbox import FakeOutbox
 from chattr.adapters.minilm_embedder import NAME, MiniLmEmbedder
 from chattr.adapters.snowball_stemmer import english_stemmer
-from chattr.domain.conversation import Conversation, Message, Persona, Role
 from chattr.domain.identity import Owner
-from chattr.domain.memory import Selection
 from chattr.domain.prompt import estimated_tokens
-from chattr.usecases.indexing import Indexer
-from chattr.usecases.knowing import Knowing
-from chattr.usecases.remember import Remember
 
 COUNTS: Final = (5, 10, 20)
 BATCH: Final = 32
@@ -102,55 +93,6 @@ def affordable(ranked: Sequence[str], cost: dict[str, int]) -> list[str]:
     return kept
 
 
-class Product:
-    """Remembering and recalling as Chattr does it."""
-
-    def __init__(self, memory: EdgeMemory, embedder: MiniLmEmbedder) -> None:
-        self._outbox, self._character, self._now = FakeOutbox(block_ms=1), "", 0.0
-        self._conversations, knowing = FakeConversations(self._outbox), Knowing(FakeKnowledge(self._outbox))
-        stem = english_stemmer()
-        self._remember = Remember(
-            memory=memory,
-            embedder=embedder,
-            outbox=self._outbox,
-            knowing=knowing,
-            stem=stem,
-            tracer=NoOpTracer(),
-            clock=lambda: self._now,
-        )
-        self._indexer = Indexer(
-            memory=memory,
-            conversations=self._conversations,
-            knowing=knowing,
-            embedder=embedder,
-            outbox=self._outbox,
-            stem=stem,
-        )
-
-    async def learn(self, owner: Owner, talk: Talk) -> None:
-        """Store and remember a talk: a conversation a session; the first to speak is the person."""
-        person, *_ = talk.speakers
-        self._character = next((name for name in talk.speakers if name != person), person)
-        for number, turns in groupby(talk.turns, key=lambda turn: turn.session):
-            messages: list[Message] = []
-            for turn in turns:
-                parent = messages[-1].id if messages else None
-                role: Role = "user" if turn.speaker == person else "assistant"
-                messages.append(Message(turn.id, parent, role, turn.text, turn.at, self._character))
-            first, last = messages[0], messages[-1]
-            session = Conversation(f"session-{number}", self._character, first.created_at, head_id=last.id)
-            await self._conversations.create(owner, replace(session, persona=Persona(name=person)), messages)
-        while entries := await self._outbox.take(BATCH):
-            await self._indexer.carry(entries)
-        self._now = talk.turns[-1].at + DAY
-
-    async def recall(self, owner: Owner, question: str) -> list[str]:
-        """Return the turns that answer a question best."""
-        within = Selection(character_id=self._character)
-        found = await self._remember.search(owner, question, within, limit=COUNTS[-1])
-        return [one.memory.message_id for one in found]
-
-
 async def measured(talks: Sequence[Talk], python: str | None) -> dict[str, Answers]:
     """Have everybody answer everything."""
     answers: dict[str, Answers] = {}
@@ -177,7 +119,7 @@ async def ask_product(product: Product, number: int, talk: Talk, answers: Answer
     await product.learn(owner, talk)
     for question in talk.questions:
         began = time.perf_counter()
-        ranked = await product.recall(owner, question.text)
+        ranked = await product.recall(owner, question.text, COUNTS[-1])
         answers.add(number, talk, question.evidence, ranked, time.perf_counter() - began)
 
 
