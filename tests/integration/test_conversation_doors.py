@@ -184,7 +184,7 @@ def test_a_conversation_goes_on_when_its_window_expired(
     for text in ("My cat is Marmalade.", "She is orange."):
         talk.post("/messages", message=text)
     with Redis.from_url(redis_url) as redis:
-        windows = list(redis.scan_iter("*recent*"))
+        windows = list(redis.scan_iter("*:window:*"))
         assert windows
         assert redis.delete(*windows) == len(windows)
     talk.post("/messages", message="What is she called?")

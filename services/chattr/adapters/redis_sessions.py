@@ -69,7 +69,7 @@ class RedisShortTerm:
 
 def held_key(owner: Owner, conversation_id: str) -> str:
     """Name what is held of a conversation."""
-    return key(owner, "branch", conversation_id)
+    return key(owner, "window", conversation_id)
 
 
 @dataclass(frozen=True, slots=True)
