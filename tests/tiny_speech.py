@@ -73,8 +73,8 @@ def changed(folder: Path, changes: dict[str, Any]) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def xtts(folder: Path) -> Path:
-    """An XTTS of two speakers and four languages."""
+def xtts(folder: Path, architecture: Mapping[str, Any] | None = None, stopping: float = 3.0) -> Path:
+    """An XTTS of two speakers and four languages; the less it is `stopping`, the sooner sentences end of themselves."""
     torch = mended()
     from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig, XttsConfig
     from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
@@ -83,28 +83,31 @@ def xtts(folder: Path) -> Path:
     torch.manual_seed(0)
     folder.mkdir(parents=True)
     vocabulary(folder / "vocab.json")
-    args = XttsArgs(
-        gpt_layers=2,
-        gpt_n_model_channels=64,
-        gpt_n_heads=2,
-        decoder_input_dim=64,
-        gpt_max_audio_tokens=45,
-        gpt_max_text_tokens=120,
-        gpt_num_audio_tokens=34,
-        gpt_start_audio_token=32,
-        gpt_stop_audio_token=33,
-        gpt_use_perceiver_resampler=True,
-        tokenizer_file=str(folder / "vocab.json"),
-    )
+    sizes: dict[str, Any] = {
+        "gpt_layers": 2,
+        "gpt_n_model_channels": 64,
+        "gpt_n_heads": 2,
+        "decoder_input_dim": 64,
+        "gpt_max_audio_tokens": 45,
+        "gpt_max_text_tokens": 120,
+        "gpt_num_audio_tokens": 34,
+        "gpt_start_audio_token": 32,
+        "gpt_stop_audio_token": 33,
+        "gpt_use_perceiver_resampler": True,
+    }
+    args = XttsArgs(**{**sizes, **(architecture or {})}, tokenizer_file=str(folder / "vocab.json"))
     config = XttsConfig(model_args=args, audio=XttsAudioConfig(), languages=list(XTTS_LANGUAGES))
     model = Xtts(config)
     model.tokenizer = VoiceBpeTokenizer(vocab_file=folder / "vocab.json")
     model.init_models()
-    # Random weights would end most sentences at once.
-    model.gpt.mel_head.bias.data[args.gpt_stop_audio_token] -= 3.0
+    # Random weights would hardly look at the text and what was said, and end most sentences at once.
+    for weights in model.gpt.gpt.h.parameters():
+        weights.data *= 4
+    model.gpt.mel_head.bias.data[args.gpt_stop_audio_token] -= stopping
     torch.save({"model": model.state_dict()}, folder / "model.pth")
     config.save_json(str(folder / "config.json"))
-    latents = [(torch.randn(1, 32, 64), torch.randn(1, 512, 1)) for _ in XTTS_SPEAKERS]
+    channels = args.gpt_n_model_channels
+    latents = [(torch.randn(1, 32, channels), torch.randn(1, 512, 1)) for _ in XTTS_SPEAKERS]
     held = [{"gpt_cond_latent": latent, "speaker_embedding": speaker} for latent, speaker in latents]
     torch.save(dict(zip(XTTS_SPEAKERS, held, strict=True)), folder / "speakers_xtts.pth")
     return folder

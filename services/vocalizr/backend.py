@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatacter.contracts.speech import Phoneme, Voice
-from chatacter.serving.batching import Made
+from chatacter.serving.batching import Joining, Left, Made, nobody
 from chatacter.serving.licences import Licence
 
 Samples = NDArray[np.float32]
@@ -23,11 +23,13 @@ class Together:
     """How much a backend speaks in one go: at most `pieces`, of at most `symbols` together.
 
     `padded`: each piece costs as much as the longest beside it, so that pieces of like length belong together.
+    `joining`: it speaks in steps, and takes others in between two of them: it is a `SpeaksInSteps`.
     """
 
     pieces: int
     symbols: int
     padded: bool = True
+    joining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,21 @@ class SpeaksTogether(SpeechBackend, Protocol):
 
     def speak_together(
         self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
-    ) -> Iterator[Made[SpeechChunk]]:
+    ) -> Iterator[Made[SpeechChunk] | Left]:
         """Speak pieces; the times of a chunk's phonemes begin with its piece. What is cancelled may be left out."""
+        ...
+
+
+class SpeaksInSteps(SpeaksTogether, Protocol):
+    """A backend whose capabilities have `together.joining`: who comes later joins those who are spoken already."""
+
+    def speak_together(
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event], joining: Joining[Piece] = nobody
+    ) -> Iterator[Made[SpeechChunk] | Left]:
+        """Speak pieces, and those that `joining` returns: it is asked after each step, whatever is spoken then.
+
+        What is cancelled is left out from the next step on and told as `Left`; so is, with its error, what fails alone.
+        """
         ...
 
 

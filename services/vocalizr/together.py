@@ -6,11 +6,12 @@ from typing import cast
 
 from chatacter.chassis.errors import Misconfigured
 from chatacter.contracts.speech import Voice
-from chatacter.serving.batching import Batch, Batcher, Limits
+from chatacter.serving.batching import Batch, Batcher, Do, Left, Limits, Made
 from vocalizr.backend import (
     Blending,
     Piece,
     Recording,
+    SpeaksInSteps,
     SpeaksTogether,
     SpeechBackend,
     SpeechCapabilities,
@@ -32,8 +33,9 @@ class InCompany:
         if able is None:
             raise Misconfigured("This backend speaks one text at a time.")
         self._backend = backend
+        speak = cast("SpeaksInSteps", backend).speak_together if able.joining else without_joining(backend)
         self._batcher = Batcher[Piece, SpeechChunk](
-            backend.speak_together, symbols_of, Limits(able.pieces, able.symbols, able.padded), told
+            speak, symbols_of, Limits(able.pieces, able.symbols, able.padded), told
         )
 
     @property
@@ -72,12 +74,29 @@ def alone(backend: SpeaksTogether, utterance: Utterance, cancelled: threading.Ev
     """Speak one utterance by the verb for many: what such a backend's own `speak` is."""
     pieces = () if cancelled.is_set() else backend.pieces(utterance)
     chunks = (
-        made.result
+        chunk
         for piece in pieces
         if not cancelled.is_set()
-        for made in backend.speak_together([piece], [cancelled])
+        for chunk in results(backend.speak_together([piece], [cancelled]))
     )
-    yield from in_line(chunks, backend.capabilities)
+    for chunk in in_line(chunks, backend.capabilities):
+        yield chunk
+        if cancelled.is_set():
+            return
+
+
+def results(made: Iterator[Made[SpeechChunk] | Left]) -> Iterator[SpeechChunk]:
+    """Yield what is made of one piece. Raises what it failed with."""
+    for each in made:
+        if isinstance(each, Made):
+            yield each.result
+        elif each.error is not None:
+            raise each.error
+
+
+def without_joining(backend: SpeaksTogether) -> Do[Piece, SpeechChunk]:
+    """Return the verb of a backend that takes nobody in once it has begun."""
+    return lambda pieces, cancelled, _: backend.speak_together(pieces, cancelled)
 
 
 def in_line(chunks: Iterator[SpeechChunk], capable: SpeechCapabilities) -> Iterator[SpeechChunk]:

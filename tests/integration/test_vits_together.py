@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chatacter.serving.batching import Made
 from tests.tiny_speech import vits
 from vocalizr.backend import Piece, Samples, Utterance
 from vocalizr.backends.coqui.backend import CoquiSpeech
@@ -25,9 +26,10 @@ WITHIN = 1e-5
 
 
 def loaded(folder: Path, seed: int | None = 7) -> CoquiSpeech:
-    backend = CoquiSpeech(
-        VocalizrSettings(vocalizr_model="coqui", vocalizr_weights=str(folder), vocalizr_seed=seed), ""
+    settings = VocalizrSettings(
+        vocalizr_model="coqui", vocalizr_weights=str(folder), vocalizr_seed=seed, vocalizr_threads=1
     )
+    backend = CoquiSpeech(settings, "")
     backend.load()
     return backend
 
@@ -52,7 +54,8 @@ def said(backend: CoquiSpeech, pieces: list[Piece], gone: tuple[int, ...] = ()) 
     events = [threading.Event() for _ in pieces]
     for number in gone:
         events[number].set()
-    return {made.number: made.result.samples for made in backend.speak_together(pieces, events)}
+    spoken = backend.speak_together(pieces, events)
+    return {made.number: made.result.samples for made in spoken if isinstance(made, Made)}
 
 
 def test_it_sounds_the_same_whatever_it_is_said_beside(backend: CoquiSpeech) -> None:
@@ -92,17 +95,11 @@ def test_it_is_what_coqui_itself_would_say(backend: CoquiSpeech, monkeypatch: py
     monkeypatch.setattr(model, "inference_noise_scale", 0.0)
     monkeypatch.setattr(model, "inference_noise_scale_dp", 0.0)
     pieces = [backend.pieces(Utterance(text, "eve", 1.0, None, None))[0] for text in TEXTS]
-    mine = voicing.said_together([piece.content for piece in pieces], nobody_else)
-    assert mine is not None
-    for piece, sound in zip(pieces, mine, strict=True):
+    mine = voicing.said([piece.content for piece in pieces], [threading.Event() for _ in pieces])
+    for piece, sound in zip(pieces, (made.result for made in mine if isinstance(made, Made)), strict=True):
         theirs = model.synthesize(piece.content.text, speaker="eve", language="en")["wav"]
         assert theirs.shape == sound.shape
         assert np.abs(theirs - sound).max() < WITHIN
-
-
-def nobody_else() -> threading.Lock:
-    """A turn that nobody disputes."""
-    return threading.Lock()
 
 
 def test_without_a_seed_it_sounds_different_each_time(tiny_vits: Path) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from chatacter.chassis.errors import InvalidInput, OutOfMemory
-from chatacter.serving.batching import AHEAD, GROWTH, MOST_PADDING, Batch, Batcher, Limits, Made
+from chatacter.serving.batching import AHEAD, GROWTH, MOST_PADDING, Batch, Batcher, Joining, Limits, Made
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +27,7 @@ class Model:
         self.failing: Callable[[Sequence[str]], None] = lambda _: None
         self.batcher: Batcher[str, str] = Batcher(self.do, len, Limits(pieces, work, padded), self.told.append)
 
-    def do(self, words: Sequence[str], cancelled: Sequence[threading.Event]) -> Iterator[Made[str]]:
+    def do(self, words: Sequence[str], cancelled: Sequence[threading.Event], _: Joining[str]) -> Iterator[Made[str]]:
         self.batches.append(list(words))
         if not self.free:
             assert self.may.acquire(timeout=SECONDS)

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from chatacter.chassis.errors import OutOfMemory
 from chatacter.serving.memory import within_memory
@@ -19,7 +19,7 @@ AHEAD: Final = 2
 MOST_PADDING: Final = 1 / 3
 # How soon a request that is not wanted any more leaves.
 GLANCE: Final = 0.02
-# After how many batches that go well they are as large again as before one that found no memory.
+# After how many pieces that go well batches are as large again as before one that found no memory.
 GROWTH: Final = 32
 # How long the thread waits for more work before it ends.
 LINGER: Final = 5.0
@@ -51,8 +51,19 @@ class Made(Generic[R]):
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """One piece, by its number in the batch, of which no more comes: it is not wanted any more, or failed alone."""
+
+    number: int
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """What is told of a batch: how many pieces, which share of its work was padding, how long each had waited."""
+    """What is told of a batch, and each time others join it: its pieces, the share of its work that is padding.
+
+    `waits` are how many seconds those that begin now had waited.
+    """
 
     pieces: int
     padding: float
@@ -63,8 +74,15 @@ def untold(_: Batch) -> None:
     """Tell nobody."""
 
 
+# Who joins a batch that runs, taken between two of its steps: their numbers go on from those that are in it.
+Joining = Callable[[], Sequence[tuple[P, threading.Event]]]
 # Does the pieces of a batch, and looks at each one's event; what is not wanted any more may be left out.
-Do = Callable[[Sequence[P], Sequence[threading.Event]], Iterator[Made[R]]]
+Do = Callable[[Sequence[P], Sequence[threading.Event], Joining[P]], Iterator[Made[R] | Left]]
+
+
+def nobody() -> Sequence[tuple[Any, threading.Event]]:
+    """Let nobody join."""
+    return ()
 
 
 class Turn(Generic[P, R]):
@@ -112,6 +130,8 @@ class Batcher(Generic[P, R]):
     of a request is in a batch at a time. The longest waiting piece is always in the next batch. A batch that fails is
     done again piece by piece, so that an error meets only the request that it belongs to; one that found no memory
     makes the following ones smaller, until some have gone well.
+
+    Work that goes in steps may take others along while it runs, who then do not wait for its end.
     """
 
     def __init__(
@@ -184,7 +204,7 @@ class Batcher(Generic[P, R]):
 
     def _chosen(self) -> list[Turn[P, R]]:
         """Choose who goes next: the one that waits longest, and with it who fits."""
-        ready = sorted((turn for turn in self._turns if turn.ready), key=lambda turn: turn.since)
+        ready = self._ready()
         if not ready:
             return []
         first, *others = ready
@@ -194,63 +214,111 @@ class Batcher(Generic[P, R]):
         if self._limits.padded:
             others.sort(key=lambda turn: abs(self._size(turn.left[0]) - sizes[0]))
         for turn in others:
-            if len(batch) >= self._limits.pieces:
-                break
-            grown = [*sizes, self._size(turn.left[0])]
-            if not turn.alone and self._limits.cost(grown) <= self._room and self._padding(grown) <= MOST_PADDING:
+            size = self._size(turn.left[0])
+            if not turn.alone and self._fits(sizes, size):
                 batch.append(turn)
-                sizes = grown
+                sizes.append(size)
         return batch
+
+    def _ready(self) -> list[Turn[P, R]]:
+        return sorted((turn for turn in self._turns if turn.ready), key=lambda turn: turn.since)
+
+    def _fits(self, sizes: Sequence[int], size: int) -> bool:
+        grown = [*sizes, size]
+        room = len(grown) <= self._limits.pieces and self._limits.cost(grown) <= self._room
+        return room and self._padding(grown) <= MOST_PADDING
+
+    def _joining(self, seats: "Seats[P, R]") -> Sequence[tuple[P, threading.Event]]:
+        """Choose who joins a batch that runs: in the order of their waiting, until one does not fit."""
+        with self._lock:
+            joining: list[Turn[P, R]] = []
+            sizes = [self._size(turn.left[0]) for turn in seats.taken.values()]
+            ready = self._ready()
+            if any(turn.alone for turn in [*ready, *seats.taken.values()]):
+                return ()
+            for turn in ready:
+                if not self._fits(sizes, self._size(turn.left[0])):
+                    break
+                turn.running = True
+                joining.append(turn)
+                sizes.append(self._size(turn.left[0]))
+            seats.enter(joining)
+        self._tell(joining, sizes)
+        return [(turn.left[0], turn.cancelled) for turn in joining]
 
     def _padding(self, sizes: Sequence[int]) -> float:
         return 1.0 - sum(sizes) / max(1, self._limits.cost(sizes))
 
-    def _done(self, batch: Sequence[Turn[P, R]]) -> None:
-        pieces = [turn.left[0] for turn in batch]
+    def _tell(self, begun: Sequence[Turn[P, R]], sizes: Sequence[int]) -> None:
         now = time.monotonic()
-        waits = tuple(now - turn.since for turn in batch)
-        sizes = [self._size(piece) for piece in pieces]
-        try:
-            for made in within_memory(lambda: self._do(pieces, [turn.cancelled for turn in batch])):
-                self._hand_out(batch[made.number], made)
-        except Exception as error:  # noqa: BLE001 - raised in the requests that it belongs to
-            self._failed(batch, error, self._limits.cost(sizes))
-        else:
-            self._ended(batch)
-        self._told(Batch(len(batch), self._padding(sizes), waits))
+        if begun:
+            self._told(Batch(len(sizes), self._padding(sizes), tuple(now - turn.since for turn in begun)))
 
-    def _hand_out(self, turn: Turn[P, R], made: Made[R]) -> None:
+    def _done(self, batch: Sequence[Turn[P, R]]) -> None:
+        seats: Seats[P, R] = Seats(batch)
+        pieces = [turn.left[0] for turn in batch]
+        events = [turn.cancelled for turn in batch]
+        self._tell(batch, [self._size(piece) for piece in pieces])
+        try:
+            for made in within_memory(lambda: self._do(pieces, events, lambda: self._joining(seats))):
+                self._hand_out(seats, made)
+        except Exception as error:  # noqa: BLE001 - raised in the requests that it belongs to
+            self._failed(seats, list(seats.taken), error)
+        else:
+            self._ended(seats)
+
+    def _hand_out(self, seats: "Seats[P, R]", made: Made[R] | Left) -> None:
+        if isinstance(made, Left) and made.error is not None:
+            self._failed(seats, [made.number], made.error)
+            return
         with self._lock:
-            turn.made.append(made.result)
-            turn.heard = True
-            if made.last:
+            turn = seats.taken[made.number]
+            if isinstance(made, Made):
+                turn.made.append(made.result)
+                turn.heard = True
+            if isinstance(made, Left) or made.last:
+                del seats.taken[made.number]
+                self._room = min(self._limits.work, self._room + max(1, self._limits.work // GROWTH))
                 self._piece_ended(turn)
             turn.news.notify()
 
-    def _ended(self, batch: Sequence[Turn[P, R]]) -> None:
+    def _ended(self, seats: "Seats[P, R]") -> None:
         """End the pieces of which no last result came, e.g. because they were not wanted any more."""
         with self._lock:
-            self._room = min(self._limits.work, self._room + max(1, self._limits.work // GROWTH))
-            for turn in batch:
-                if turn.running:
-                    self._piece_ended(turn)
-                    turn.news.notify()
+            for turn in seats.taken.values():
+                self._piece_ended(turn)
+                turn.news.notify()
 
     def _piece_ended(self, turn: Turn[P, R]) -> None:
         turn.left.popleft()
         turn.running = turn.heard = turn.alone = False
         turn.since = time.monotonic()
 
-    def _failed(self, batch: Sequence[Turn[P, R]], error: Exception, cost: int) -> None:
+    def _failed(self, seats: "Seats[P, R]", numbers: Sequence[int], error: Exception) -> None:
+        """Have those of whom nothing was heard done again, in less company or alone; end the others with the error."""
         with self._lock:
-            if isinstance(error, OutOfMemory) and len(batch) > 1:
+            company = len(seats.taken)
+            if isinstance(error, OutOfMemory) and company > 1:
+                cost = self._limits.cost([self._size(turn.left[0]) for turn in seats.taken.values()])
                 self._room = max(1, cost // 2)
-            for turn in batch:
-                if not turn.running:
-                    continue
+            for number in numbers:
+                turn = seats.taken.pop(number)
                 turn.running = False
                 turn.news.notify()
-                if len(batch) > 1 and not turn.heard:
+                if company > 1 and not turn.heard:
                     turn.alone = not isinstance(error, OutOfMemory)
                 else:
                     turn.failed(error)
+
+
+class Seats(Generic[P, R]):
+    """Who is in a batch that runs, by the numbers that its work knows them by; those that came later, higher ones."""
+
+    def __init__(self, batch: Sequence[Turn[P, R]]) -> None:
+        self.taken = dict(enumerate(batch))
+        self._next = len(batch)
+
+    def enter(self, turns: Sequence[Turn[P, R]]) -> None:
+        """Give seats to those who join."""
+        self.taken.update(enumerate(turns, start=self._next))
+        self._next += len(turns)

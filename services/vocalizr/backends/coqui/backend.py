@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ import numpy as np
 from chatacter.chassis.errors import InvalidInput, Misconfigured
 from chatacter.chassis.plugins import needing
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
-from chatacter.serving.batching import Made
+from chatacter.serving.batching import Joining, Left, Made, nobody
 from chatacter.serving.licences import Licence
 from vocalizr.backend import (
     NOTHING_TO_SAY,
@@ -27,7 +28,7 @@ from vocalizr.backend import (
 from vocalizr.backends.coqui import published, sheet
 from vocalizr.backends.coqui.sheet import Sheet
 from vocalizr.backends.coqui.voicing import Portion, Voicing
-from vocalizr.backends.pytorch.edges import flowing
+from vocalizr.backends.pytorch.edges import Edges
 from vocalizr.backends.pytorch.weights import CONFIG, no_weights, place, whole
 from vocalizr.settings import VocalizrSettings
 from vocalizr.together import alone
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 
 # Before the weights are here, nothing is known of them but their licence.
 UNKNOWN: Final = Sheet("unknown", 24000, sheet.ONE_PACE, {"en": "en"}, phonemizer=None)
-# VITS says lines one after the other on one axis: what is beside a line costs it nothing.
-TOGETHER: Final = Together(pieces=16, symbols=1600, padded=False)
+# VITS says lines one after the other on one axis, XTTS a code of each at a time: what is beside one costs it nothing.
+TOGETHER: Final = {
+    sheet.VITS: Together(pieces=16, symbols=1600, padded=False),
+    sheet.XTTS: Together(pieces=16, symbols=3600, padded=False, joining=True),
+}
 ESPEAK: Final = ("espeak-ng", "espeak")
 NO_ESPEAK: Final = (
     "This model's text becomes phonemes by a program that is not here: install espeak-ng (`apt install espeak-ng`, "
@@ -88,51 +92,46 @@ class CoquiSpeech:
 
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Speak piece by piece; XTTS in chunks of a second while a sentence is still in the making."""
-        if self.capabilities.together is not None:
-            yield from alone(self, utterance, cancelled)
-            return
-        (told, _), (voicing, turns) = self._told(), self._ready()
-        language = told.language(utterance.language)
-        pieces = voicing.pieces(utterance.text, language)
-        if not pieces:
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
-        turn = turns.utterance()
-        for piece in pieces:
-            if cancelled.is_set():
-                return
-            for samples in flowing(voicing.said(piece, utterance, language, turn), piece, told.rate):
-                yield SpeechChunk(samples)
-                if cancelled.is_set():
-                    return
+        return alone(self, utterance, cancelled)
 
     def pieces(self, utterance: Utterance) -> Sequence[Piece]:
         """Cut a text for `speak_together`."""
-        (told, _), (voicing, _) = self._told(), self._ready()
+        (told, _), (voicing, turns) = self._told(), self._ready()
         language = told.language(utterance.language)
         texts = voicing.pieces(utterance.text, language)
         if not texts:
             raise InvalidInput(NOTHING_TO_SAY, param="input")
-        seed = self._settings.vocalizr_seed
+        seed, turn = self._settings.vocalizr_seed, turns.utterance()
         return [
-            Piece(number, len(text), Portion(text, utterance, language, None if seed is None else seed + number))
+            Piece(number, len(text), Portion(text, utterance, language, None if seed is None else seed + number, turn))
             for number, text in enumerate(texts)
         ]
 
     def speak_together(
-        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
-    ) -> Iterator[Made[SpeechChunk]]:
-        """Speak pieces of several texts; what is cancelled by now is left out."""
-        (told, _), (voicing, turns) = self._told(), self._ready()
-        wanted = [number for number, event in enumerate(cancelled) if not event.is_set()]
-        portions: list[Portion] = [pieces[number].content for number in wanted]
-        sounds = voicing.said_together(portions, turns.utterance()) if portions else []
-        for position, (number, portion) in enumerate(zip(wanted, portions, strict=True)):
-            if sounds is None:
-                sound = voicing.said(portion.text, portion.utterance, portion.language, turns.utterance())
-            else:
-                sound = iter([sounds[position]])
-            whole = np.concatenate(list(flowing(sound, portion.text, told.rate)))
-            yield Made(number, SpeechChunk(whole))
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event], joining: Joining[Piece] = nobody
+    ) -> Iterator[Made[SpeechChunk] | Left]:
+        """Speak pieces of several texts; what is cancelled by now is left out. XTTS takes others in meanwhile."""
+        (told, _), (voicing, _) = self._told(), self._ready()
+        numbers = count()
+        edges: dict[int, Edges] = {}
+
+        def opened(coming: Sequence[Piece]) -> list[Portion]:
+            edges.update((next(numbers), Edges(piece.content.text, told.rate)) for piece in coming)
+            return [piece.content for piece in coming]
+
+        def joined() -> Sequence[tuple[Portion, threading.Event]]:
+            coming = joining()
+            return list(zip(opened([piece for piece, _ in coming]), [event for _, event in coming], strict=True))
+
+        for made in voicing.said(opened(pieces), cancelled, joined):
+            if isinstance(made, Left):
+                del edges[made.number]
+                yield made
+                continue
+            heard = edges[made.number].passed(made.result)
+            if made.last:
+                heard = np.concatenate([heard, edges.pop(made.number).ended()])
+            yield Made(made.number, SpeechChunk(heard), made.last)
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Return XTTS's latents of a speaker as safetensors."""
@@ -179,7 +178,7 @@ class CoquiSpeech:
             speed=told.speed,
             max_characters=MAX_INPUT_CHARACTERS,
             licence=self._licence(told),
-            together=TOGETHER if told.kind == sheet.VITS else None,
+            together=TOGETHER.get(told.kind),
         )
 
     def _licence(self, told: Sheet) -> Licence | None:

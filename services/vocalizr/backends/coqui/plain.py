@@ -4,6 +4,7 @@ Imports coqui-tts: only after the torchaudio mend.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +14,11 @@ import torch
 from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES, Synthesizer
 
 from chatacter.chassis.errors import Misconfigured, Unsupported
-from vocalizr.backend import NO_CLONING, Recording, Samples, Utterance
+from chatacter.serving.batching import Joining, Made, nobody
+from vocalizr.backend import NO_CLONING, Recording, Samples
 from vocalizr.backends.coqui.sheet import VITS, Sheet
 from vocalizr.backends.coqui.vits import Line, VitsTogether
-from vocalizr.backends.coqui.voicing import Portion, Turn
+from vocalizr.backends.coqui.voicing import Portion
 from vocalizr.backends.pytorch.device import Hardware
 from vocalizr.clauses import clauses
 
@@ -72,28 +74,41 @@ class PlainVoicing:
         found = [piece for piece in clauses(text) if any(letter.isalnum() for letter in piece)]
         return found if any(self._sayable(piece, language) for piece in found) else []
 
-    def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
-        """Say a piece in one go; nothing where the model has no sound for it."""
-        if not self._sayable(piece, language):
-            return
-        names = {
-            "speaker_name": utterance.voice if self._several else None,
-            "language_name": language if len(self._sheet.languages) > 1 else None,
-        }
-        with turn(), torch.inference_mode(), self._numbers():
-            if self._pace is not None:
-                self._model.length_scale = self._pace / utterance.speed
-            sound = self._synthesizer.tts(piece, **names, split_sentences=False)
-        yield np.asarray(sound[:-PAD_SILENCE_SAMPLES], dtype=np.float32)
-
-    def said_together(self, pieces: Sequence[Portion], turn: Turn) -> list[Samples] | None:
-        """Say several pieces in one go; None where this model cannot."""
+    def said(
+        self,
+        portions: Sequence[Portion],
+        cancelled: Sequence[threading.Event],
+        joining: Joining[Portion] = nobody,
+    ) -> Iterator[Made[Samples]]:
+        """Say portions in one go where it is a VITS, else one after the other; nobody joins."""
+        wanted = [number for number, event in enumerate(cancelled) if not event.is_set()]
         if self._together is None:
-            return None
-        with turn(), torch.inference_mode(), self._numbers():
-            lines = [self._line(portion) for portion in pieces]
+            for number in wanted:
+                if not cancelled[number].is_set():
+                    yield Made(number, self._alone(portions[number]))
+        elif wanted:
+            sounds = self._at_once(self._together, [portions[number] for number in wanted])
+            yield from (Made(number, sound) for number, sound in zip(wanted, sounds, strict=True))
+
+    def _alone(self, portion: Portion) -> Samples:
+        """Say a portion; no sample where the model has no sound for it."""
+        if not self._sayable(portion.text, portion.language):
+            return np.zeros(0, dtype=np.float32)
+        names = {
+            "speaker_name": portion.utterance.voice if self._several else None,
+            "language_name": portion.language if len(self._sheet.languages) > 1 else None,
+        }
+        with portion.turn(), torch.inference_mode(), self._numbers():
+            if self._pace is not None:
+                self._model.length_scale = self._pace / portion.utterance.speed
+            sound = self._synthesizer.tts(portion.text, **names, split_sentences=False)
+        return np.asarray(sound[:-PAD_SILENCE_SAMPLES], dtype=np.float32)
+
+    def _at_once(self, together: VitsTogether, portions: Sequence[Portion]) -> list[Samples]:
+        with portions[0].turn(), torch.inference_mode(), self._numbers():
+            lines = [self._line(portion) for portion in portions]
             sayable = [line for line in lines if line.tokens]
-            heard = iter(self._together.said(sayable) if sayable else [])
+            heard = iter(together.said(sayable) if sayable else [])
         sounds = [next(heard) if line.tokens else np.zeros(0, dtype=np.float32) for line in lines]
         if self._synthesizer.tts_config.audio.get("do_trim_silence"):
             return [sound[: self._model.ap.find_endpoint(sound)] for sound in sounds]

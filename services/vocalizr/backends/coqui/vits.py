@@ -9,8 +9,7 @@ Imports PyTorch. The names are those of coqui-tts' own `Vits.inference`.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from vocalizr.backend import Samples
+from vocalizr.backends.coqui.hifigan import Beyond, filters_of, reach_of, without_weight_norm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,41 +168,6 @@ class VitsTogether:
         return torch.randn(like.shape, generator=chance, device=self._device).to(like.dtype)
 
 
-class Beyond:
-    """Before a filter, sets what lies beyond the ends of the lines to zero: a hook on each filter of the decoder."""
-
-    def __init__(self) -> None:
-        self._masks: dict[int, Tensor] = {}
-
-    @contextmanager
-    def ends(self, mask: Tensor) -> Iterator[None]:
-        """Do so for the length of the block; `mask` is one within a line, [1, 1, frames]."""
-        self._masks = {1: mask}
-        try:
-            yield
-        finally:
-            self._masks = {}
-
-    def __call__(self, _: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Mask a filter's input, whatever number of samples it has for a frame."""
-        if not self._masks:
-            return None
-        given = arguments[0]
-        scale = given.shape[-1] // self._masks[1].shape[-1]
-        if scale not in self._masks:
-            self._masks[scale] = self._masks[1].repeat_interleave(scale, dim=-1)
-        return (given * self._masks[scale], *arguments[1:])
-
-
-def filters_of(decoder: Any) -> Iterator[nn.Module]:
-    """Yield what in the decoder looks at neighbours in time."""
-    yield decoder.conv_pre
-    yield from decoder.ups
-    for block in decoder.resblocks:
-        yield from (part for part in block.modules() if isinstance(part, nn.Conv1d))
-    yield decoder.conv_post
-
-
 def gap_of(model: Any) -> int:
     """Return how many frames any one filter reaches, and one more."""
     decoder = model.waveform_decoder
@@ -218,15 +182,3 @@ def gap_of(model: Any) -> int:
             reach += [reach_of(part) / scale for part in block.modules() if isinstance(part, nn.Conv1d)]
     reach.append(decoder.conv_post.padding[0] / scale)
     return math.ceil(max(reach)) + 1
-
-
-def reach_of(part: nn.Conv1d) -> int:
-    """Return how many samples a filter reaches to each side: what it is padded by."""
-    return int(part.padding[0])
-
-
-def without_weight_norm(model: Any) -> None:
-    """Keep the weights instead of working them out anew at each call."""
-    for part in model.modules():
-        if is_parametrized(part, "weight"):
-            remove_parametrizations(part, "weight", leave_parametrized=True)

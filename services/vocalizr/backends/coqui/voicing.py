@@ -1,21 +1,13 @@
 """What the backend asks of a loaded model, whatever its kind."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from chatacter.serving.batching import Joining, Left, Made, nobody
 from vocalizr.backend import Recording, Samples, Utterance
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """A piece of an utterance, in the model's name of its language; `seed` None for another sound each time."""
-
-    text: str
-    utterance: Utterance
-    language: str
-    seed: int | None
 
 
 class Turn(Protocol):
@@ -24,6 +16,20 @@ class Turn(Protocol):
     def __call__(self) -> AbstractContextManager[None]:
         """Wait for the turn, and hold it for the length of the block."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A piece of an utterance, in the model's name of its language; `seed` None for another sound each time.
+
+    `turn` is the utterance's, for models that draw from PyTorch's one generator.
+    """
+
+    text: str
+    utterance: Utterance
+    language: str
+    seed: int | None
+    turn: Turn
 
 
 class Voicing(Protocol):
@@ -38,12 +44,13 @@ class Voicing(Protocol):
         """Cut a text into what the model takes at once; what it has no sound for is left out."""
         ...
 
-    def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
-        """Say a piece, as it comes."""
-        ...
-
-    def said_together(self, pieces: Sequence[Portion], turn: Turn) -> list[Samples] | None:
-        """Say several pieces in one go; None where the model cannot."""
+    def said(
+        self,
+        portions: Sequence[Portion],
+        cancelled: Sequence[threading.Event],
+        joining: Joining[Portion] = nobody,
+    ) -> Iterator[Made[Samples] | Left]:
+        """Say portions as they come, by their numbers; what is cancelled may be left out."""
         ...
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:

@@ -4,6 +4,7 @@ Imports coqui-tts: only after the torchaudio mend.
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +17,12 @@ from TTS.tts.configs.xtts_config import XttsConfig
 from TTS.tts.models.xtts import Xtts, _legacy_safe_globals
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured
+from chatacter.serving.batching import Joining, Left, Made, nobody
 from vocalizr.backend import Recording, Samples, Utterance
-from vocalizr.backends.coqui.voicing import Portion, Turn
+from vocalizr.backends.coqui.chunks import Chunks, Strand
+from vocalizr.backends.coqui.company import Company
+from vocalizr.backends.coqui.gpt import Gpt, Row, Sampling
+from vocalizr.backends.coqui.voicing import Portion
 from vocalizr.backends.pytorch.device import Hardware
 from vocalizr.clauses import clauses
 
@@ -25,8 +30,6 @@ from vocalizr.clauses import clauses
 HEARD: Final = 22050
 LEAST: Final = 0.5
 QUIET: Final = 1e-3
-# Codes of 46 ms in the first chunk: as few as sound without a break before the next.
-CHUNK: Final = 20
 # Characters that the model says well at once: below the limits that it was trained with.
 MOST: Final = 220
 GPT: Final = "gpt_cond_latent"
@@ -49,6 +52,10 @@ class XttsVoicing:
     def __init__(self, model: Any, hardware: Hardware) -> None:
         self._model = model
         self._hardware = hardware
+        names = ("temperature", "top_k", "top_p", "repetition_penalty")
+        sampling = Sampling(**{name: model.config[name] for name in names})
+        self._gpt = Gpt(model.gpt, sampling, hardware.dtype)
+        self._chunks = Chunks(model.hifigan_decoder, self._numbers)
         known = model.speaker_manager.name_to_id if model.speaker_manager is not None else {}
         self._latents = {name: (held[GPT], held[SPEAKER]) for name, held in known.items()}
 
@@ -78,24 +85,28 @@ class XttsVoicing:
         most = min(MOST, round(0.9 * self._model.tokenizer.char_limits.get(short, MOST)))
         return [piece for clause in clauses(text, first=0, most=most) for piece in self._fitting(clause, short)]
 
-    def said(self, piece: str, utterance: Utterance, language: str, turn: Turn) -> Iterator[Samples]:
-        """Say a piece in chunks."""
-        latents, speaker = self._voice(utterance)
-        sound = self._model.inference_stream(
-            piece,
-            language,
-            latents,
-            speaker,
-            stream_chunk_size=CHUNK,
-            speed=utterance.speed,
-            **self._sampling(),
-        )
-        for chunk in self._in_turns(sound, turn):
-            yield chunk.float().cpu().numpy().reshape(-1)
+    def said(
+        self,
+        portions: Sequence[Portion],
+        cancelled: Sequence[threading.Event],
+        joining: Joining[Portion] = nobody,
+    ) -> Iterator[Made[Samples] | Left]:
+        """Say portions in chunks, together with those who join. What a call knows of them is its own."""
+        return Company(self._gpt, self._chunks, self._begun).said(portions, cancelled, joining)
 
-    def said_together(self, pieces: Sequence[Portion], turn: Turn) -> list[Samples] | None:
-        """Return None: its sentences are streamed, one at a time."""
-        return None
+    @torch.inference_mode()
+    def _begun(self, portion: Portion) -> tuple[Row, Strand]:
+        """Begin a portion. Source: `Xtts.inference_stream`."""
+        latents, speaker = self._voice(portion.utterance)
+        text = portion.text.strip().lower()
+        tokens = self._model.tokenizer.encode(text, lang=portion.language.partition("-")[0])
+        chance = torch.Generator(device=self._hardware.device)
+        if portion.seed is None:
+            chance.seed()
+        else:
+            chance.manual_seed(portion.seed)
+        strand = Strand(speaker.to(self._hardware.device).view(-1, 1), portion.utterance.speed)
+        return Row(self._gpt.prefix(latents, tokens), chance), strand
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Return the latents of a speaker. Raises `InvalidInput` for recordings with too little sound."""
@@ -135,25 +146,6 @@ class XttsVoicing:
             return
         for part in clauses(piece, first=0, most=max(1, len(piece) // 2), least=1):
             yield from self._fitting(part, language)
-
-    def _sampling(self) -> dict[str, Any]:
-        config = self._model.config
-        names = ("temperature", "length_penalty", "repetition_penalty", "top_k", "top_p")
-        return {name: config[name] for name in names}
-
-    def _in_turns(self, sound: Iterator[Any], turn: Turn) -> Iterator[Any]:
-        """Take chunk after chunk, each in a turn: the model keeps the beginning of a sentence in itself meanwhile."""
-        network = self._model.gpt.gpt_inference
-        beginning = None
-        while True:
-            with turn(), self._numbers():
-                if beginning is not None:
-                    network.store_prefix_emb(beginning)
-                chunk = next(sound, None)
-                beginning = network.cached_prefix_emb
-            if chunk is None:
-                return
-            yield chunk
 
     def _numbers(self) -> Any:
         if self._hardware.numbers == "float32":

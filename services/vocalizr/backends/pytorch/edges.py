@@ -22,20 +22,39 @@ def silence(text: str, rate: int) -> Samples:
     return np.zeros(round(pause(text) * rate), dtype=np.float32)
 
 
-def flowing(sound: Iterable[Samples], text: str, rate: int) -> Iterator[Samples]:
-    """Yield a piece as it comes, within full scale, from zero and back to zero; its last part ends with the pause.
+class Edges:
+    """A piece on its way: within full scale, from zero and back to zero, with the pause behind it.
 
     Only the last 5 ms of what came are held back, because they may be the last of all.
     """
-    length = round(FADE * rate)
-    held = np.zeros(0, dtype=np.float32)
-    begun = False
+
+    def __init__(self, text: str, rate: int) -> None:
+        self._text = text
+        self._rate = rate
+        self._length = round(FADE * rate)
+        self._held = np.zeros(0, dtype=np.float32)
+        self._begun = False
+
+    def passed(self, samples: Samples) -> Samples:
+        """Take what came next; return what can be heard, which may be nothing yet."""
+        heard = np.concatenate([self._held, np.clip(np.nan_to_num(samples), -1.0, 1.0).astype(np.float32)])
+        if not self._begun and heard.size >= self._length:
+            heard[: self._length] *= np.linspace(0.0, 1.0, self._length, dtype=np.float32)
+            self._begun = True
+        ready, self._held = np.split(heard, [max(0, heard.size - self._length)])
+        return ready
+
+    def ended(self) -> Samples:
+        """Return the end."""
+        fading = self._held * np.linspace(1.0, 0.0, self._held.size, dtype=np.float32)
+        return np.concatenate([fading, silence(self._text, self._rate)])
+
+
+def flowing(sound: Iterable[Samples], text: str, rate: int) -> Iterator[Samples]:
+    """Yield a piece as it comes, with its edges."""
+    edges = Edges(text, rate)
     for samples in sound:
-        heard = np.concatenate([held, np.clip(np.nan_to_num(samples), -1.0, 1.0).astype(np.float32)])
-        if not begun and heard.size >= length:
-            heard[:length] *= np.linspace(0.0, 1.0, length, dtype=np.float32)
-            begun = True
-        ready, held = heard[: max(0, heard.size - length)], heard[max(0, heard.size - length) :]
+        ready = edges.passed(samples)
         if ready.size:
             yield ready
-    yield np.concatenate([held * np.linspace(1.0, 0.0, held.size, dtype=np.float32), silence(text, rate)])
+    yield edges.ended()

@@ -1,0 +1,164 @@
+"""Sentences that XTTS says together: who comes is taken in between two codes, who leaves is gone at the next one."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from chatacter.chassis.errors import OutOfMemory
+from chatacter.serving.batching import Joining, Left, Made, nobody
+from chatacter.serving.memory import FULL, free, is_exhausted
+from vocalizr.backend import Samples
+from vocalizr.backends.coqui.chunks import Chunks, Strand
+from vocalizr.backends.coqui.gpt import Gpt, Row, Steps
+from vocalizr.backends.coqui.voicing import Portion
+
+logger = logging.getLogger(__name__)
+
+# Codes of 46 ms in a chunk: as few as sound without a break before the next.
+CHUNK = 20
+BROKEN = "What the model said in this voice is no sound: its numbers have left their range."
+
+Begin = Callable[[Portion], tuple[Row, Strand]]
+Result = Made[Samples] | Left
+
+
+@dataclass(slots=True, eq=False)
+class Sentence:
+    """One that is said: its number, whether it is wanted, and how far it is. `heard` counts the codes of its sound."""
+
+    number: int
+    cancelled: threading.Event
+    row: Row
+    strand: Strand
+    heard: int = 0
+
+    @property
+    def due(self) -> bool:
+        """Whether there is something to hear of it."""
+        return self.row.over or len(self.row.codes) - self.heard >= CHUNK
+
+    @property
+    def latents(self) -> Sequence[Tensor]:
+        """What its sound is made of."""
+        return self.row.latents
+
+
+class Company:
+    """Says sentences from one call of `said` to its end; `begin` makes of a portion what is said."""
+
+    def __init__(self, model: Gpt, chunks: Chunks, begin: Begin) -> None:
+        self.steps = Steps(model)
+        self._chunks = chunks
+        self._begin = begin
+        self._sentences: list[Sentence] = []
+        self._count = 0
+
+    def said(
+        self, portions: Sequence[Portion], cancelled: Sequence[threading.Event], joining: Joining[Portion] = nobody
+    ) -> Iterator[Result]:
+        """Yield the chunks of all portions, as they come. Raises what befalls all of them."""
+        coming = list(zip(portions, cancelled, strict=True))
+        while coming or self._sentences:
+            yield from self._gone()
+            if coming:
+                yield from self._arrived(coming)
+                yield from self._sounded()
+            if self._sentences:
+                yield from self._stepped()
+                yield from self._sounded()
+            coming = list(joining())
+
+    def _gone(self) -> Iterator[Result]:
+        for sentence in [each for each in self._sentences if each.cancelled.is_set()]:
+            self._end(sentence)
+            yield Left(sentence.number)
+
+    def _arrived(self, coming: Sequence[tuple[Portion, threading.Event]]) -> Iterator[Result]:
+        """Take sentences in: at once, or one after the other where something is wrong with one of them."""
+        numbered = list(enumerate(coming, start=self._count))
+        self._count += len(coming)
+        yield from (Left(number) for number, (_, event) in numbered if event.is_set())
+        wanted = [(number, portion, event) for number, (portion, event) in numbered if not event.is_set()]
+        if not wanted:
+            return
+        try:
+            self._enter(wanted)
+        except Exception as error:  # noqa: BLE001 - raised in the request that it belongs to
+            if len(wanted) == 1:
+                yield self._lost(wanted[0][0], error)
+                return
+            for one in wanted:
+                try:
+                    self._enter([one])
+                except Exception as own:  # noqa: BLE001 - raised in the request that it belongs to
+                    yield self._lost(one[0], own)
+
+    def _enter(self, wanted: Sequence[tuple[int, Portion, threading.Event]]) -> None:
+        sentences = [Sentence(number, event, *self._begin(portion)) for number, portion, event in wanted]
+        self.steps.join([sentence.row for sentence in sentences])
+        self._sentences += sentences
+
+    def _stepped(self) -> Iterator[Result]:
+        """Say one more code of each; where there is no memory for all, without the one that came last."""
+        while True:
+            try:
+                self.steps.step()
+            except Exception as error:
+                if not is_exhausted(error) or len(self._sentences) == 1:
+                    raise
+                last = self._sentences[-1]
+                self._end(last)
+                yield self._lost(last.number, error)
+            else:
+                return
+
+    def _sounded(self) -> Iterator[Result]:
+        """Make the sound of those who have said enough."""
+        for sentence in [each for each in self._sentences if each.row.broken]:
+            self._end(sentence)
+            yield Left(sentence.number, ArithmeticError(BROKEN))
+        due = [sentence for sentence in self._sentences if sentence.due]
+        if not due:
+            return
+        try:
+            sounds = self._made(due)
+        except Exception as error:
+            if len(due) == 1 and len(self._sentences) == 1:
+                raise
+            logger.warning("sound made one by one", extra={"error.type": type(error).__name__})
+            yield from self._one_by_one(due)
+            return
+        for sentence, sound in zip(due, sounds, strict=True):
+            yield self._told(sentence, sound)
+
+    def _one_by_one(self, due: Sequence[Sentence]) -> Iterator[Result]:
+        for sentence in due:
+            try:
+                (sound,) = self._made([sentence])
+            except Exception as error:  # noqa: BLE001 - raised in the request that it belongs to
+                self._end(sentence)
+                yield self._lost(sentence.number, error)
+            else:
+                yield self._told(sentence, sound)
+
+    def _made(self, due: Sequence[Sentence]) -> list[Samples]:
+        return self._chunks.sounds([sentence.strand for sentence in due], [sentence.latents for sentence in due])
+
+    def _told(self, sentence: Sentence, sound: Samples) -> Result:
+        sentence.heard = len(sentence.row.codes)
+        if sentence.row.over:
+            self._end(sentence)
+        return Made(sentence.number, sentence.strand.joined(sound, last=sentence.row.over), sentence.row.over)
+
+    def _end(self, sentence: Sentence) -> None:
+        self._sentences.remove(sentence)
+        self.steps.leave(sentence.row)
+
+    def _lost(self, number: int, error: Exception) -> Left:
+        if not is_exhausted(error):
+            return Left(number, error)
+        free()
+        return Left(number, OutOfMemory(FULL))
