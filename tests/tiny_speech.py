@@ -15,10 +15,10 @@ XTTS_LANGUAGES: Final = ("en", "fr", "de", "es")
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz.,!?'-0123456789"
 
 
-def mended() -> Any:
+def mended(decoder: int = 32) -> Any:
     """PyTorch, with what lets coqui-tts be imported. Late, because most tests need none of it.
 
-    XTTS's configuration has no size for its vocoder, so that for this process its least number of channels is another.
+    XTTS's configuration has no size for its vocoder, so that for this process it begins with so many channels.
     """
     from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio
 
@@ -26,9 +26,8 @@ def mended() -> Any:
     import torch
     from TTS.tts.models import xtts
 
-    if not isinstance(xtts.HifiDecoder, partial):
-        xtts.HifiDecoder = partial(xtts.HifiDecoder, upsample_initial_channel_decoder=32)
-
+    kind = xtts.HifiDecoder.func if isinstance(xtts.HifiDecoder, partial) else xtts.HifiDecoder
+    xtts.HifiDecoder = partial(kind, upsample_initial_channel_decoder=decoder)
     return torch
 
 
@@ -73,9 +72,9 @@ def changed(folder: Path, changes: dict[str, Any]) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def xtts(folder: Path, architecture: Mapping[str, Any] | None = None, stopping: float = 3.0) -> Path:
-    """An XTTS of two speakers and four languages; the less it is `stopping`, the sooner sentences end of themselves."""
-    torch = mended()
+def xtts(folder: Path, architecture: Mapping[str, Any] | None = None, stopping: float = 3.0, decoder: int = 32) -> Path:
+    """An XTTS of two speakers and four languages; the less `stopping` is, the sooner sentences end of themselves."""
+    torch = mended(decoder)
     from TTS.tts.configs.xtts_config import XttsArgs, XttsAudioConfig, XttsConfig
     from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
     from TTS.tts.models.xtts import Xtts

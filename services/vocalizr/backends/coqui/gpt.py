@@ -101,19 +101,19 @@ class Gpt:
 
 
 class Steps:
-    """Rows that are said together. `worked` and `padded` count places of the cache that a step looked at: all, in vain.
+    """Rows that are said together. One call at a time; a step that found no memory can be made again.
 
-    One call at a time. A step that found no memory can be made again.
+    `said` counts the codes that steps made, `worked` what they looked at of the cache, `padded` what of it in vain.
     """
 
     def __init__(self, model: Gpt) -> None:
         self.rows: list[Row] = []
-        self.worked = self.padded = 0
+        self.said = self.worked = self.padded = 0
         self._model = model
         gpt = model.gpt
         self._heads: int = gpt.heads
         self._cache: Tensor | None = None
-        self._said = torch.zeros(0, gpt.mel_head.out_features, dtype=torch.bool, device=model.device)
+        self._had = torch.zeros(0, gpt.mel_head.out_features, dtype=torch.bool, device=model.device)
 
     @torch.inference_mode()
     def join(self, rows: Sequence[Row]) -> None:
@@ -133,10 +133,10 @@ class Steps:
 
         hidden = self._through(given, attended)
         ends = torch.tensor([len(row.prefix) - 1 for row in rows], device=self._model.device)
-        said = torch.zeros(len(rows), self._said.shape[1], dtype=torch.bool, device=self._model.device)
+        said = torch.zeros(len(rows), self._had.shape[1], dtype=torch.bool, device=self._model.device)
         said[:, [TEXT, self._model.gpt.start_audio_token]] = True
         self._draw(rows, hidden[torch.arange(len(rows), device=ends.device), ends], said)
-        self._said = torch.cat([self._said, said])
+        self._had = torch.cat([self._had, said])
         self.rows += rows
 
     @torch.inference_mode()
@@ -159,7 +159,8 @@ class Steps:
             return scaled_dot_product_attention(asked, cache[layer, 0], cache[layer, 1], attn_mask=mask)
 
         last = model.embedded([row.codes[-1] for row in rows], [len(row.codes) for row in rows])
-        self._draw(rows, self._through(last, attended)[:, 0], self._said)
+        self._draw(rows, self._through(last, attended)[:, 0], self._had)
+        self.said += len(rows)
         self.worked += longest * len(rows)
         self.padded += longest * len(rows) - sum(places) - len(rows)
 
@@ -171,9 +172,9 @@ class Steps:
         cache[:, :, number] = cache[:, :, last]
         if row.broken:  # what is masked counts nothing, unless it is no number
             cache[:, :, last] = 0
-        self._said[number] = self._said[last]
+        self._had[number] = self._had[last]
         self.rows[number] = self.rows[last]
-        self._said = self._said[:last]
+        self._had = self._had[:last]
         self.rows.pop()
 
     def _through(self, x: Tensor, attended: Any) -> Tensor:
