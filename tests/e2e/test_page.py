@@ -225,7 +225,7 @@ def test_the_page_says_what_answers(
 def test_other_addresses_keep_their_own_answers(
     services: tuple[ServiceProcess, ServiceProcess, ServiceProcess],
 ) -> None:
-    with httpx.Client(base_url=services[0].url) as client:
+    with httpx.Client(base_url=services[0].url, timeout=30) as client:
         home = client.get("/")
         assert home.headers["content-type"].startswith("text/html")
         assert "default-src 'self'" in home.headers["content-security-policy"]
@@ -273,7 +273,8 @@ def test_without_voice_and_video_the_page_is_for_text(
         **off,
     }
     with running("chattr", tmp_path, settings) as chattr, opened(browser, chattr.url) as page:
-        expect(page.get_by_role("button", name="Ada Lovelace")).to_have_attribute("aria-pressed", "true")
+        ada = page.get_by_role("button", name="Ada Lovelace")
+        expect(ada).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
         say(page, "Only words")
         shown(page, "Hello, Only words!")
         expect(page.get_by_role("checkbox", name="No voice")).to_be_disabled()

@@ -158,6 +158,26 @@ def test_a_group_is_gathered_and_the_person_says_who_speaks(
         expect(turns).to_be_hidden()
 
 
+def test_who_one_is_is_told_the_character_and_kept_for_other_conversations(
+    browser: Browser, chattr: ServiceProcess, llm_server: FakeLLMServer
+) -> None:
+    with opened(browser, chattr.url) as page:
+        sat_down(page)
+        page.get_by_role("button", name="Who is here").click()
+        sheet = page.get_by_role("dialog", name="Who is here")
+        sheet.get_by_label("What they call you").fill("Ann")
+        sheet.get_by_label("What they know of you").fill("She paints harbours.")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Escape")
+        answered(page, "Do you know me?", "Hello, Do you know me?!")
+        assert "She paints harbours." in llm_server.requests[-1].prompt
+        page.get_by_role("button", name="New conversation").click()
+        expect(page.locator("#talk .own")).to_have_count(0)
+        page.get_by_role("button", name="Who is here").click()
+        expect(sheet.get_by_label("What they call you")).to_have_value("Ann")
+        expect(sheet.get_by_label("What they know of you")).to_have_value("She paints harbours.")
+
+
 def test_a_file_that_is_no_conversation_is_refused_in_words(
     browser: Browser, chattr: ServiceProcess, tmp_path: Path
 ) -> None:

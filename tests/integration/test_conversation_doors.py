@@ -108,7 +108,7 @@ def test_a_list_tells_what_was_said_first(client: httpx.Client) -> None:
     openings = {each["id"]: each["opening"] for each in listed}
     assert (openings[talk.id], openings[silent.id]) == ("Is there cake?", None)
     history = client.get(f"/api/v1/chat/history/{talk.id}").json()
-    assert (history["members"], history["order"], history["replies"]) == ([], "mention", 1)
+    assert (history["persona"], history["members"], history["order"], history["replies"]) == (None, [], "mention", 1)
 
 
 def test_a_person_is_greeted_by_name_and_swipes(client: httpx.Client, llm_server: FakeLLMServer) -> None:

@@ -74,6 +74,7 @@ async def chat_history(session_id: str, owner: OwnerDep, conversing: ConversingD
             "session_id": session_id,
             "character": conversation.character_id,
             "live_reply_id": conversation.live_reply_id,
+            "persona": conversation.persona.model_dump() if conversation.persona else None,
             "members": list(conversation.members),
             "order": conversation.order,
             "replies": conversation.replies,

@@ -82,6 +82,8 @@ class History(Strict):
     session_id: str
     character: str
     live_reply_id: str | None
+    persona: Persona | None
+    """Who the person is in it."""
     members: list[str]
     """The characters of a group; empty where it is with one."""
     order: Order

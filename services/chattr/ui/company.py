@@ -3,6 +3,8 @@
 import time
 from typing import Any, Final
 
+import orjson
+
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError
 from chattr.ui import words
@@ -36,6 +38,7 @@ async def gathered(seat: Seat, event: Any) -> Shown:
         "told": told,
         "here": [{**seat.card_of(each), "stays": each == staying} for each in here],
         "others": [each.card() for each in seat.cast if each.id not in here],
+        "persona": seat.persona or {},
         "order": seat.order,
         "orders": ORDERS,
         "replies": seat.replies,
@@ -45,14 +48,20 @@ async def gathered(seat: Seat, event: Any) -> Shown:
 async def changed(api: Api, seat: Seat, deed: str, value: str) -> None:
     """Change who is here, or who answers. Raises `ClientError`."""
     await seat.leave()
+    if deed == "persona":
+        seat.usual = said_of_oneself(value)
     if seat.draft is not None:
         await seat.drafted(api, redrafted(seat.draft.body, seat.here, deed, value))
         return
-    session = await seat.begun(api)
+    session = seat.session
+    if session is None:
+        return
     if deed == "join":
         await api.join(session, value)
     elif deed == "leave":
         await api.let_go(session, value)
+    elif deed == "persona":
+        await api.change(session, persona=seat.usual)
     elif deed in {"order", "replies"}:
         await api.change(session, **{deed: number(value) if deed == "replies" else value})
     await seat.look(api)
@@ -64,7 +73,16 @@ def redrafted(body: dict[str, Any], here: list[str], deed: str, value: str) -> d
         return {**body, "characters": [*here, value], "greeting": 0}
     if deed == "leave":
         return {**body, "characters": [each for each in here if each != value], "greeting": 0}
+    if deed == "persona":
+        return {**body, "persona": said_of_oneself(value)}
     return {**body, deed: number(value) if deed == "replies" else value}
+
+
+def said_of_oneself(value: str) -> dict[str, str] | None:
+    """Read who somebody says that they are; None where they say nothing."""
+    said = orjson.loads(value)
+    persona = {name: str(said.get(name) or "").strip() for name in ("name", "description")}
+    return persona if any(persona.values()) else None
 
 
 def number(value: str) -> int:

@@ -72,6 +72,7 @@ class Page:
             await seat.leave()
         sessions = dict(memory.get("sessions") or {})
         seat = Seat(self._door, key.strip() or None, sessions=sessions, kept=memory.get("draft"))
+        seat.usual = memory.get("persona")
         try:
             await seat.open(memory.get("character"))
         except KeyNeeded:
@@ -327,12 +328,13 @@ def nothing() -> gr.Markdown:
 
 
 def remembered(seat: Seat) -> Memory:
-    """Return what the browser keeps: whom one talks with, each character's conversation, and one that is not begun."""
+    """Return what the browser keeps: whom one talks with and as whom, each character's conversation, and a draft."""
     draft = dict(seat.draft.body) if seat.draft else None
     return {
         "character": seat.character.id if seat.character else None,
         "sessions": dict(seat.sessions),
         "draft": draft,
+        "persona": seat.usual,
     }
 
 

@@ -42,6 +42,10 @@ class Seat:
     """The characters of a group; empty where it is with one."""
     order: str = "mention"
     replies: int = 1
+    persona: Mapping[str, str] | None = None
+    """Who the person is in this conversation."""
+    usual: Mapping[str, str] | None = None
+    """Who they said last that they are: so they begin others."""
     addressee: str = ""
     """Who of a group answers next, where the person said so."""
     said: list[Said] = field(default_factory=list)
@@ -52,7 +56,7 @@ class Seat:
     """Numbers the turns: no other visit of the same browser, to whatever process, counts alike."""
     shoot: Shoot | None = None
     regrouping: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Who is here changes by one step at a time: each is made from what the one before left."""
+    """Who is here changes by one step at a time, each made from what the one before left, and all before it begins."""
 
     def api(self) -> AbstractAsyncContextManager[Api]:
         """Connect to the public API, as the visitor."""
@@ -98,15 +102,16 @@ class Seat:
         """Show how a conversation with this character would open. Nothing is stored before something is said."""
         self._put_away()
         self.sessions.pop(self._who().id, None)
-        self.draft = draft = await Draft.of(api, body)
+        self.draft = draft = await Draft.of(api, {**({"persona": self.usual} if self.usual else {}), **body})
         self.said = draft.said
         self._gather({**draft.body, "members": draft.cast if len(draft.cast) > 1 else []})
 
     async def begun(self, api: Api) -> str:
         """Return the conversation that is shown, and begin it where it is not."""
-        if self.draft is not None:
-            made = await api.begin(self.draft.body)
-            self.sessions[self._who().id], self.draft = made["id"], None
+        async with self.regrouping:
+            if self.draft is not None:
+                made = await api.begin(self.draft.body)
+                self.sessions[self._who().id], self.draft = made["id"], None
         if self.session is None:
             raise ClientError(GONE)
         return self.session
@@ -128,6 +133,7 @@ class Seat:
         self._gather(known)
 
     def _gather(self, known: Mapping[str, Any]) -> None:
+        self.persona = known.get("persona")
         self.members = list(known.get("members") or ())
         self.order, self.replies = known.get("order", "mention"), known.get("replies", 1)
         if self.addressee not in self.members:

@@ -1,6 +1,7 @@
 // Who is in a conversation, in a sheet over the page: characters join and go, and it is said who answers.
 const sheet = element.querySelector("dialog"), told = sheet.querySelector(".told");
-const order = sheet.querySelector("select"), replies = sheet.querySelector("input");
+const order = sheet.querySelector("select"), replies = sheet.querySelector("[name=replies]");
+const name = sheet.querySelector("[name=name]"), description = sheet.querySelector("[name=description]");
 let seen = 0; // the change that is shown
 let wanted = false; // whether the sheet is to be there: what is answered late opens none that was closed
 
@@ -17,10 +18,10 @@ function person(one, act, label, words) {
     face.textContent = one.name.slice(0, 1);
     face.setAttribute("aria-hidden", "true");
   }
-  const name = document.createElement("span");
-  name.className = "text";
-  name.textContent = one.name;
-  row.append(face, name);
+  const called = document.createElement("span");
+  called.className = "text";
+  called.textContent = one.name;
+  row.append(face, called);
   if (act) row.append(button(act, label, () => ask(act, one.id), words));
   return row;
 }
@@ -39,9 +40,14 @@ function draw() {
   order.replaceChildren(...Object.entries(value.orders).map(([name, words]) => new Option(words, name)));
   order.value = value.order;
   replies.value = value.replies;
+  if (document.activeElement !== name) name.value = value.persona.name ?? "";
+  if (document.activeElement !== description) description.value = value.persona.description ?? "";
   if (!sheet.open && (wanted || value.told)) sheet.showModal();
 }
 
+for (const field of [name, description]) {
+  field.addEventListener("change", () => ask("persona", JSON.stringify({ name: name.value, description: description.value })));
+}
 order.addEventListener("change", () => ask("order", order.value));
 replies.addEventListener("change", () => ask("replies", replies.value));
 sheet.querySelector("header").append(button("close", "Close", () => sheet.close()));
