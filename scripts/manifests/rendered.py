@@ -75,8 +75,34 @@ def place(manifest: Manifest) -> Path:
     return BASE / f"{component(manifest)}.yaml"
 
 
+def further() -> dict[Path, list[Manifest]]:
+    """Give the objects of the models that values-gpu.yaml has beside the default ones.
+
+    Who applies them accepts no licence by that: the setting that says so is left out, and theirs to add.
+    """
+    gpu = CHART / "values-gpu.yaml"
+    models = helm.objects(gpu.read_text("utf-8"))[0]["inference"]["models"]
+    own = {key: {"enabled": True, "acceptLicense": True} for key, model in models.items() if "backend" in model}
+    files: dict[Path, list[Manifest]] = {}
+    for each in stripped(helm.objects(helm.template((gpu,), helm.merged(ON_ITS_OWN, {"inference": {"models": own}})))):
+        if each["metadata"]["labels"].get("chatacter.ai/model") in own:
+            files.setdefault(place(each), []).append(without_acceptance(each))
+    return files
+
+
+def without_acceptance(node: Any) -> Any:
+    if isinstance(node, list):
+        return [without_acceptance(each) for each in node if not accepts(each)]
+    return {key: without_acceptance(value) for key, value in node.items()} if isinstance(node, dict) else node
+
+
+def accepts(node: Any) -> bool:
+    """Whether this is the variable that accepts licences."""
+    return isinstance(node, dict) and node.get("name") == "ACCEPT_MODEL_LICENSES"
+
+
 def for_kubectl() -> dict[Path, str]:
-    """Write the default installation as files for `kubectl apply -k`."""
+    """Write the default installation as files for `kubectl apply -k`, and beside it the models that it leaves out."""
     files: dict[Path, list[Manifest]] = {}
     for each in stripped(helm.objects(helm.template((), ON_ITS_OWN))):
         files.setdefault(place(each), []).append(each)
@@ -87,7 +113,8 @@ def for_kubectl() -> dict[Path, str]:
         "kind": "Kustomization",
         "resources": listed,
     }
-    return {**written, INFERENCE / "kustomization.yaml": dump([kustomization])}
+    beside = {path: dump(manifests) for path, manifests in sorted(further().items())}
+    return {**written, **beside, INFERENCE / "kustomization.yaml": dump([kustomization])}
 
 
 def golden(values: Path) -> str:

@@ -237,6 +237,12 @@ def test_an_address_says_where_redis_is(url: str, there: End, elsewhere: End) ->
     assert outward(net, elsewhere, 6379) == set()
 
 
+def test_voices_in_a_bucket_are_reached_by_who_speaks_them() -> None:
+    there = {"inference": {"models": {"voice": {"settings": {"VOCALIZR_VOICES_URL": "s3://bucket/voices"}}}}}
+    assert "voice" in outward(network(there), INTERNET, 443)
+    assert not {"voice", "portrait"} & outward(network(), INTERNET, 443)
+
+
 def test_predictors_elsewhere_are_reached() -> None:
     given = {
         "inference": {"enabled": False},

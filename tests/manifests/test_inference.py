@@ -258,6 +258,15 @@ def test_weights_from_storage_lie_where_kserve_mounts_them() -> None:
     assert served({})["voice"].env["CHATACTER_HOME"] == "/opt/chatacter"
 
 
+def test_a_backend_that_is_told_its_weights_keeps_what_else_is_in_its_image() -> None:
+    """XTTS clones, and for the consents listens with models that its image carries, not its storage."""
+    xtts = {"modality": "speech", "backend": "xtts", "acceptLicense": True, "storageUri": "hf://coqui/XTTS-v2"}
+    env = served(mode("Standard", xtts=xtts))["xtts"].env
+    assert (env["VOCALIZR_WEIGHTS"], env["CHATACTER_HOME"]) == ("/mnt/models", "/opt/chatacter")
+    named = {**xtts, "settings": {"VOCALIZR_WEIGHTS": "/mnt/models/mine"}}
+    assert served(mode("Standard", xtts=named))["xtts"].env["VOCALIZR_WEIGHTS"] == "/mnt/models/mine"
+
+
 @pytest.mark.parametrize("name", ["Standard", "Deployment"])
 def test_a_pod_goes_where_its_model_says(name: str) -> None:
     said = {

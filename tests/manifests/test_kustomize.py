@@ -10,8 +10,23 @@ import yaml
 from scripts.manifests import components, helm
 from scripts.manifests.helm import Manifest
 from scripts.manifests.programs import ROOT, run
+from tests.manifests import schemas
 
 pytestmark = pytest.mark.manifests
+
+# What a release may serve besides language models.
+PROMISED = ["animatediff", "bark", "coqui", "portrait", "svd", "voice", "xtts"]
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_every_promised_model_is_rendered_and_accepts_no_licence_for_anybody(name: str) -> None:
+    schemas.custom_schemas_or_skip()
+    texts = [(ROOT / "inference" / kind / f"{name}.yaml").read_text("utf-8") for kind in ("runtimes", "services")]
+    manifests = [each for text in texts for each in helm.objects(text)]
+    assert {"ServingRuntime", "InferenceService", "ScaledObject"} <= {each["kind"] for each in manifests}
+    assert [fault for each in manifests for fault in schemas.faults(each)] == []
+    assert "ACCEPT_MODEL_LICENSES" not in "".join(texts)
+
 
 KUSTOMIZE = ROOT / "kustomize"
 OVERLAYS = sorted(path.name for path in (KUSTOMIZE / "overlays").iterdir())

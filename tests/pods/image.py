@@ -9,6 +9,9 @@ from tests.architecture.repository import ROOT
 DOCKERFILE = ROOT / "inference" / "Dockerfile"
 INSTRUCTION = re.compile(r"^(FROM|ENV|WORKDIR|RUN|COPY)\s+(.*)$", re.DOTALL)
 VARIABLE = re.compile(r"([A-Z_]+)=(\S+)")
+INSTALLED = re.compile(r"chatacter models install ([\w. -]+)")
+# A step that does nothing for the image without CUDA, which is the one that pods run from here.
+FOR_GPUS = '[ -z "${VARIANT}" ] ||'
 # The last part of an image's name, as the chart spells it, is `chatacter-<target>`.
 TARGET = re.compile(r"/chatacter-([a-z]+)(?:[:@]|$)")
 
@@ -44,7 +47,7 @@ def stages() -> dict[str, Image]:
             current.environment |= dict(VARIABLE.findall(rest))
         elif verb == "WORKDIR":
             current.folder = rest.strip()
-        elif verb == "RUN" and (installed := re.search(r"chatacter models install ([\w. -]+)", rest)):
+        elif verb == "RUN" and FOR_GPUS not in rest and (installed := INSTALLED.search(rest)):
             current.models |= set(installed[1].split())
         elif verb == "COPY" and (models := re.match(r"--from=(\S+) /opt/chatacter /opt/chatacter", rest)):
             current.models |= found[models[1]].models

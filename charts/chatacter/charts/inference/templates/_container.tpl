@@ -39,7 +39,7 @@ volumeMounts:
 - name: REQUIRE_API_KEY
   value: "true"
 - name: CHATACTER_HOME
-  value: {{ ternary "/mnt" "/opt/chatacter" (not (empty $model.storageUri)) }}
+  value: {{ ternary "/mnt" "/opt/chatacter" (and (not (empty $model.storageUri)) (not (include "inference.weightsNamed" $model))) }}
 - name: HF_HOME
   value: /tmp/huggingface
 - name: SHUTDOWN_GRACE
@@ -55,6 +55,9 @@ volumeMounts:
 {{- $share := ternary (int $model.ray.replicasPerPod) 1 (eq $model.mode "Ray") }}
 {{- $threads := max 1 (div (include "inference.processors" $model.resources.limits.cpu | int) $share) }}
 {{- $unless := dict "PRELOAD_MODELS" true "REQUEST_TIMEOUT" $model.timeout (printf "%s_THREADS" $model.prefix) $threads }}
+{{- if and $model.storageUri (include "inference.weightsNamed" $model) }}
+{{- $unless = set $unless (printf "%s_WEIGHTS" $model.prefix) "/mnt/models" }}
+{{- end }}
 {{- $license := include "inference.license" $model | fromJson }}
 {{- if and $license $model.acceptLicense }}
 {{- $unless = set $unless "ACCEPT_MODEL_LICENSES" $license.id }}

@@ -6,6 +6,7 @@
   (include "chatacter.egressToDns" $context)
   (ternary (include "chatacter.egressToCollector" $context) "" (hasKey $model "module"))
   (include "inference.egressToWeights" .)
+  (include "inference.egressToVoices" .)
   (empty $model.extraEgress | ternary "" (toYaml $model.extraEgress))
 ) -}}
 {{- end }}
@@ -15,10 +16,23 @@ KServe fetches weights in the pod, and a language model without any fetches its 
 brought by the node. Takes a list: context, model.
 */}}
 {{- define "inference.egressToWeights" -}}
-{{- $policy := (index . 0).Values.global.networkPolicy -}}
 {{- $model := index . 1 -}}
 {{- $fromHub := and (eq $model.modality "language") (not $model.storageUri) -}}
 {{- if or $fromHub (regexMatch "^(s3|gs|hf|https|abfs)://" $model.storageUri) -}}
+{{- include "inference.egressOut" (index . 0) -}}
+{{- end }}
+{{- end }}
+
+{{/* Voices of the users' own lie where all replicas reach them. Takes a list: context, model. */}}
+{{- define "inference.egressToVoices" -}}
+{{- if regexMatch "^(s3|gs)://" (index (index . 1).settings "VOCALIZR_VOICES_URL" | default "") -}}
+{{- include "inference.egressOut" (index . 0) -}}
+{{- end }}
+{{- end }}
+
+{{/* Out of the cluster, as the values allow it. Takes the context. */}}
+{{- define "inference.egressOut" -}}
+{{- $policy := .Values.global.networkPolicy -}}
 - to:
     {{- toYaml $policy.egressTo | nindent 4 }}
   ports:
@@ -26,5 +40,4 @@ brought by the node. Takes a list: context, model.
     - port: {{ . }}
       protocol: TCP
     {{- end }}
-{{- end }}
 {{- end }}

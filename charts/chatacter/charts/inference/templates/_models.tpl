@@ -68,6 +68,14 @@ is called. Takes the model.
 {{- toJson (get $licenses (.backend | default "") | default dict) -}}
 {{- end }}
 
+{{/*
+Whether a backend takes a folder of weights by a setting. Only these leave what else lies in the image, e.g. the models
+that listen to who clones a voice, where it is; the others find all of theirs in what KServe fetches. Takes the model.
+*/}}
+{{- define "inference.weightsNamed" -}}
+{{- if has .backend (list "animatediff" "bark" "coqui" "svd" "xtts") }}true{{ end -}}
+{{- end }}
+
 {{/* Whether the pod may use a field that Knative refuses unless a flag is on. Takes a list: context, flag. */}}
 {{- define "inference.allowed" -}}
 {{- $serving := (index . 0).Values.serving -}}
