@@ -95,6 +95,16 @@ class RedisServer:
             self.process = None
 
 
+def has_waitaof(server: RedisServer) -> bool:
+    """Whether it knows WAITAOF, as Redis 7.2, Valkey and what came after them do."""
+    return server.command("WAITAOF", "0", "0", "1").startswith("*")
+
+
+def is_valkey(server: RedisServer) -> bool:
+    """Whether it is Valkey, which knows WAITAOF and does not keep it."""
+    return server.command("CONFIG", "GET", "extended-redis-compatibility") == "*2"
+
+
 @contextmanager
 def started(**options: str) -> Iterator[RedisServer]:
     """A server of the test's own; options are those of `redis.conf`, with `_` for `-`."""

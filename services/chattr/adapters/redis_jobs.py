@@ -53,7 +53,8 @@ OTHER: Final = "This Idempotency-Key was used for a different request. Use a new
 NOT_OVER: Final = "This job has not ended. Only one that failed or was cancelled can be tried again."
 DONE: Final = "This job is completed. Only one that failed or was cancelled can be tried again."
 NOT_ON_DISK: Final = "Redis has not written this to its disk in time. Send it again: nothing is done twice."
-DISK_MS: Final = 5_000
+# Less than a connection waits for an answer: what Redis says of its disk must be heard.
+DISK_MS: Final = 3_000
 FOLLOWED_SECONDS: Final = 60
 
 
