@@ -1,6 +1,7 @@
 """Chattr's media doors on a real server with real Redis, and the fakes of both predictors behind HTTP."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -47,6 +48,16 @@ QUICK = Pace(lease=5, heartbeat=0.05, grace=2, retry=0.05)
 
 
 @dataclass
+class Clock:
+    """The clock of signed addresses, which a test can put forward."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@dataclass
 class Rig:
     """Chattr's media doors on a real server, with the fakes of both predictors behind HTTP."""
 
@@ -60,6 +71,7 @@ class Rig:
     web: httpx.AsyncClient
     openai: AsyncOpenAI
     redis: Redis
+    links: "Clock"
 
     async def forget_answers(self) -> None:
         """Lose what is kept under idempotency keys, as a cache that evicts may."""
@@ -82,7 +94,7 @@ class Rooms:
             redis = await stack.enter_async_context(connected(self._redis_url))
             vocalizr = await stack.enter_async_context(speakers(behind, {}, model="kokoro"))
             visualizr = await stack.enter_async_context(filmers(behind, {}))
-            jobs, demand = RedisJobs(redis), RedisDemand(redis)
+            jobs, demand, links_clock = RedisJobs(redis), RedisDemand(redis), Clock()
             assets = FsspecAssets((self._folder / "assets").as_uri())
             await assets.open()
             casting = FakeCasting()
@@ -100,7 +112,7 @@ class Rooms:
                 ),
                 "infer": Infer({"speech": kserve} if enabled else {}, demand, seconds=30),
                 "jobs": jobs,
-                "signing": Signing(assets, RedisSecret(redis, "links")),
+                "signing": Signing(assets, RedisSecret(redis, "links"), links_clock),
                 "job_log": RedisJobLog(redis, block_ms=100),
                 "assets": assets,
                 "outstanding": Outstanding(jobs, demand, NoOpMeterProvider().get_meter("test")),
@@ -117,7 +129,7 @@ class Rooms:
             web = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
             openai = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
             stack.push_async_callback(openai.close)
-            yield Rig(url, speaker, filmer, kserve, jobs, demand, assets, web, openai, redis)
+            yield Rig(url, speaker, filmer, kserve, jobs, demand, assets, web, openai, redis, links_clock)
             for fake in (speaker, filmer, kserve):
                 fake.released.set()
             stopping.set()

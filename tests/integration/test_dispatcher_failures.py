@@ -9,7 +9,10 @@ import pytest
 from chatacter.chassis.errors import Busy, Unavailable, Unsupported, UpstreamFailed
 from chatacter.contracts.video import VideoFailed
 from chattr.dispatcher import Pace, pause
+from chattr.domain.identity import Owner
+from chattr.ports.assets import Asset
 from chattr.usecases.filming import FILMING, WAITING, Report, patient
+from chattr.usecases.job_files import made_id
 from tests.studio import ANNA, Studio
 from tests.waiting import until
 
@@ -223,3 +226,40 @@ async def test_a_job_that_was_given_back_often_is_tidied_up_at_once(studio: Stud
     await studio.reached(video.id, "completed")
     await studio.film.delete(ANNA, video.id)
     assert len(removed) < 16
+
+
+async def test_who_publishes_removes_what_a_lost_lease_had_put_away(studio: Studio) -> None:
+    video = await studio.order()
+    lost = await studio.jobs.lease("video", worker="dead", seconds=0.2)
+    left = made_id(video.id, lost.fence)
+    await studio.assets.put(ANNA.shared, left, b"half a film", "video/webm")
+    studio.start(studio.dispatcher())
+    await studio.reached(video.id, "completed")
+    await until_gone(studio, left)
+    assert await studio.assets.info(ANNA.shared, made_id(video.id, lost.fence + 1)) is not None
+
+
+async def test_who_loses_a_lease_removes_what_it_has_put_away(studio: Studio) -> None:
+    """Its film is stored already, and its job is cancelled before it can publish it."""
+    video = await studio.order()
+    stored, put = asyncio.Event(), studio.assets.put
+
+    async def slow(owner: Owner, name: str, data: bytes, media_type: str) -> Asset:
+        asset = await put(owner, name, data, media_type)
+        stored.set()
+        await asyncio.Event().wait()
+        return asset
+
+    studio.assets.put = slow  # type: ignore[method-assign]
+    studio.start(studio.dispatcher())
+    async with asyncio.timeout(8):
+        await stored.wait()
+    assert await studio.assets.info(ANNA.shared, made_id(video.id, 1)) is not None
+    await studio.jobs.cancel(ANNA, video.id)
+    await until_gone(studio, made_id(video.id, 1))
+
+
+async def until_gone(studio: Studio, name: str) -> None:
+    async with asyncio.timeout(8):
+        while await studio.assets.info(ANNA.shared, name) is not None:
+            await asyncio.sleep(0.01)

@@ -6,6 +6,7 @@ Whoever has one may read that one file until it runs out. It is signed with a se
 import hashlib
 import hmac
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,15 +33,16 @@ class Pass:
 class Signing:
     """Makes such addresses and checks them."""
 
-    def __init__(self, assets: Assets, secret: Secret) -> None:
+    def __init__(self, assets: Assets, secret: Secret, clock: Callable[[], float] = time.time) -> None:
         self._assets = assets
         self._secret = secret
+        self._clock = clock
 
     async def issue(self, owner: Owner, asset_id: str, seconds: int) -> Pass:
         """Let anyone read a file for so long. Raises `NotFound`."""
         if await self._assets.info(owner.shared, asset_id) is None:
             raise NotFound(UNKNOWN, param="id")
-        expires = int(time.time()) + seconds
+        expires = int(self._clock()) + seconds
         return Pass(owner.tenant, asset_id, expires, await self._sign(owner.tenant, asset_id, expires))
 
     async def open(self, shown: Pass) -> tuple[Owner, Asset]:
@@ -48,7 +50,7 @@ class Signing:
         wanted = await self._sign(shown.tenant, shown.asset_id, shown.expires)
         if not hmac.compare_digest(wanted.encode(), shown.signature.encode()):
             raise Unauthenticated(WRONG)
-        if shown.expires < time.time():
+        if shown.expires < self._clock():
             raise Unauthenticated(OVER)
         owner = Owner(shown.tenant)
         asset = await self._assets.info(owner, shown.asset_id)
