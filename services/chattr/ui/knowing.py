@@ -10,7 +10,6 @@ from chattr.ui import words
 from chattr.ui.seat import Seat
 
 A_PAGE: Final = 30
-KINDS: Final = ("fact", "turn")
 # So much of a message says which one is meant.
 FIRST_WORDS: Final = 60
 
@@ -25,7 +24,10 @@ async def known(seat: Seat, event: Any) -> Shown:
     summaries: list[Shown] = []
     try:
         async with seat.api() as api:
-            stays = await done(api, seat, str(event.what), event)
+            try:
+                stays = await done(api, seat, str(event.what), event)
+            except ClientError as error:
+                told = words.told_of(error)
             summaries = await summed(api, seat)
             memories = await remembered(api, seat, wanted, str(event.after or "") if event.what == "list" else "")
     except ClientError as error:
