@@ -55,6 +55,11 @@ class FileStore:
                 self._connect()
         return self
 
+    @property
+    def connected(self) -> bool:
+        """Whether it was opened."""
+        return self._fs is not None
+
     def _connect(self) -> None:
         try:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # noqa: PLC0415  # not in every image

@@ -40,8 +40,9 @@ def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
         title="Visualizr",
         model=settings.served_name,
         operation=OPERATION,
-        concurrency=settings.visualizr_concurrency
-        * (settings.ray_replicas if settings.visualizr_engine == "ray" else 1),
+        concurrency=lambda: (
+            settings.visualizr_concurrency * (settings.ray_replicas if settings.visualizr_engine == "ray" else 1)
+        ),
         queue=settings.visualizr_queue,
         preload=settings.preload_models,
     )

@@ -64,7 +64,7 @@ class VideoRow(FilmControls, Strict):
 def video_job(renderer: Renderer) -> Job[VideoRow]:
     """Make the job that a predictor does for each row."""
 
-    async def work(row: VideoRow) -> dict[str, Any]:
+    async def work(row: VideoRow, _: str) -> dict[str, Any]:
         shot = await renderer.checked(VideoGenerationRequest(model=renderer.model, **row.model_dump()))
         film: Film | None = None
         async with aclosing(renderer.film(shot)) as pieces:

@@ -10,9 +10,10 @@ from chatacter.chassis import plugins
 from chatacter.serving.predictor import Job
 from chatacter.serving.room import Room
 from chatacter.serving.service import Place, Plan, predictors_app
+from vocalizr.as_loaded import AsLoaded
 from vocalizr.backend import SpeechBackend, SpeechCapabilities
 from vocalizr.cloning.routes import cloning_router
-from vocalizr.cloning.studios import Ears, Studios, ears_of
+from vocalizr.cloning.studios import Ears, Studios, ears_of, kept, store_of
 from vocalizr.inference import speech_job
 from vocalizr.listening.routes import listening_router
 from vocalizr.replicas import on_replicas
@@ -20,7 +21,6 @@ from vocalizr.routes import speech_router
 from vocalizr.settings import VocalizrSettings
 from vocalizr.several import Speakers
 from vocalizr.synthesize import OPERATION, Synthesizer
-from vocalizr.together import together
 
 
 def create_app(settings: VocalizrSettings) -> FastAPI:
@@ -49,13 +49,14 @@ def application(settings: VocalizrSettings, backend: SpeechBackend, ears: Ears |
 def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ears: Ears | None = None) -> FastAPI:
     """Build the service around several backends by their models' names. Raises `Misconfigured`."""
     listening = ears or ears_of(settings)
+    store = store_of(settings)
 
     def doors(stands: Sequence[Place]) -> tuple[APIRouter, Sequence[Job[Any]]]:
-        studios = Studios(settings, listening, backends, stands)
+        studios = Studios(settings, listening, store, backends, stands)
         synthesizers = [
             Synthesizer(
                 place.model,
-                together(backends[place.model], place.batches),
+                AsLoaded(backends[place.model], place.batches),
                 place.loading,
                 place.gate,
                 place.tracer,
@@ -75,7 +76,7 @@ def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ea
         (plan_of(settings, name, backend, preload=loaded is None or number < loaded), backend)
         for number, (name, backend) in enumerate(backends.items())
     ]
-    return predictors_app(shelf, settings, doors, Room(loaded))
+    return predictors_app(shelf, settings, doors, Room(loaded), partial(kept, listening, store))
 
 
 def plan_of(settings: VocalizrSettings, name: str, backend: SpeechBackend, *, preload: bool) -> Plan:
@@ -85,7 +86,7 @@ def plan_of(settings: VocalizrSettings, name: str, backend: SpeechBackend, *, pr
         title="Vocalizr",
         model=name,
         operation=OPERATION,
-        concurrency=places(settings, backend.capabilities),
+        concurrency=lambda: places(settings, backend.capabilities),
         queue=settings.vocalizr_queue,
         preload=settings.preload_models and preload,
     )

@@ -42,9 +42,9 @@ class SpeechRow(Strict):
 def speech_job(synthesizer: Synthesizer) -> Job[SpeechRow]:
     """Make the job that a predictor does for each row."""
 
-    async def work(row: SpeechRow) -> dict[str, Any]:
+    async def work(row: SpeechRow, tenant: str) -> dict[str, Any]:
         request = SpeechRequest(model=synthesizer.model, **row.model_dump())
-        utterance = await synthesizer.checked(request)
+        utterance = await synthesizer.checked(request, tenant)
         async with aclosing(synthesizer.sounds(utterance, row.response_format)) as sounds:
             heard = [sound async for sound in sounds]
         return {

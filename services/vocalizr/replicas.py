@@ -10,10 +10,10 @@ from chatacter.chassis.errors import InvalidInput, NotReady
 from chatacter.contracts.speech import Voice
 from chatacter.serving.batching import untold
 from chatacter.serving.replicas import RETRY_AFTER, Neighbours, Replicas, Replication
+from vocalizr.as_loaded import AsLoaded
 from vocalizr.backend import Recording, SpeechBackend, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.clauses import stretches
 from vocalizr.settings import VocalizrSettings
-from vocalizr.together import together
 
 NAME: Final = "vocalizr"
 
@@ -107,4 +107,4 @@ def behind(capable: SpeechCapabilities, plan: Replication) -> SpeechCapabilities
 
 def in_batches(make: Make) -> SpeechBackend:
     """Make the backend of one replica."""
-    return together(make(), untold)
+    return AsLoaded(make(), untold)

@@ -14,6 +14,7 @@ from chatacter.chassis.errors import ChatacterError
 from chatacter.chassis.problems import openai_body
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse, unless_left
+from chatacter.chassis.whose import WhoseDep
 from chatacter.contracts.speech import (
     MEDIA_TYPES,
     SpeechDelta,
@@ -25,7 +26,6 @@ from chatacter.contracts.speech import (
 from vocalizr.backend import Utterance
 from vocalizr.several import Speakers
 from vocalizr.synthesize import Sound, Synthesizer
-from vocalizr.whose import WhoseDep
 
 SOUND_RESPONSE = {
     200: {

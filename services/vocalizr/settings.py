@@ -49,6 +49,9 @@ class VocalizrSettings(PredictorSettings):
     vocalizr_transcriber: str = "whisper-base"
     """The installed model that listens: it transcribes, and reads what a consent to a cloned voice says. It is loaded
     when it is first needed."""
+    vocalizr_listening_concurrency: Annotated[int, Field(ge=1, le=16)] = 1
+    """Recordings that are listened to side by side, to transcribe them or to judge a consent; `VOCALIZR_QUEUE` more
+    wait. Each has `VOCALIZR_THREADS` and memory of its own."""
     vocalizr_voices_url: str | None = None
     """Where voices of the users' own are stored, with the recordings that they come from: `file://`, `s3://` or
     `gs://`. Replicas that share it speak each other's voices. Unset: the folder `voices` under `CHATACTER_HOME`."""

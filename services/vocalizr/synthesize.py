@@ -64,11 +64,8 @@ class Synthesizer:
         """List the voices that came with the model, then the tenant's own that it can speak."""
         return await self._studio.listed(tenant)
 
-    async def checked(self, request: SpeechRequest, tenant: str | None = None) -> Utterance:
-        """Check a request against what the model can do. Raises the error that says what to change.
-
-        Without a tenant only the voices that came with the model can be asked for.
-        """
+    async def checked(self, request: SpeechRequest, tenant: str) -> Utterance:
+        """Check a request against what the model can do. Raises the error that says what to change."""
         if request.model != self.model:
             raise NotFound(f"model: there is no such model here. Served: {self.model}.", param="model")
         await self.loading.obtain()
@@ -86,7 +83,7 @@ class Synthesizer:
         if request.timings and not capable.timings:
             raise Unsupported("timings: this model does not tell when a phoneme is heard.", param="timings")
         language = spoken(request.language, capable.languages)
-        if tenant is not None and request.voice_id.startswith(OWN):
+        if request.voice_id.startswith(OWN):
             own = await self._studio.speakable(tenant, request.voice_id)
             language = language or nearest(own.voice.language, capable.languages)
             return Utterance(request.input, own.voice.id, request.speed, language, request.instructions, own.likeness)

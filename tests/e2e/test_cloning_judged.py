@@ -1,6 +1,7 @@
 """Who consents, and to what, as the real models judge it: Kokoro's voices are the people, Whisper and GE2E listen."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.vocalizr_server import vocalizr
 from vocalizr.backend import Recording, Samples, Utterance
 from vocalizr.backends.fake import FakeSpeech
 from vocalizr.backends.kokoro.backend import KokoroSpeech
-from vocalizr.backends.kokoro.model import SAMPLE_RATE
+from vocalizr.backends.kokoro.model import SAMPLE_RATE, styles_of
 from vocalizr.cloning.consent import PHRASES
 from vocalizr.cloning.studios import Ears
 from vocalizr.listening.ge2e import Ge2eSpeaker
@@ -30,6 +31,21 @@ VOICES = "/v1/audio/voices"
 STORY = "Would you care for a cup of black tea while we wait for the harbour lights to appear?"
 DENIAL = "I am not the owner of this voice, and I agree that it is used to make a synthetic voice."
 
+# The phrases in the languages for which Kokoro has voices, as they sound: it has no phonemizer for them here.
+SOUNDS = {
+    "es": ("ef_dora", "sˈoj el pɾopjetˈaɾjo ðe ˈesta βˈos i aθˈepto ke se ˈuse paɾa kɾeˈaɾ ˈuna βˈos sintˈetika."),
+    "fr": ("ff_siwis", "ʒə sɥi lə pʁɔpʁijetˈɛʁ də sɛt vwˈa, e ʒaksˈɛpt kɛl sˈɛʁv a kʁeˈe yn vwˈa sɛ̃tetˈik."),
+    "it": (
+        "if_sara",
+        "sˈono il propjetˈarjo di kwˈesta vˈotʃe e attʃˈetto ke vˈɛŋɡa uzˈata per kreˈare ˈuna vˈotʃe sintˈɛtika.",
+    ),
+    "pt": (
+        "pf_dora",
+        "sˈow u pɾopɾietˈaɾju dˈɛstɐ vˈɔs i asˈeytu ki ˈɛlɐ sˈeʒɐ uzˈadɐ pˈaɾɐ kɾiˈaɾ ˈumɐ vˈɔs sintˈɛtʃikɐ.",
+    ),
+}
+DENIAL_IN_SPANISH = f"no {SOUNDS['es'][1]}"
+
 Say = Callable[[str, str], Samples]
 
 
@@ -42,8 +58,6 @@ def kokoro(models_home: Path) -> KokoroSpeech:
 
 @pytest.fixture(scope="module")
 def say(kokoro: KokoroSpeech) -> Say:
-    import threading
-
     kept: dict[tuple[str, str], Samples] = {}
 
     def said(voice: str, text: str) -> Samples:
@@ -146,3 +160,25 @@ async def test_the_embedder_knows_a_voice_whatever_it_says_and_at_any_rate(ears:
     other = likeness(print_of("af_heart", STORY), print_of("am_puck", STORY))
     assert same > 0.83 > other
     assert likeness(print_of("af_heart", STORY), print_of("af_heart", STORY, 48000)) > 0.99
+
+
+@pytest.mark.timeout(600)
+async def test_consents_in_other_languages_are_heard_and_so_is_a_denial(
+    client: httpx.AsyncClient, kokoro: KokoroSpeech, models_home: Path
+) -> None:
+    def sounding(voice: str, symbols: str) -> Samples:
+        model, styles = kokoro._ready().model, styles_of(models_home / "kokoro-82m" / "voices" / f"{voice}.bin")
+        known = "".join(symbol for symbol in symbols if symbol in model.symbols)
+        return model.speak(known, styles, 0.95, threading.Event()).samples
+
+    async def consented(language: str, symbols: str) -> httpx.Response:
+        sound = encoded(await asyncio.to_thread(sounding, SOUNDS[language][0], symbols), rate=SAMPLE_RATE)
+        form = {"name": language, "language": language}
+        return await client.post(CONSENTS, data=form, files={"recording": ("c.wav", sound, AUDIO)})
+
+    for language, (_, symbols) in SOUNDS.items():
+        given = await consented(language, symbols)
+        assert (given.status_code, given.json().get("language")) == (200, language), given.text
+    refused = await consented("es", DENIAL_IN_SPANISH)
+    assert refused.status_code == 422
+    assert "deny" in refused.json()["error"]["message"]

@@ -119,3 +119,34 @@ def test_never_more_than_allowed(concurrency: int, queue: int, jobs: int) -> Non
 def test_a_gate_that_lets_nobody_in_is_a_mistake(concurrency: int, queue: int) -> None:
     with pytest.raises(ValueError, match="at least one place"):
         Gate(concurrency, queue)
+
+
+async def test_a_gate_that_grows_lets_those_in_who_wait_and_one_that_shrinks_lets_no_more_in() -> None:
+    gate, leave = Gate(concurrency=1, queue=5), asyncio.Event()
+    tasks = [asyncio.create_task(hold(gate, leave)) for _ in range(4)]
+    await turns()
+    assert (gate.running, gate.waiting) == (1, 3)
+    gate.resize(3)
+    await turns()
+    assert (gate.running, gate.waiting) == (3, 1)
+    gate.resize(1)
+    tasks[0].cancel()
+    await turns()
+    assert (gate.running, gate.waiting) == (2, 1)
+    leave.set()
+    await asyncio.gather(*tasks[1:])
+    assert (gate.running, gate.waiting) == (0, 0)
+
+
+async def test_a_place_given_to_one_who_leaves_goes_to_the_next() -> None:
+    gate, leave = Gate(concurrency=1, queue=5), asyncio.Event()
+    first, second, third = (asyncio.create_task(hold(gate, asyncio.Event() if n < 2 else leave)) for n in range(3))
+    await turns()
+    first.cancel()
+    await asyncio.sleep(0)  # the place is the second's by now, who has not run since
+    second.cancel()
+    await turns()
+    assert (gate.running, gate.waiting) == (1, 0)
+    leave.set()
+    await third
+    assert gate.running == 0

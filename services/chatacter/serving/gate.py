@@ -30,10 +30,9 @@ class Gate:
         self._concurrency = concurrency
         self._queue = queue
         self._record = record
-        self._places = asyncio.Semaphore(concurrency)
+        self._line: deque[asyncio.Future[None]] = deque()
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._running = 0
-        self._waiting = 0
 
     @property
     def running(self) -> int:
@@ -43,31 +42,56 @@ class Gate:
     @property
     def waiting(self) -> int:
         """Jobs in the queue."""
-        return self._waiting
+        return len(self._line)
 
     @property
     def retry_after(self) -> float:
         """Seconds after which a place in the queue is likely free, from how long recent jobs took."""
         typical = sum(self._durations) / len(self._durations) if self._durations else FIRST_GUESS
-        return max(1.0, typical * (self._waiting + 1) / self._concurrency)
+        return max(1.0, typical * (self.waiting + 1) / self._concurrency)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place for the length of the block; wait for one in the queue. Raises `Busy` when the queue is full."""
-        if self._running + self._waiting >= self._concurrency + self._queue:
+        if self._running + self.waiting >= self._concurrency + self._queue:
             raise Busy(FULL, retry_after=self.retry_after)
-        self._waiting += 1
-        try:
-            await self._places.acquire()
-        finally:
-            self._waiting -= 1
-        self._running += 1
+        await self._enter()
         began = time.monotonic()
         try:
             yield
         finally:
-            self._running -= 1
-            self._places.release()
+            self._leave()
             took = time.monotonic() - began
             self._durations.append(took)
             self._record(took)
+
+    def resize(self, concurrency: int) -> None:
+        """Have another number of places from now on; who has one keeps it."""
+        self._concurrency = concurrency
+        self._admit()
+
+    async def _enter(self) -> None:
+        if self._running < self._concurrency and not self._line:
+            self._running += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # a place was given to one who leaves
+                self._leave()
+            elif turn in self._line:
+                self._line.remove(turn)
+            raise
+
+    def _leave(self) -> None:
+        self._running -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._line and self._running < self._concurrency:
+            turn = self._line.popleft()
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)

@@ -28,7 +28,8 @@ class Loading:
     the first request begins it and waits; until then the service counts as ready. Models may share a room with too few
     places for all: one that nobody uses is then unloaded, and loaded again by the next request. A load that a request
     began and that fails is begun again by the next one; one that the service began stays failed. A loaded model whose
-    work is done elsewhere may be `amiss`: it says what is, and may block.
+    work is done elsewhere may be `amiss`: it says what is, and may block. `loaded` is called after each load, in the
+    event loop.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Loading:
         preload: bool = True,
         room: Room | None = None,
         amiss: Callable[[], str | None] | None = None,
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._load = load
         self._close = close
+        self._told = loaded
         self._preload = preload
         self._task: asyncio.Task[None] | None = None
         self._ended = False
@@ -160,6 +163,7 @@ class Loading:
                 await asyncio.to_thread(self._close)  # what a load that failed has taken
                 self._task = None
             raise
+        self._told()
         logger.info("model loaded", extra={"model": self.name, "seconds": round(time.monotonic() - began, 3)})
 
     def _log(self, task: asyncio.Task[None]) -> None:

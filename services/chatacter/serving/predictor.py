@@ -9,7 +9,9 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from chatacter.chassis.auth import DEFAULT_TENANT
 from chatacter.chassis.errors import InvalidInput
+from chatacter.contracts.whose import TENANT_HEADER
 from chatacter.serving.kserve_import import InferOutput, InferRequest, InferResponse, Model
 from chatacter.serving.licences import Licence
 from chatacter.serving.loading import Loading
@@ -42,10 +44,13 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[RequestT]):
-    """What a predictor does: the shape of one request, the work, and the tensors of KServe's second protocol."""
+    """What a predictor does: the shape of one request, the work, and the tensors of KServe's second protocol.
+
+    The work is told the tenant that asks.
+    """
 
     request: type[RequestT]
-    work: Callable[[RequestT], Awaitable[Row]]
+    work: Callable[[RequestT, str], Awaitable[Row]]
     inputs: Sequence[Tensor]
     outputs: Sequence[Tensor]
 
@@ -81,25 +86,30 @@ class Predictor(Model, Generic[RequestT]):  # type: ignore[misc]
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Answer either protocol. Raises `InvalidInput` for rows that are not requests, and what the work raises."""
-        if isinstance(payload, InferRequest):
-            return await self._infer(payload)
-        rows = instances(payload)
-        return {"predictions": [plain(await self._done(row, f"instances.{n}")) for n, row in enumerate(rows)]}
+        """Answer either protocol. Raises `InvalidInput` for rows that are not requests, and what the work raises.
 
-    async def _done(self, row: Row, where: str) -> Row:
+        `headers` name the tenant: they come from our own doors, which know the caller.
+        """
+        tenant = (headers or {}).get(TENANT_HEADER, DEFAULT_TENANT)
+        if isinstance(payload, InferRequest):
+            return await self._infer(payload, tenant)
+        rows = instances(payload)
+        done = [await self._done(row, f"instances.{number}", tenant) for number, row in enumerate(rows)]
+        return {"predictions": [plain(row) for row in done]}
+
+    async def _done(self, row: Row, where: str, tenant: str) -> Row:
         try:
             request = self._job.request.model_validate(row)
         except ValidationError as error:
             mistake = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(str(part) for part in (where, *mistake["loc"]))
             raise InvalidInput(f"{field}: {mistake['msg']}", param=field) from error
-        return await self._job.work(request)
+        return await self._job.work(request, tenant)
 
-    async def _infer(self, request: InferRequest) -> InferResponse:
+    async def _infer(self, request: InferRequest, tenant: str) -> InferResponse:
         wanted = self._wanted(request)
         rows = rows_of(request, self._job.inputs)
-        done = [await self._done(row, f"inputs.{number}") for number, row in enumerate(rows)]
+        done = [await self._done(row, f"inputs.{number}", tenant) for number, row in enumerate(rows)]
         return InferResponse(
             response_id=request.id,
             model_name=self.name,

@@ -19,6 +19,8 @@ from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, NotFound, NotReady
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import unless_left
+from chatacter.chassis.whose import WhoseDep
+from chatacter.contracts.whose import TENANT_HEADER
 from chatacter.serving.kserve_import import (
     INFERENCE_CONTENT_LENGTH_HEADER,
     DataPlane,
@@ -144,10 +146,10 @@ class Models:
         if told is not None:
             raise NotReady(f"The model {name} is not ready ({told}).", retry_after=RETRY_AFTER)
 
-    async def predict(self, name: str, body: bytes, headers: Mapping[str, str]) -> Response:
+    async def predict(self, name: str, body: bytes, headers: Mapping[str, str], tenant: str) -> Response:
         """Answer the V1 protocol."""
         await self.named(name).loading.obtain()
-        known = json_headers(headers)
+        known = {**json_headers(headers), TENANT_HEADER: tenant}
         try:
             payload, attributes = self.plane.decode(body, known)
         except (KServeInvalidInput, ValueError, KeyError, TypeError) as error:
@@ -156,11 +158,11 @@ class Models:
         encoded, extra = self.plane.encode(name, answer, known, attributes)
         return response(encoded, {**HEADERS, **extra})
 
-    async def infer(self, name: str, body: bytes, headers: Mapping[str, str]) -> Response:
+    async def infer(self, name: str, body: bytes, headers: Mapping[str, str], tenant: str) -> Response:
         """Answer the V2 protocol, JSON or with binary tensors."""
         await self.named(name).loading.obtain()
-        request = decoded(self.plane, name, body, dict(headers))
-        answer, _ = await self.plane.infer(name, request, dict(headers))
+        known = {**headers, TENANT_HEADER: tenant}
+        answer, _ = await self.plane.infer(name, decoded(self.plane, name, body, known), known)
         encoded, extra = self.plane.encode(name, answer, {}, {})
         return response(encoded, {**HEADERS, **extra})
 
@@ -212,10 +214,10 @@ def kserve_router(models: Models) -> APIRouter:
         return ModelState(name=model_name, ready=True, **models.entry(model_name).model_dump())
 
     @router.post("/v1/models/{model_name}:predict", response_model=None, openapi_extra=V1_BODY)
-    async def predict(model_name: ModelName, request: Request) -> Response:
+    async def predict(model_name: ModelName, request: Request, asked: WhoseDep) -> Response:
         """Ask a model by KServe's V1 protocol."""
         body = await request.body()
-        return await unless_left(request, models.predict(model_name, body, request.headers))
+        return await unless_left(request, models.predict(model_name, body, request.headers, asked.tenant))
 
     @router.get("/v2")
     async def server() -> ServerMetadata:
@@ -234,10 +236,10 @@ def kserve_router(models: Models) -> APIRouter:
         return ModelMetadataResponse.model_validate(await models.plane.model_metadata(model_name))
 
     @router.post("/v2/models/{model_name}/infer", response_model=None, openapi_extra=V2_BODY)
-    async def infer(model_name: ModelName, request: Request) -> Response:
+    async def infer(model_name: ModelName, request: Request, asked: WhoseDep) -> Response:
         """Ask a model by the Open Inference Protocol, in JSON or with binary tensors."""
         body = await request.body()
-        return await unless_left(request, models.infer(model_name, body, request.headers))
+        return await unless_left(request, models.infer(model_name, body, request.headers, asked.tenant))
 
     return router
 

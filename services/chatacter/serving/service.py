@@ -1,7 +1,7 @@
 """A predictor as a service: backends, loaded in the background, behind gates, at doors of its own and KServe's."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -51,13 +51,16 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What differs from one predictor to the next. `operation` names its work in metrics and spans."""
+    """What differs from one predictor to the next. `operation` names its work in metrics and spans.
+
+    `concurrency` is asked again once the model is loaded, when more may be known of it.
+    """
 
     name: str
     title: str
     model: str
     operation: str
-    concurrency: int
+    concurrency: Callable[[], int]
     queue: int
     preload: bool
 
@@ -101,15 +104,19 @@ def predictors_app(
     settings: PredictorSettings,
     doors: Callable[[Sequence[Place]], tuple[APIRouter, Sequence[Job[Any]]]],
     room: Room | None = None,
+    beside: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
 ) -> FastAPI:
-    """Build a service of several models; `doors` are theirs together, and a job of each. Raises `Misconfigured`."""
+    """Build a service of several models; `doors` are theirs together, and a job of each. Raises `Misconfigured`.
+
+    `beside` is open as long as the service runs.
+    """
     release = version("chatacter")
     plan = shelf[0][0]
     telemetry = telemetry_of(plan.name, settings)
-    sizes = {each.model: (each.concurrency, each.queue) for each, _ in shelf}
+    sizes = {each.model: (each.concurrency(), each.queue) for each, _ in shelf}
     gates = measured_gates(telemetry.meter, plan.operation, sizes)
     room = room or Room()
-    loadings = [loading_of(each, backend, settings, room) for each, backend in shelf]
+    loadings = [loading_of(each, backend, settings, room, gates[each.model]) for each, backend in shelf]
     room.enter(loadings)
     places = [
         Place(
@@ -131,6 +138,7 @@ def predictors_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(beside())
             for loading in loadings:
                 await stack.enter_async_context(loading.running())
             yield {}
@@ -162,7 +170,7 @@ def health_of(loadings: Sequence[Loading]) -> Health:
     return Health(each) if len(loadings) == 1 else Health({"models": models}, each)
 
 
-def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: Room) -> Loading:
+def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: Room, gate: Gate) -> Loading:
     """Make what loads a model, once its licence allows it."""
     licence = backend.capabilities.licence
 
@@ -170,5 +178,10 @@ def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: 
         require_accepted(plan.model, licence, settings.accept_model_licenses)
         backend.load()
 
+    def loaded() -> None:
+        gate.resize(plan.concurrency())
+
     amiss = getattr(backend, "amiss", None)  # of those whose work is done in other processes
-    return Loading(plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss)
+    return Loading(
+        plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss, loaded=loaded
+    )

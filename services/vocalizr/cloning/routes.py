@@ -10,6 +10,7 @@ from starlette.responses import Response
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import InvalidInput, Unsupported
 from chatacter.chassis.streaming import unless_left
+from chatacter.chassis.whose import WhoseDep
 from chatacter.contracts.base import Strict
 from chatacter.contracts.speech import Voice
 from chatacter.contracts.voices import (
@@ -31,7 +32,6 @@ from chatacter.serving.work import whole
 from vocalizr.cloning.consent import PHRASES
 from vocalizr.cloning.studios import Studios
 from vocalizr.forms import FORM, FileField, checked, form_of, is_form
-from vocalizr.whose import WhoseDep
 
 RECORDING: Final = FileField("recording", 1, MAX_RECORDING_BYTES)
 SAMPLES: Final = FileField("audio_sample", MAX_SAMPLES, MAX_RECORDING_BYTES)

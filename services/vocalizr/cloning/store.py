@@ -11,9 +11,11 @@ a file of its own, which no writer of a record can undo, and goes when all else 
 import logging
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, cast
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -30,6 +32,8 @@ RECORD: Final = "record.json"
 RECORDING: Final = "recording"
 LIKENESS: Final = "likeness"
 REMOVED: Final = "removed"
+# As `FileStore.write` names what it has not moved to its place yet.
+HALF_WRITTEN: Final = re.compile(r"[^/]+/(?:consents|voices)/.+\.[0-9a-f]{32}")
 ID: Final = re.compile(r"(?:voice|cons)_[0-9a-f]{32}")
 OTHER_VERSION: Final = "A stored voice was written by another version of Vocalizr. Run one version at a time."
 
@@ -137,6 +141,28 @@ class VoiceStore:
         """Return how many records there are."""
         return len(self._stored(tenant, kind, self._files.open().names(f"{safe(tenant)}/{kind}")))
 
+    def swept(self, before: float) -> int:
+        """Remove what was written before a time and is no record's: begun and never ended, or left of a removal.
+
+        Returns how many voices, consents and half-written files that were. A store that nobody used yet is let be.
+        """
+        if not self._files.connected:
+            return 0
+        half, parts = [], defaultdict[tuple[str, str, str], list[tuple[str, float]]](list)
+        for path, at in self._files.all():
+            tenant, kind, record_id, *rest = [*path.split("/"), "", "", ""]
+            if HALF_WRITTEN.fullmatch(path) and at < before:
+                half.append(path)
+            elif kind in {"consents", "voices"} and ID.fullmatch(record_id):
+                parts[tenant, kind, record_id].append((rest[0], at))
+        for path in half:
+            with suppress(NotFound):
+                self._files.remove(path)
+        left = [place for place, found in parts.items() if is_left(found, before)]
+        for tenant, kind, record_id in left:
+            self.remove(unquote(tenant), cast("Kind", kind), record_id)
+        return len(half) + len(left)
+
     def _records(self, tenant: str, kind: Kind, form: type[R]) -> Iterator[R]:
         """Yield the records that can be read; one that cannot must not hide the others."""
         found = self._stored(tenant, kind, self._files.open().names(f"{safe(tenant)}/{kind}"))
@@ -173,3 +199,9 @@ class VoiceStore:
         if not ID.fullmatch(record_id):
             raise ValueError("an id of a stored voice is made by us")
         return f"{safe(tenant)}/{kind}/{record_id}"
+
+
+def is_left(found: Sequence[tuple[str, float]], before: float) -> bool:
+    """Whether files of one id, by name and when they were written, are what somebody left behind before a time."""
+    names = {name for name, _ in found}
+    return (RECORD not in names or REMOVED in names) and max(at for _, at in found) < before

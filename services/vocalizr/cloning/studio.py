@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chatacter.chassis.whose import Whose
 from chatacter.contracts.speech import Voice
 from chatacter.contracts.voices import VoiceArchive, VoiceConsent, VoiceDesign
 from chatacter.serving.gate import Gate
@@ -15,7 +16,6 @@ from vocalizr.cloning.consents import Consents
 from vocalizr.cloning.moving import Moving
 from vocalizr.cloning.voices import Origin, OwnVoices, Speakable
 from vocalizr.voices import found
-from vocalizr.whose import Whose
 
 
 @dataclass(frozen=True, slots=True)

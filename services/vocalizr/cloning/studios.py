@@ -1,10 +1,13 @@
 """The studios of one process: one a model, over one store and one pair of ears."""
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from chatacter.chassis.errors import NotFound
+from chatacter.chassis.whose import Whose
 from chatacter.contracts.speech import Voice
 from chatacter.contracts.voices import VoiceArchive
 from chatacter.filestore import FileStore
@@ -16,13 +19,13 @@ from vocalizr.cloning.consents import Consents
 from vocalizr.cloning.moving import Moving
 from vocalizr.cloning.store import VoiceStore
 from vocalizr.cloning.studio import Studio
+from vocalizr.cloning.sweeping import swept
 from vocalizr.cloning.voices import OWN, OwnVoices
 from vocalizr.listening.ge2e import Ge2eSpeaker
 from vocalizr.listening.speaker import SpeakerEmbedder
 from vocalizr.listening.transcriber import Transcriber
 from vocalizr.listening.whisper import WhisperTranscriber
 from vocalizr.settings import VocalizrSettings
-from vocalizr.whose import Whose
 
 NO_MODEL: Final = "speech_model: there is no such model here. Served: {served}."
 
@@ -38,8 +41,29 @@ class Ears:
 def ears_of(settings: VocalizrSettings) -> Ears:
     """Make the ears that the settings name. They are loaded when they are first needed."""
     models = ModelStore(settings.models_dir)
-    transcriber = WhisperTranscriber(models, name=settings.vocalizr_transcriber, threads=settings.vocalizr_threads)
+    transcriber = WhisperTranscriber(
+        models,
+        name=settings.vocalizr_transcriber,
+        threads=settings.vocalizr_threads,
+        side_by_side=settings.vocalizr_listening_concurrency,
+    )
     return Ears(transcriber, Ge2eSpeaker(models))
+
+
+def store_of(settings: VocalizrSettings) -> VoiceStore:
+    """Make the store that the settings name. It is opened when it is first needed."""
+    return VoiceStore(FileStore(settings.voices_root, "VOCALIZR_VOICES_URL"))
+
+
+@asynccontextmanager
+async def kept(ears: Ears, store: VoiceStore) -> AsyncIterator[None]:
+    """Sweep the store for the length of the block; at its end close the ears."""
+    async with swept(store):
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(ears.transcriber.close)
+            await asyncio.to_thread(ears.embedder.close)
 
 
 class Studios:
@@ -49,11 +73,11 @@ class Studios:
         self,
         settings: VocalizrSettings,
         ears: Ears,
+        store: VoiceStore,
         backends: Mapping[str, SpeechBackend],
         places: Sequence[Place],
     ) -> None:
-        self.hearing = Gate(1, settings.vocalizr_queue)
-        store = VoiceStore(FileStore(settings.voices_root, "VOCALIZR_VOICES_URL"))
+        self.hearing = Gate(settings.vocalizr_listening_concurrency, settings.vocalizr_queue)
         self.consents = Consents(store, ears.transcriber)
         self._by_name: dict[str, Studio] = {}
         for place in places:

@@ -19,6 +19,7 @@ class FakeTranscriber:
     def __init__(self, text: str) -> None:
         self.text = text
         self.hints: list[Hint] = []
+        self.closed = 0
 
     def load(self) -> None:
         """Need nothing."""
@@ -33,6 +34,10 @@ class FakeTranscriber:
         passage = Passage(self.text, 0.0, seconds, 0, (), hint.temperature, -0.1, 1.0, 0.0, heard)
         return Transcript(hint.language or "en", seconds, [passage])
 
+    def close(self) -> None:
+        """Count."""
+        self.closed += 1
+
 
 class FakeEmbedder:
     """Two voices are alike when their pitches are: an octave apart they have nothing in common."""
@@ -46,3 +51,6 @@ class FakeEmbedder:
             raise InvalidInput("There is nobody to be heard in this recording.")
         angle = np.log2(loudest_pitch(recording) / 50) * np.pi / 2
         return np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
+
+    def close(self) -> None:
+        """Have nothing to free."""

@@ -18,10 +18,11 @@ NO_LANGUAGE: Final = "language: this model does not know it. It knows: {}."
 class WhisperTranscriber:
     """A `Transcriber`. May be used from several threads at once."""
 
-    def __init__(self, store: ModelStore, *, name: str, threads: int) -> None:
+    def __init__(self, store: ModelStore, *, name: str, threads: int, side_by_side: int = 1) -> None:
         self.name = name
         self._store = store
         self._threads = threads
+        self._side_by_side = side_by_side
         self._loading = threading.Lock()
         self._model: Any = None
 
@@ -35,7 +36,12 @@ class WhisperTranscriber:
                 from faster_whisper import WhisperModel  # noqa: PLC0415  # needs the extra `listening`
 
             self._model = WhisperModel(
-                str(folder), device="auto", compute_type="auto", cpu_threads=self._threads, local_files_only=True
+                str(folder),
+                device="auto",
+                compute_type="auto",
+                cpu_threads=self._threads,
+                num_workers=self._side_by_side,
+                local_files_only=True,
             )
 
     def transcribe(self, recording: Recording, hint: Hint, cancelled: threading.Event) -> Transcript:

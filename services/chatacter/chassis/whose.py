@@ -1,4 +1,4 @@
-"""Whose voices a request may touch: those of the caller's tenant, or of the tenant that a service inside names."""
+"""Whose data a request may touch: that of the caller's tenant, or of the tenant that a service inside names."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Whose:
 
 
 async def whose(caller: Caller, connection: HTTPConnection) -> Whose:
-    """Say whose voices a request may touch. The headers count only from a key with the scope `inside`, as Chattr's."""
+    """Say whose data a request may touch. The headers count only from a key with the scope `inside`, as Chattr's."""
     named = {name: connection.headers.get(name) for name in (TENANT_HEADER, CALLER_HEADER)}
     if "inside" not in caller.scopes or named[TENANT_HEADER] is None:
         return Whose(caller.tenant, caller.key_id)
