@@ -151,7 +151,10 @@ def bark(folder: Path) -> Path:
         },
         codec_config=codec.to_dict(),
     )
-    BarkModel(config).save_pretrained(folder)
+    model = BarkModel(config)
+    for layer in model.codec_model.quantizer.layers:  # all codes would sound alike
+        layer.codebook.embed.normal_()
+    model.save_pretrained(folder)
     generation_of_bark(folder)
     letters = "abcdefghijklmnopqrstuvwxyz"
     (folder / "vocab.txt").write_text(

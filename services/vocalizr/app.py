@@ -71,12 +71,15 @@ def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ea
         router.include_router(listening_router(listening.transcriber, studios.hearing))
         return router, [speech_job(synthesizer) for synthesizer in synthesizers]
 
-    loaded = settings.vocalizr_models_loaded
+    memory = settings.vocalizr_models_memory
+    loaded = settings.vocalizr_models_loaded if memory is None else 1
     shelf = [
         (plan_of(settings, name, backend, preload=loaded is None or number < loaded), backend)
         for number, (name, backend) in enumerate(backends.items())
     ]
-    return predictors_app(shelf, settings, doors, Room(loaded), partial(kept, listening, store))
+    return predictors_app(
+        shelf, settings, doors, Room(settings.vocalizr_models_loaded, memory), partial(kept, listening, store)
+    )
 
 
 def plan_of(settings: VocalizrSettings, name: str, backend: SpeechBackend, *, preload: bool) -> Plan:
@@ -89,6 +92,7 @@ def plan_of(settings: VocalizrSettings, name: str, backend: SpeechBackend, *, pr
         concurrency=lambda: places(settings, backend.capabilities),
         queue=settings.vocalizr_queue,
         preload=settings.preload_models and preload,
+        device=lambda: backend.capabilities.device,
     )
 
 

@@ -39,6 +39,8 @@ class SpeechCapabilities:
     `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor;
     `licence` is that of the weights, None where nobody knows it. One with `together` is a `SpeaksTogether`: it speaks
     several texts in one go. `places` are the texts that it speaks side by side, where the service has no say in it.
+    With `seeds`, the same text with the same seed sounds the same. `device` is told once it is loaded: where it
+    computes, and in which numbers.
     """
 
     languages: frozenset[str]
@@ -52,6 +54,8 @@ class SpeechCapabilities:
     together: Together | None = None
     places: int | None = None
     blending: bool = False
+    seeds: bool = False
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Utterance:
     language: str | None
     instructions: str | None
     likeness: bytes | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

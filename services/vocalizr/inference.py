@@ -18,6 +18,7 @@ INPUTS: Final = (
     Tensor("language", "BYTES"),
     Tensor("instructions", "BYTES"),
     Tensor("timings", "BOOL"),
+    Tensor("seed", "INT64"),
 )
 OUTPUTS: Final = (
     Tensor("audio", "BYTES"),
@@ -37,6 +38,7 @@ class SpeechRow(Strict):
     language: str | None = None
     instructions: str | None = None
     timings: bool = False
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 def speech_job(synthesizer: Synthesizer) -> Job[SpeechRow]:

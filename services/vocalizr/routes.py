@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
-from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.errors import ChatacterError, InvalidInput
 from chatacter.chassis.problems import openai_body
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse, unless_left
@@ -27,6 +27,7 @@ from vocalizr.backend import Utterance
 from vocalizr.several import Speakers
 from vocalizr.synthesize import Sound, Synthesizer
 
+UNTOLD = "timings: they are told with stream_format=sse only."
 SOUND_RESPONSE = {
     200: {
         "description": "The sound as it is made, or server-sent events with `stream_format=sse`",
@@ -59,6 +60,8 @@ def speech_router(speakers: Speakers) -> APIRouter:
 
 async def answered(synthesizer: Synthesizer, request: SpeechRequest, tenant: str) -> ClosingStream:
     """Check the request, wait for the first sound, then open the stream."""
+    if request.timings and request.stream_format != "sse":
+        raise InvalidInput(UNTOLD, param="timings")
     utterance = await synthesizer.checked(request, tenant)
     sounds = synthesizer.sounds(utterance, request.response_format)
     if request.stream_format == "sse":

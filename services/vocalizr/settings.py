@@ -21,6 +21,10 @@ class VocalizrSettings(PredictorSettings):
     models in one process: `kokoro,xtts`, or `narrator=coqui` for a model of another name than its backend."""
     vocalizr_models_loaded: Annotated[int, Field(ge=1)] | None = None
     """With several models: how many may be in memory at once; the one used longest ago makes room. Unset: all."""
+    vocalizr_models_memory: Annotated[int, Field(ge=1)] | None = None
+    """With several models: bytes that those in memory may hold together, of a GPU's memory where they compute on one,
+    else of the machine's. Each is measured as it loads; the one used longest ago makes room. Only the first is loaded
+    at the start. Unset: no limit."""
     vocalizr_served_name: str | None = None
     """The model id that clients send, where there is one model; the name of the backend when unset."""
     vocalizr_weights: str | None = None

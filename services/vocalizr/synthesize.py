@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -22,6 +22,8 @@ from vocalizr.cloning.voices import OWN
 from vocalizr.voices import found, nearest, spoken
 
 OPERATION: Final = "text_to_speech"
+# Fields of other servers that change how a text sounds: said that nobody obeys them here, never ignored.
+FOREIGN: Final = frozenset({"emotion", "lang_code", "pitch", "style", "temperature", "voice_settings", "volume"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Synthesizer:
         capable = self._backend.capabilities
         if not request.input.strip():
             raise InvalidInput("input: the text is empty.", param="input")
+        if foreign := sorted(FOREIGN & (request.model_extra or {}).keys()):
+            raise Unsupported(f"{foreign[0]}: no model here can be told that; leave it out.", param=foreign[0])
         longest = min(self._longest, capable.max_characters)
         if len(request.input) > longest:
             raise TooLarge(f"input: at most {longest} characters here.", param="input")
@@ -82,13 +86,18 @@ class Synthesizer:
             raise Unsupported("instructions: this model does not follow any; leave them out.", param="instructions")
         if request.timings and not capable.timings:
             raise Unsupported("timings: this model does not tell when a phoneme is heard.", param="timings")
+        if request.seed is not None and not capable.seeds:
+            raise Unsupported("seed: this model draws no lots that one could bring in; leave it out.", param="seed")
         language = spoken(request.language, capable.languages)
+        said = Utterance(
+            request.input, request.voice_id, request.speed, language, request.instructions, seed=request.seed
+        )
         if request.voice_id.startswith(OWN):
             own = await self._studio.speakable(tenant, request.voice_id)
             language = language or nearest(own.voice.language, capable.languages)
-            return Utterance(request.input, own.voice.id, request.speed, language, request.instructions, own.likeness)
-        voice = found(await self.voices(), request.voice_id)
-        return Utterance(request.input, voice.id, request.speed, language, request.instructions)
+            return replace(said, language=language, likeness=own.likeness)
+        found(await self.voices(), request.voice_id)
+        return said
 
     async def sounds(self, utterance: Utterance, audio_format: AudioFormat) -> AsyncGenerator[Sound]:
         """Speak. Closing the generator stops the model; its place is free once it has really stopped.

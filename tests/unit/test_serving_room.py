@@ -9,7 +9,9 @@ import pytest
 
 from chatacter.chassis.errors import Busy, Misconfigured
 from chatacter.serving.loading import Loading
+from chatacter.serving.memory import Footprint, footprint
 from chatacter.serving.room import Room
+from tests.waiting import until
 
 pytestmark = pytest.mark.unit
 
@@ -134,3 +136,85 @@ async def test_one_that_cannot_be_loaded_takes_no_ones_place_for_good() -> None:
             await use(a)
         await use(b)
         assert (a.present, b.present) == (False, True)
+
+
+class Heavy(Model):
+    """Takes memory while it is loaded."""
+
+    def __init__(self, name: str, size: int, machine: dict[str, int]) -> None:
+        super().__init__(name)
+        self.size = size
+        self.machine = machine
+
+    def load(self) -> None:
+        super().load()
+        self.machine[self.name] = self.size
+
+    def close(self) -> None:
+        super().close()
+        self.machine.pop(self.name, None)
+
+
+@asynccontextmanager
+async def weighed(limit: int, **sizes: int) -> AsyncIterator[list[Loading]]:
+    """Models of these sizes in a room of `limit` bytes."""
+    machine: dict[str, int] = {}
+    room = Room(limit=limit, measure=lambda: Footprint(100 + sum(machine.values()), 0))
+    models = [Heavy(name, size, machine) for name, size in sizes.items()]
+    loadings = [Loading(model.name, model.load, model.close, preload=False, room=room) for model in models]
+    room.enter(loadings)
+    async with AsyncExitStack() as stack:
+        for loading in loadings:
+            await stack.enter_async_context(loading.running())
+        yield loadings
+
+
+async def test_by_bytes_too_the_one_used_longest_ago_makes_room() -> None:
+    async with weighed(10, a=4, b=5, c=3) as (a, b, c):
+        for each in (a, b, a):
+            await use(each)
+        assert (a.held, b.held, c.held) == (4, 5, 0)
+        await use(c)
+        assert (a.present, b.present, c.present) == (True, False, True)
+        await use(b)
+        assert (a.present, b.present, c.present) == (False, True, True)
+
+
+async def test_what_a_model_takes_is_remembered_and_made_room_for_before_it_loads() -> None:
+    async with weighed(9, a=4, b=5, c=3) as (a, b, c):
+        for each in (a, b, c):
+            await use(each)
+        assert (a.present, b.present, c.present) == (False, True, True)
+        async with b.used(), c.used():
+            with pytest.raises(Busy):
+                await use(a)
+        await use(a)
+        assert (a.present, b.present, c.present) == (True, False, True)
+
+
+async def test_two_that_load_at_once_are_measured_one_by_one() -> None:
+    async with weighed(10, a=4, b=5) as (a, b):
+        await asyncio.gather(use(a), use(b))
+        assert (a.held, b.held) == (4, 5)
+
+
+async def test_one_that_is_larger_than_the_room_stays_alone() -> None:
+    async with weighed(3, a=4, b=2) as (a, b):
+        await use(b)
+        await use(a)
+        await until(lambda: not b.present)
+        await use(b)
+        await until(lambda: not a.present)
+
+
+async def test_who_was_at_work_when_the_room_grew_too_small_leaves_after_it() -> None:
+    async with weighed(6, a=4, b=5) as (a, b):
+        async with a.used():
+            await use(b)
+        await until(lambda: a.present + b.present == 1)
+
+
+def test_a_footprint_is_that_of_the_device_where_one_computes_on_it() -> None:
+    before = Footprint(100, 10)
+    assert [Footprint(*now).since(before) for now in ((150, 10), (150, 40), (90, 10))] == [50, 30, 0]
+    assert footprint().host > 10_000_000

@@ -1,6 +1,6 @@
 """Speech between processes: OpenAI's `POST /v1/audio/speech`, plus phoneme timings for lip-sync.
 
-Source of the OpenAI fields: API reference, "Create speech". `language` and `timings` are ours.
+Source of the OpenAI fields: API reference, "Create speech". `language`, `timings` and `seed` are ours.
 """
 
 from typing import Annotated, Literal
@@ -45,6 +45,9 @@ class SpeechRequest(Open):
     stream_format: Literal["audio", "sse"] = "audio"
     language: str | None = Field(default=None, description="BCP 47 tag; the voice's own language when absent")
     timings: bool = Field(default=False, description="With stream_format=sse: phoneme timings beside each delta")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        default=None, description="The same text with the same seed sounds the same, where the model draws lots"
+    )
 
     @property
     def voice_id(self) -> str:

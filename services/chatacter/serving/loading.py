@@ -54,6 +54,8 @@ class Loading:
         self._amiss = amiss
         self._users = 0
         self.used_at = 0.0
+        self.held = 0
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def present(self) -> bool:
@@ -80,6 +82,10 @@ class Loading:
             yield
         finally:
             self._users -= 1
+            if self._room.over and not self._ended:
+                leaving = asyncio.create_task(self._room.kept_within(), name="make room")
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
 
     async def unload(self) -> None:
         """Take the model out of memory; the next request loads it again."""
@@ -101,6 +107,7 @@ class Loading:
             self._ended = True
             with anyio.CancelScope(shield=True):
                 await self.settled()
+                await asyncio.gather(*self._leaving)
                 if self._task is not None:
                     await asyncio.to_thread(self._close)
 
@@ -157,14 +164,16 @@ class Loading:
     async def _loaded(self) -> None:
         began = time.monotonic()
         try:
-            await asyncio.to_thread(done_within_memory, self._load, FULL)
+            async with self._room.measured(self):
+                await asyncio.to_thread(done_within_memory, self._load, FULL)
         except Exception:
             if not self._preload:
                 await asyncio.to_thread(self._close)  # what a load that failed has taken
                 self._task = None
             raise
         self._told()
-        logger.info("model loaded", extra={"model": self.name, "seconds": round(time.monotonic() - began, 3)})
+        facts = {"model": self.name, "seconds": round(time.monotonic() - began, 3)}
+        logger.info("model loaded", extra={**facts, "bytes": self.held} if self.held else facts)
 
     def _log(self, task: asyncio.Task[None]) -> None:
         error = task.exception() if not task.cancelled() else None

@@ -2,8 +2,12 @@
 
 import gc
 import logging
+import os
+import resource
 import sys
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeVar
 
 from chatacter.chassis.errors import OutOfMemory
@@ -83,3 +87,37 @@ def free() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+STATM: Final = Path("/proc/self/statm")
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """The bytes that this process holds: of the machine's memory, and of a device's that PyTorch computes on."""
+
+    host: int
+    device: int
+
+    def since(self, before: "Footprint") -> int:
+        """Return what came to it: of the device's memory where any did, else of the machine's."""
+        return self.device - before.device if self.device > before.device else max(0, self.host - before.host)
+
+
+def footprint() -> Footprint:
+    """Measure. Where the system does not tell what is held now (all but Linux) it is the most that ever was."""
+    if STATM.is_file():
+        host = int(STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    else:
+        host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Footprint(host, on_device())
+
+
+def on_device() -> int:
+    """Return what PyTorch has allocated on a GPU, without importing it where nobody did."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return 0
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return sum(torch.cuda.memory_allocated(number) for number in range(torch.cuda.device_count()))
+    return int(torch.mps.current_allocated_memory()) if torch.backends.mps.is_available() else 0

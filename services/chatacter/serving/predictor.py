@@ -58,10 +58,18 @@ class Job(Generic[RequestT]):
 class Predictor(Model, Generic[RequestT]):  # type: ignore[misc]
     """A model at KServe's doors. Rows of one request are done one after the other, each through the model's gate."""
 
-    def __init__(self, name: str, loading: Loading, job: Job[RequestT], licence: Licence | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        loading: Loading,
+        job: Job[RequestT],
+        licence: Licence | None = None,
+        device: Callable[[], str | None] = lambda: None,
+    ) -> None:
         super().__init__(name)
         self.loading = loading
         self.licence = licence
+        self.device = device
         self._job = job
 
     async def healthy(self) -> bool:

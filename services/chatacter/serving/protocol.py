@@ -76,6 +76,7 @@ class ModelEntry(BaseModel):
     license: str | None = Field(default=None, description="Licence of the weights: its SPDX identifier or own name")
     license_restriction: str | None = Field(default=None, description="What this licence forbids or limits")
     license_url: str | None = None
+    device: str | None = Field(default=None, description="Where a loaded model computes, and in which numbers")
 
 
 def told_of(licence: Licence | None) -> dict[str, str | None]:
@@ -138,7 +139,9 @@ class Models:
 
     def entry(self, name: str) -> ModelEntry:
         """Describe a model as OpenAI lists it. Raises `NotFound`."""
-        return ModelEntry.model_validate({"id": name, **told_of(self.named(name).licence)})
+        model = self.named(name)
+        device = model.device() if model.loading.present and model.loading.ready else None
+        return ModelEntry.model_validate({"id": name, "device": device, **told_of(model.licence)})
 
     async def ready(self, name: str) -> None:
         """Return if the model is ready; never begins loading it. Raises `NotFound`, `NotReady`."""

@@ -1,18 +1,25 @@
 """Room for a few models in memory: the one that was used longest ago makes room for another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 from chatacter.chassis.errors import Busy
+from chatacter.serving.memory import Footprint, footprint
+
+logger = logging.getLogger(__name__)
 
 RETRY_AFTER: Final = 5.0
 AT_WORK: Final = "All models that are in memory are at work, and there is no room for another. Try again soon."
 
 
 class Guest(Protocol):
-    """A model that is in memory, or could be."""
+    """A model that is in memory, or could be. `held` are the bytes that it was seen to take, 0 before it was loaded."""
+
+    name: str
+    held: int
 
     @property
     def present(self) -> bool:
@@ -35,12 +42,22 @@ class Guest(Protocol):
 
 
 class Room:
-    """Holds at most `size` models at once; None: as many as there are."""
+    """Holds at most `size` models at once, and at most `limit` bytes of them; None: as many as there are.
 
-    def __init__(self, size: int | None = None) -> None:
+    What a model takes is known once it was loaded: from then on others make room for it before, the first time after.
+    With a limit models load one at a time, so that each can be measured. One that is larger than all the room stays
+    alone.
+    """
+
+    def __init__(
+        self, size: int | None = None, limit: int | None = None, measure: Callable[[], Footprint] = footprint
+    ) -> None:
         self._size = size
+        self._limit = limit
+        self._measure = measure
         self._guests: list[Guest] = []
         self._lock = asyncio.Lock()
+        self._loading = asyncio.Lock()
 
     def enter(self, guests: Sequence[Guest]) -> None:
         """Name the models that share the room."""
@@ -50,12 +67,51 @@ class Room:
     async def made(self, guest: Guest) -> AsyncIterator[None]:
         """Hold the room for the block, in which `guest` begins to load. Raises `Busy` when all others are at work."""
         async with self._lock:
-            while self._size is not None and not guest.present and len(self._others(guest)) >= self._size:
-                idle = [other for other in self._others(guest) if other.idle]
-                if not idle:
+            while not guest.present and self._full(self._others(guest), guest):
+                if not await self._left(guest):
                     raise Busy(AT_WORK, retry_after=RETRY_AFTER)
-                await min(idle, key=lambda other: other.used_at).unload()
             yield
 
-    def _others(self, guest: Guest) -> list[Guest]:
+    @asynccontextmanager
+    async def measured(self, guest: Guest) -> AsyncIterator[None]:
+        """See what `guest` takes, which loads in the block, and have others make room for it where it is too much."""
+        if self._limit is None:
+            yield
+            return
+        async with self._loading:
+            before = await asyncio.to_thread(self._measure)
+            yield
+            guest.held = max(guest.held, (await asyncio.to_thread(self._measure)).since(before))
+        await self.kept_within(guest)
+
+    async def kept_within(self, keep: Guest | None = None) -> None:
+        """Unload what nobody uses, all but `keep`, until the limit is met."""
+        async with self._lock:
+            while self.over and await self._left(keep):
+                pass
+        if self.over:
+            logger.warning("models hold more than they may", extra={"bytes": self._held(), "limit": self._limit})
+
+    @property
+    def over(self) -> bool:
+        """Whether the models in memory hold more than they may."""
+        return self._limit is not None and self._held() > self._limit
+
+    def _held(self) -> int:
+        return sum(guest.held for guest in self._guests if guest.present)
+
+    def _full(self, others: Sequence[Guest], guest: Guest) -> bool:
+        if self._size is not None and len(others) >= self._size:
+            return True
+        held = sum(other.held for other in others)
+        return bool(others) and self._limit is not None and held + guest.held > self._limit
+
+    async def _left(self, staying: Guest | None) -> bool:
+        """Unload the one that was used longest ago; False where all are at work."""
+        idle = [other for other in self._others(staying) if other.idle]
+        if idle:
+            await min(idle, key=lambda other: other.used_at).unload()
+        return bool(idle)
+
+    def _others(self, guest: Guest | None) -> list[Guest]:
         return [other for other in self._guests if other is not guest and other.present]

@@ -53,7 +53,8 @@ class Backend(Protocol):
 class Plan:
     """What differs from one predictor to the next. `operation` names its work in metrics and spans.
 
-    `concurrency` is asked again once the model is loaded, when more may be known of it.
+    `concurrency` is asked again once the model is loaded, when more may be known of it; `device` says where it computes
+    then.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Plan:
     concurrency: Callable[[], int]
     queue: int
     preload: bool
+    device: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,8 @@ def predictors_app(
     ]
     router, jobs = doors(places)
     predictors = [
-        Predictor(place.model, place.loading, job, backend.capabilities.licence)
-        for place, job, (_, backend) in zip(places, jobs, shelf, strict=True)
+        Predictor(place.model, place.loading, job, backend.capabilities.licence, each.device)
+        for place, job, (each, backend) in zip(places, jobs, shelf, strict=True)
     ]
     models = Models(plan.name, release, predictors)
 
@@ -182,6 +184,4 @@ def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: 
         gate.resize(plan.concurrency())
 
     amiss = getattr(backend, "amiss", None)  # of those whose work is done in other processes
-    return Loading(
-        plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss, loaded=loaded
-    )
+    return Loading(plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss, loaded=loaded)

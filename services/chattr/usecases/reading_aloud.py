@@ -25,7 +25,7 @@ SAID_PROGRESS: Final = 0.98
 NOTHING_SAID: Final = "`input` has nothing in it that could be said."
 TEXT_GONE: Final = "The text of this job was removed."
 # What a request says beside its text, its voice and its model, which are resolved when it is ordered.
-KEPT: Final = frozenset({"model", "voice", "instructions", "response_format", "speed", "language"})
+KEPT: Final = frozenset({"model", "voice", "instructions", "response_format", "speed", "language", "seed"})
 
 
 class ReadAloud:

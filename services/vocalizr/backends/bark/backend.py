@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,7 @@ class BarkSpeech:
         speed=(1.0, 1.0),
         max_characters=MAX_INPUT_CHARACTERS,
         licence=MIT,
+        seeds=True,
     )
 
     def __init__(self, settings: VocalizrSettings) -> None:
@@ -57,6 +59,7 @@ class BarkSpeech:
             mend_torchaudio()
             from vocalizr.backends.bark.model import Bark  # noqa: PLC0415 - with transformers
         self._model = Bark.load(whole(where) if isinstance(where, Path) else where, self._settings)
+        self.capabilities = replace(self.capabilities, device=self._model.device)
 
     def voices(self) -> Sequence[Voice]:
         """List the speaker prompts, and last the voice that has none."""
@@ -73,7 +76,7 @@ class BarkSpeech:
         own = language_of(utterance.voice)
         if utterance.voice != ANYBODY and utterance.language not in (None, own):
             raise Unsupported(OTHER_LANGUAGE.format(voice=utterance.voice, own=own), param="language")
-        speaker = model.speaker(None if utterance.voice == ANYBODY else utterance.voice)
+        speaker = model.speaker(None if utterance.voice == ANYBODY else utterance.voice, utterance.seed)
         for piece in pieces:
             if cancelled.is_set():
                 return

@@ -70,6 +70,7 @@ class Bark:
         self.tokenizer = tokenizer
         self.turns = turns
         self.steps = steps
+        self.device = ""
         self._prompts = prompts
 
     @classmethod
@@ -88,28 +89,32 @@ class Bark:
                 "files of its tokenizer, as suno/bark and suno/bark-small have them."
             ) from error
         turns = Turns(chosen.device, settings.vocalizr_seed)
-        return cls(model.to(chosen.device).eval(), tokenizer, steps, presets.listed(folder), turns)
+        loaded = cls(model.to(chosen.device).eval(), tokenizer, steps, presets.listed(folder), turns)
+        loaded.device = chosen.told
+        return loaded
 
     @property
     def speakers(self) -> Sequence[str]:
         """The voices that have a prompt."""
         return sorted(self._prompts)
 
-    def speaker(self, name: str | None) -> "Speaker":
+    def speaker(self, name: str | None, seed: int | None = None) -> "Speaker":
         """Begin a text in a voice; None for one that nobody has heard yet."""
         if name is None:
-            return Speaker(self, None)
+            return Speaker(self, None, seed)
         arrays = presets.prompt(self._prompts[name])
-        return Speaker(self, {part: torch.from_numpy(codes).to(self.model.device) for part, codes in arrays.items()})
+        return Speaker(
+            self, {part: torch.from_numpy(codes).to(self.model.device) for part, codes in arrays.items()}, seed
+        )
 
 
 class Speaker:
     """One text in one voice. A voice without a prompt takes its first sentence for one, and so stays the same."""
 
-    def __init__(self, bark: Bark, history: Mapping[str, Any] | None) -> None:
+    def __init__(self, bark: Bark, history: Mapping[str, Any] | None, seed: int | None = None) -> None:
         self._bark = bark
         self._history = history
-        self._turn = bark.turns.utterance()
+        self._turn = bark.turns.utterance(seed)
 
     def say(self, sentence: str, cancelled: threading.Event) -> Samples:
         """Say a sentence. Raises `Cancelled` soon after `cancelled` is set."""

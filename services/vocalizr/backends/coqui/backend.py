@@ -76,10 +76,11 @@ class CoquiSpeech:
             mend_torchaudio()
             from vocalizr.backends.coqui import downloads, engine  # noqa: PLC0415 - with coqui-tts
         folder, vocoder = (whole(where), None) if isinstance(where, Path) else downloads.fetched(where)
-        self._known = told, _ = self._described(sheet.read(folder))
+        told = sheet.read(folder)
         if told.needs_espeak and not any(shutil.which(program) for program in ESPEAK):
             raise Misconfigured(NO_ESPEAK)
-        self._loaded = engine.loaded(folder, vocoder, told, self._settings)
+        voicing, turns, chosen = engine.loaded(folder, vocoder, told, self._settings)
+        self._known, self._loaded = self._described(told, chosen.told), (voicing, turns)
 
     def voices(self) -> Sequence[Voice]:
         """List the model's own speakers; none for a model that only speaks like recordings."""
@@ -101,7 +102,8 @@ class CoquiSpeech:
         texts = voicing.pieces(utterance.text, language)
         if not texts:
             raise InvalidInput(NOTHING_TO_SAY, param="input")
-        seed, turn = self._settings.vocalizr_seed, turns.utterance()
+        seed = self._settings.vocalizr_seed if utterance.seed is None else utterance.seed
+        turn = turns.utterance(seed)
         return [
             Piece(number, len(text), Portion(text, utterance, language, None if seed is None else seed + number, turn))
             for number, text in enumerate(texts)
@@ -168,7 +170,7 @@ class CoquiSpeech:
             (replace(UNKNOWN, kind=kind) for kind in (sheet.XTTS, sheet.VITS) if name.startswith(kind)), UNKNOWN
         )
 
-    def _described(self, told: Sheet) -> tuple[Sheet, SpeechCapabilities]:
+    def _described(self, told: Sheet, device: str | None = None) -> tuple[Sheet, SpeechCapabilities]:
         return told, SpeechCapabilities(
             languages=frozenset(told.languages),
             sample_rate=told.rate,
@@ -179,6 +181,8 @@ class CoquiSpeech:
             max_characters=MAX_INPUT_CHARACTERS,
             licence=self._licence(told),
             together=TOGETHER.get(told.kind),
+            seeds=True,
+            device=device,
         )
 
     def _licence(self, told: Sheet) -> Licence | None:

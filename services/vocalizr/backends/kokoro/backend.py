@@ -55,6 +55,7 @@ class KokoroSpeech:
         max_characters=MAX_INPUT_CHARACTERS,
         licence=APACHE,
         blending=True,
+        device="cpu, int8",
     )
 
     def __init__(self, store: ModelStore, *, threads: int, name: str = "kokoro") -> None:

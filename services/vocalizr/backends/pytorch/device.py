@@ -31,6 +31,13 @@ class Hardware:
     numbers: str
 
     @property
+    def told(self) -> str:
+        """Say it to people."""
+        return (
+            f"{self.device}, {self.numbers}" if self.device == "cpu" else f"{self.device} ({self.name}), {self.numbers}"
+        )
+
+    @property
     def dtype(self) -> Any:
         """The numbers as PyTorch's dtype."""
         return getattr(torch, self.numbers)

@@ -18,25 +18,26 @@ GENERATOR: Final = threading.Lock()
 
 
 class Turns:
-    """The turns at one model. `device` is PyTorch's, `seed` None for another sound each time."""
+    """The turns at one model. `device` is PyTorch's, `seed` that of every utterance; None: another sound each time."""
 
     def __init__(self, device: str, seed: int | None) -> None:
         self._lock = threading.Lock()
         self._device = device
         self._seed = seed
 
-    def utterance(self) -> Callable[[], Any]:
-        """Begin an utterance; what it returns is a context, entered for each of its pieces."""
+    def utterance(self, seed: int | None = None) -> Callable[[], Any]:
+        """Begin an utterance, with a seed of its own or that of all; returns a context, entered for each piece."""
+        chosen = self._seed if seed is None else seed
         kept: list[States] = []
 
         @contextmanager
         def turn() -> Iterator[None]:
             with self._lock:
-                if self._seed is None:
+                if chosen is None:
                     yield
                     return
                 with GENERATOR:
-                    self._restore(kept)
+                    self._restore(kept, chosen)
                     try:
                         yield
                     finally:
@@ -44,9 +45,9 @@ class Turns:
 
         return turn
 
-    def _restore(self, kept: list[States]) -> None:
+    def _restore(self, kept: list[States], seed: int) -> None:
         if not kept:
-            torch.manual_seed(self._seed or 0)
+            torch.manual_seed(seed)
             return
         torch.set_rng_state(kept[0][0])
         if self._device == "cuda":
