@@ -9,7 +9,7 @@ import pytest
 
 from chatacter.chassis.errors import Unavailable
 from chattr.adapters.fakes.outbox import FakeOutbox
-from chattr.adapters.redis_connection import connected
+from chattr.adapters.redis_connection import connected, key
 from chattr.adapters.redis_outbox import STREAM, RedisOutbox
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed, Selection
@@ -118,6 +118,18 @@ async def test_forgetting_is_an_entry_and_is_known_for_good(outbox: Outbox) -> N
     await outbox.done([entry])
     assert await outbox.forgotten(ANN) == [what]
     assert await outbox.forgotten(BOB) == []
+
+
+async def test_what_was_forgotten_is_known_for_good_with_nothing_left_to_do(redis_url: str) -> None:
+    """It has no end of its own, and outlives the work, the conversations, and an entry that is struck off twice."""
+    async with connected(redis_url) as redis:
+        outbox = RedisOutbox(redis, block_ms=5)
+        await outbox.forget(ANN, Selection(until=9.0))
+        entries = await outbox.take(10)
+        await outbox.done(entries)
+        await outbox.done(entries)
+        assert await redis.ttl(key(ANN, "forgotten")) == -1
+        assert list(await RedisOutbox(redis).forgotten(ANN)) == [Selection(until=9.0)]
 
 
 async def test_the_later_of_two_forgettings_stands(outbox: Outbox) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from chatacter.chassis.errors import Busy, DeadlineExceeded, InvalidInput, NotFound, UpstreamFailed
+from chatacter.chassis.errors import Busy, Conflict, DeadlineExceeded, InvalidInput, NotFound, UpstreamFailed
 from chattr.domain.conversation import Conversation, Message, Role
 from chattr.domain.identity import Owner
 from chattr.domain.memory import Changed, Selection, memory_id
@@ -217,6 +217,23 @@ async def test_what_was_made_of_the_old_words_while_they_are_corrected_is_gone(o
     store.put = beaten  # type: ignore[method-assign]
     await office.summing.correct(ANN, "a", first.id, "They met.")
     assert [one.text for one in await office.stored("a")] == ["They met."]
+
+
+async def test_of_two_corrections_of_one_summary_at_once_the_second_is_told_to_read_again(office: Office) -> None:
+    await office.talk("a", DUE)
+    await office.sum_up("a")
+    (first,) = await office.stored("a")
+    store, put = office.summing._summaries, office.summing._summaries.put
+
+    async def beaten(owner: Owner, made: Summary, *, instead_of: Summary | None = None) -> bool:
+        store.put = put  # type: ignore[method-assign]
+        await office.summing.correct(ANN, "a", first.id, "They met in Leipzig.")
+        return await put(owner, made, instead_of=instead_of)
+
+    store.put = beaten  # type: ignore[method-assign]
+    with pytest.raises(Conflict, match="read it again"):
+        await office.summing.correct(ANN, "a", first.id, "They met.")
+    assert [one.text for one in await office.stored("a")] == ["They met in Leipzig."]
 
 
 async def test_one_that_does_not_hold_is_no_obstacle(office: Office) -> None:
