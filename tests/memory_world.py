@@ -23,6 +23,7 @@ from chattr.domain.tree import Tree
 from chattr.ports.knowledge import Knowledge
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
+from chattr.ports.replies import ReplyCache
 from chattr.ports.summaries import Summaries
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.knowing import Knowing
@@ -77,6 +78,7 @@ class World:
     outbox: Outbox
     knowledge: Knowledge
     summaries: Summaries | None = None
+    replies: ReplyCache | None = None
     memory: FakeMemory = field(default_factory=FakeMemory)
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     fuse: Fuse = field(default_factory=Fuse)
@@ -130,6 +132,7 @@ class World:
             knowing=knowing or self.knowing(),
             stem=english_stemmer(),
             tracer=NoOpTracer(),
+            replies=self.replies,
             clock=lambda: self.now,
         )
 

@@ -106,3 +106,27 @@ async def test_what_another_version_kept_is_as_good_as_nothing(redis_url: str) -
     async with connected(redis_url) as redis:
         await redis.set(key(ANN, "replies", "print"), b'{"schema_version": 99, "answer": "?"}', ex=60)
         assert await RedisReplyCache(redis, ttl=60).find(ANN, "print") is None
+
+
+async def test_what_is_kept_for_a_person_goes_at_once_and_nobody_else_s(case: Case) -> None:
+    for name in ("print", "another"):
+        await case.cache.keep(ANN, name, CHUNKS)
+    await case.cache.keep(BOB, "print", CHUNKS)
+    await case.cache.keep(EVE, "print", CHUNKS)
+    await case.cache.drop(ANN)
+    assert [await case.cache.find(ANN, name) for name in ("print", "another")] == [None, None]
+    assert await case.cache.find(BOB, "print")
+    assert await case.cache.find(EVE, "print")
+    await case.cache.drop(ANN)
+    await case.cache.keep(ANN, "print", CHUNKS)
+    assert await case.cache.find(ANN, "print")
+
+
+async def test_redis_keeps_no_name_of_what_has_run_out(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        await redis.zadd(key(ANN, "kept"), {"old": 1.0})
+        await RedisReplyCache(redis, ttl=60).keep(ANN, "print", CHUNKS)
+        assert await redis.zrange(key(ANN, "kept"), 0, -1) == [b"print"]
+        assert 0 < await redis.ttl(key(ANN, "kept")) <= 60
+        await RedisReplyCache(redis, ttl=60).drop(ANN)
+        assert await redis.keys("*") == []

@@ -108,6 +108,15 @@ def test_people_share_nothing(client: httpx.Client) -> None:
     assert completed(client, body={**HELLO, "user": "ann"}).headers["cache-status"] == MISS
 
 
+def test_what_is_kept_goes_with_what_is_deleted(client: httpx.Client) -> None:
+    completed(client)
+    asked = {"message": "Hello", "character": "ada"}
+    session = completed(client, path="/api/v1/chat/message", body=asked).json()["session_id"]
+    assert is_hit(completed(client))
+    client.delete(f"/api/v1/conversations/{session}").raise_for_status()
+    assert completed(client).headers["cache-status"] == MISS
+
+
 def test_the_plain_door_tells_and_obeys_too(client: httpx.Client, llm_server: FakeLLMServer) -> None:
     asked = {"message": "Hello", "character": "ada"}
     first = completed(client, path="/api/v1/chat/message", body=asked)

@@ -9,6 +9,7 @@ from chatacter.chassis.errors import NotFound, Stale
 from chattr.adapters.fakes.conversations import FakeConversations
 from chattr.adapters.fakes.knowledge import FakeKnowledge
 from chattr.adapters.fakes.outbox import FakeOutbox
+from chattr.adapters.fakes.replies import FakeReplyCache
 from chattr.domain.conversation import Conversation, Message, Reminder
 from chattr.domain.identity import Owner
 from chattr.domain.knowledge import Amendment
@@ -73,6 +74,21 @@ async def test_a_memory_is_forgotten_only_where_it_is_still_what_was_read(rig: R
     there["if-match"] = (await rig.ask("GET", f"/memories/{dog}")).headers["etag"]
     assert (await rig.web.delete(f"/api/v1/memories/{dog}", headers=there)).status_code == 200
     assert await rig.memories() == []
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_what_is_forgotten_takes_the_kept_answers_along(*, away: bool) -> None:
+    world, kept = fake_world(), FakeReplyCache()
+    world.replies = kept
+    async with opened(world) as rig:
+        dog = await rig.said("my dog is called biscuit")
+        for owner in (ANN, BOB):
+            await kept.keep(owner, "print", [{"choices": []}])
+        kept.away = away
+        assert (await rig.ask("DELETE", f"/memories/{dog}")).status_code == 200
+        kept.away = False
+        assert bool(await kept.find(ANN, "print")) == away, "one that cannot be reached runs out by itself"
+        assert await kept.find(BOB, "print")
 
 
 class Interrupted(Knowing):

@@ -181,7 +181,9 @@ async def compose(
         tidy_up(stack, settings, stores, assets)
         around = stores.around(cast, language, remember, summing if settings.sums_up else None)
         speak = speak_of(predictors, stores, actors, settings)
-        conversing = Conversing(cast, stores.conversations, stores.short_term, remember, summing)
+        conversing = Conversing(
+            cast, stores.conversations, stores.short_term, remember, summing, replies=stores.replies
+        )
         yield Chattr(
             health=health,
             reply=reply_of(around, live, budget, settings, telemetry),

@@ -19,6 +19,7 @@ from chattr.ports.language import LanguageModel
 from chattr.ports.memory import MemoryIndex
 from chattr.ports.outbox import Outbox
 from chattr.ports.records import Conversations
+from chattr.ports.replies import ReplyCache
 from chattr.ports.summaries import Summaries
 from chattr.settings import ChattrSettings
 from chattr.usecases.characters import Cast
@@ -64,6 +65,11 @@ class MemoryStores(Protocol):
         """What was summed up."""
         ...
 
+    @property
+    def replies(self) -> ReplyCache | None:
+        """What is kept of answers; None where nothing is."""
+        ...
+
 
 async def open_memory(
     stack: AsyncExitStack,
@@ -93,7 +99,13 @@ async def open_memory(
     run_beside(stack, indexer.run)
     run_beside(stack, renewal.run)
     return Remember(
-        memory=index, embedder=embedder, outbox=stores.outbox, knowing=knowing, stem=stem, tracer=telemetry.tracer
+        memory=index,
+        embedder=embedder,
+        outbox=stores.outbox,
+        knowing=knowing,
+        stem=stem,
+        tracer=telemetry.tracer,
+        replies=stores.replies,
     )
 
 

@@ -29,3 +29,7 @@ class ReplyCache(Protocol):
     async def keep(self, owner: Owner, fingerprint: str, chunks: Sequence[Chunk]) -> bool:
         """Keep an answer for as long as this cache keeps any; False when it is too large. Raises `Unavailable`."""
         ...
+
+    async def drop(self, owner: Owner) -> None:
+        """Remove all answers that are kept for a person. Raises `Unavailable`."""
+        ...

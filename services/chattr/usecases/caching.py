@@ -82,6 +82,16 @@ class Caching:
                 await self._replies.keep(owner, looked.fingerprint, chunks_of(heard))
 
 
+async def forget_kept(replies: ReplyCache | None, owner: Owner) -> None:
+    """Remove the answers that are kept for a person, which may tell what is forgotten. What cannot be reached now runs
+    out by itself.
+    """
+    if replies is not None:
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await replies.drop(owner)
+
+
 def fingerprint(model: str, request: ChatRequest) -> str:
     """Hash what decides what a model answers: its name, the messages, the parameters."""
     sampling = {name: value for name, value in request.sampling.items() if name not in NOT_OF_THE_ANSWER}

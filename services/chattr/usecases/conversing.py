@@ -14,7 +14,9 @@ from chattr.domain.memory import Selection, memory_ids
 from chattr.domain.person import NOBODY, Persona
 from chattr.domain.tree import Tree
 from chattr.ports.records import Conversations
+from chattr.ports.replies import ReplyCache
 from chattr.ports.sessions import ShortTerm
+from chattr.usecases.caching import forget_kept
 from chattr.usecases.characters import Cast
 from chattr.usecases.remember import Remember
 from chattr.usecases.scene import BAD_ID, Ask, Under, no_conversation, no_message
@@ -67,6 +69,7 @@ class Conversing:
         remember: Remember | None,
         summing: Summing | None = None,
         *,
+        replies: ReplyCache | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cast = cast
@@ -74,6 +77,7 @@ class Conversing:
         self._short_term = short_term
         self._remember = remember
         self._summing = summing
+        self._replies = replies
         self._clock = clock
 
     async def begin(self, owner: Owner, characters: Sequence[str], how: Beginning = BY_GREETING) -> Whole:
@@ -229,9 +233,8 @@ class Conversing:
                 break
         else:
             raise Busy(RESTLESS, retry_after=1)
-        if self._remember is not None:
-            gone = [message for message in whole.tree.messages if message.id in set(removed)]
-            await self._remember.forget(owner, Selection(ids=memory_ids(owner, gone)))
+        gone = [message for message in whole.tree.messages if message.id in set(removed)]
+        await self._forget(owner, Selection(ids=memory_ids(owner, gone)))
         return await self.get(owner, conversation_id)
 
     async def fork(
@@ -265,10 +268,16 @@ class Conversing:
         """Remove a conversation with its messages, and what was remembered of it."""
         there = await self._conversations.delete(owner, conversation_id)  # first, so that a reply adds nothing after it
         await self._short_term.drop(owner, conversation_id)
-        if self._remember is not None:
-            await self._remember.forget(owner, Selection(conversation_id=conversation_id))
+        await self._forget(owner, Selection(conversation_id=conversation_id))
         if not there:
             raise no_conversation(conversation_id)
+
+    async def _forget(self, owner: Owner, what: Selection) -> None:
+        """Take back what came of messages that are gone."""
+        if self._remember is not None:
+            await self._remember.forget(owner, what)
+        else:
+            await forget_kept(self._replies, owner)
 
     async def _memorable(self, owner: Owner, conversation: Conversation, edited: Message) -> bool:
         """Whether what is said in a message's place is remembered: what a character opens with is not."""

@@ -24,6 +24,8 @@ from chattr.domain.terms import Stem, query_terms, words
 from chattr.ports.embedder import Embedder, Vectors
 from chattr.ports.memory import MemoryIndex, Query
 from chattr.ports.outbox import Outbox
+from chattr.ports.replies import ReplyCache
+from chattr.usecases.caching import forget_kept
 from chattr.usecases.indexing import conversations_beside
 from chattr.usecases.knowing import Knowing
 
@@ -95,6 +97,7 @@ class Remember:
         knowing: Knowing,
         stem: Stem,
         tracer: Tracer,
+        replies: ReplyCache | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._memory = memory
@@ -103,6 +106,7 @@ class Remember:
         self._knowing = knowing
         self._stem = stem
         self._tracer = tracer
+        self._replies = replies
         self._clock = clock
 
     async def recall(
@@ -269,6 +273,7 @@ class Remember:
     async def _erased(self, owner: Owner, what: Selection) -> bool:
         """Erase what is put down to be forgotten; False where that waits."""
         gone = await self._knowing.erase(owner, what)
+        await forget_kept(self._replies, owner)
         try:
             async with asyncio.timeout(FORGET_SECONDS):
                 beside = await conversations_beside(self._memory, owner, what)

@@ -36,6 +36,11 @@ class FakeReplyCache:
         self._kept[owner, fingerprint] = (self._clock() + self._ttl, data)
         return True
 
+    async def drop(self, owner: Owner) -> None:
+        """Remove all that is kept for a person."""
+        self._ask()
+        self._kept = {place: kept for place, kept in self._kept.items() if place[0] != owner}
+
     def _ask(self) -> None:
         if self.away:
             raise Unavailable("The cache is away.")
