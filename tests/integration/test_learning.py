@@ -21,7 +21,7 @@ from chattr.ports.language import ChatRequest, Chunk
 from chattr.usecases.characters import Cast
 from chattr.usecases.indexing import Indexer
 from chattr.usecases.learning import Learner, Teacher
-from tests.memory_world import ANN, World, fake_world
+from tests.memory_world import ANN, PowerCut, World, fake_world
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -74,21 +74,21 @@ class School:
     def __post_init__(self) -> None:
         self.learner = Learner(
             cast=Cast({"ada": self.character, "mira": MIRA}, {}, FakeCharacters(), default="ada"),
-            conversations=self.world.conversations,
-            knowledge=self.world.knowledge,
-            lessons=self.lessons,
-            outbox=self.world.outbox,
+            conversations=self.world.wired(self.world.conversations),
+            knowledge=self.world.wired(self.world.knowledge),
+            lessons=self.world.wired(self.lessons),
+            outbox=self.world.wired(self.world.outbox),
             teacher=Teacher(self.pupil),
             stem=english_stemmer(),
         )
         self.indexer = Indexer(
-            memory=self.world.memory,
-            conversations=self.world.conversations,
+            memory=self.world.wired(self.world.memory),
+            conversations=self.world.wired(self.world.conversations),
             knowing=self.world.knowing(),
-            embedder=self.world.embedder,
-            outbox=self.world.outbox,
+            embedder=self.world.wired(self.world.embedder),
+            outbox=self.world.wired(self.world.outbox),
             stem=english_stemmer(),
-            lessons=self.lessons,
+            lessons=self.world.wired(self.lessons),
         )
 
     async def rest(self) -> None:
@@ -156,6 +156,36 @@ async def test_a_changed_fact_takes_the_others_place_until_its_message_is_gone(s
     await school.world.cut("a", moved)
     await school.rest()
     assert await school.facts() == {"my town is Leipzig"}
+
+
+async def test_facts_end_as_without_a_power_cut_wherever_that_is() -> None:
+    async def life(school: School) -> None:
+        world = school.world
+        await world.say("a", "my dog is biscuit")
+        await school.rest()
+        await world.say("a", "my dog is rex")
+        cat = await world.say("a", "my cat is mina")
+        await school.rest()
+        await world.forget(Selection(ids=(memory_id(ANN, cat),)))
+        await school.rest()
+
+    whole = School()
+    await life(whole)
+    assert await whole.facts() == {"my dog is rex"}
+    assert whole.world.fuse.steps > 60
+    for step in range(1, whole.world.fuse.steps + 1):
+        school = School()
+        school.world.fuse.blows_at = step
+        with pytest.raises(PowerCut):
+            await life(school)
+        school.world.fuse.blows_at = None
+        told = [one.content for one in await school.world.conversations.messages(ANN, "a")]
+        await school.rest()
+        forgot = bool(await school.world.outbox.forgotten(ANN))
+        dog = {"my dog is rex"} if "my dog is rex" in told else {"my dog is biscuit"} & set(told)
+        cat = set() if forgot else {"my cat is mina"} & set(told)
+        assert await school.facts() == dog | cat, f"cut before step {step}"
+        assert await school.world.remembered() == await school.world.rebuilt(), f"cut before step {step}"
 
 
 async def test_facts_of_a_left_branch_are_left_with_it(school: School) -> None:
