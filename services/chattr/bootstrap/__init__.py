@@ -98,6 +98,10 @@ class Stores:
     replies: RedisReplyCache | None
     rate_limiter: RedisRateLimiter | None
 
+    def conversing(self, cast: Cast, remember: Remember | None, summing: Summing) -> Conversing:
+        """Make what does everything with conversations but reply."""
+        return Conversing(cast, self.conversations, self.short_term, remember, summing, replies=self.replies)
+
     def around(
         self, cast: Cast, language: LanguageModel, remember: Remember | None, summing: Summing | None
     ) -> Surroundings:
@@ -181,9 +185,7 @@ async def compose(
         tidy_up(stack, settings, stores, assets)
         around = stores.around(cast, language, remember, summing if settings.sums_up else None)
         speak = speak_of(predictors, stores, actors, settings)
-        conversing = Conversing(
-            cast, stores.conversations, stores.short_term, remember, summing, replies=stores.replies
-        )
+        conversing = stores.conversing(cast, remember, summing)
         yield Chattr(
             health=health,
             reply=reply_of(around, live, budget, settings, telemetry),
