@@ -215,3 +215,60 @@ def tiny_sparse_control(folder: Path) -> Path:
         torch.nn.init.normal_(block.weight, std=0.3)
     model.save_pretrained(folder)
     return folder
+
+
+def tiny_few_steps(folder: Path) -> Path:
+    """A UNet for few steps that fits the tiny SVD: as a folder, and as one file beside its configuration."""
+    import torch
+    from diffusers import UNetSpatioTemporalConditionModel
+
+    unet = UNetSpatioTemporalConditionModel.from_pretrained(folder.parent / "svd", subfolder="unet")
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for weight in unet.parameters():
+            weight.add_(0.02 * torch.randn_like(weight))
+    unet.save_pretrained(folder)
+    return folder
+
+
+def tiny_ip_adapter(folder: Path) -> Path:
+    """An IP-Adapter that fits the tiny Stable Diffusion, as published: one file, its image encoder beside it."""
+    import torch
+    from diffusers import UNet2DConditionModel
+    from safetensors.torch import save_file
+
+    torch.manual_seed(4)
+    unet: UNet2DConditionModel = stable_diffusion_parts()["unet"]
+    written, number, width = {}, 1, 32
+    for name in unet.attn_processors:
+        if ".attn2." not in name:
+            continue
+        attention = unet.get_submodule(name.removesuffix(".processor"))
+        for part in ("to_k_ip", "to_v_ip"):
+            written[f"ip_adapter.{number}.{part}.weight"] = torch.randn(attention.inner_dim, width) * 0.5
+        number += 2
+    written["image_proj.proj.weight"] = torch.randn(4 * width, width) * 0.5
+    written["image_proj.proj.bias"] = torch.zeros(4 * width)
+    written["image_proj.norm.weight"] = torch.ones(width)
+    written["image_proj.norm.bias"] = torch.zeros(width)
+    folder.mkdir()
+    save_file(written, folder / "ip-adapter.safetensors")
+    eye().save_pretrained(folder / "image_encoder")
+    return folder / "ip-adapter.safetensors"
+
+
+def tiny_lora(folder: Path) -> Path:
+    """A LoRA that fits the tiny Stable Diffusion's UNet."""
+    import torch
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    unet: UNet2DConditionModel = stable_diffusion_parts()["unet"]
+    unet.add_adapter(LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_k", "to_v"]))
+    torch.manual_seed(5)
+    for name, weight in unet.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    StableDiffusionPipeline.save_lora_weights(folder, unet_lora_layers=get_peft_model_state_dict(unet))
+    return folder

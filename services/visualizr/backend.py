@@ -73,6 +73,8 @@ class VideoCapabilities:
     limits: Limits = Limits()
     presets: Mapping[Quality, Preset] = field(default_factory=lambda: {"standard": Preset()})
     """By quality. `standard` stands for one that is missing."""
+    advice: Mapping[str, str] = field(default_factory=dict)
+    """By part of a request: what is said to who sends it where it has no use, or leaves it out where it is needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,14 @@ CONTROLS: Final[tuple[Control, ...]] = get_args(Control)
 
 def check(request: VideoGenerationRequest, capable: VideoCapabilities) -> None:
     """Check each part of a request. Raises `InvalidInput` for what is missing, `Unsupported` for what has no use."""
-    used("prompt", capable.prompt, given=bool(request.prompt.strip()))
-    used(IMAGE, capable.image, given=request.image_reference is not None)
-    used(AUDIO, capable.sound, given=request.audio_reference is not None)
-    used(VIDEO, capable.video, given=request.video_reference is not None)
+    parts: tuple[tuple[str, Use, bool], ...] = (
+        ("prompt", capable.prompt, bool(request.prompt.strip())),
+        (IMAGE, capable.image, request.image_reference is not None),
+        (AUDIO, capable.sound, request.audio_reference is not None),
+        (VIDEO, capable.video, request.video_reference is not None),
+    )
+    for param, use, given in parts:
+        used(param, use, given=given, advice=capable.advice.get(param))
     for control in CONTROLS:
         if getattr(request, control) is not None and control not in capable.controls:
             takes = ", ".join(sorted(capable.controls)) or "none of its kind"
@@ -66,9 +70,9 @@ def within(wanted: Preset, capable: VideoCapabilities, settings: VisualizrSettin
             raise TooLarge(f"{name}: at most {most} for this model.", param=name)
 
 
-def used(param: str, use: Use, *, given: bool) -> None:
+def used(param: str, use: Use, *, given: bool, advice: str | None = None) -> None:
     """Check one part of a request. Raises `InvalidInput` where it is missing, `Unsupported` where it has no use."""
     if use == "required" and not given:
-        raise InvalidInput(f"{param}: this model needs one.", param=param)
+        raise InvalidInput(advice or f"{param}: this model needs one.", param=param)
     if use == "unused" and given:
-        raise Unsupported(f"{param}: this model has no use for one; leave it out.", param=param)
+        raise Unsupported(advice or f"{param}: this model has no use for one; leave it out.", param=param)

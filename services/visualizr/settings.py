@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 from chatacter.chassis.settings import CommaSeparated
 from chatacter.serving.settings import Engine, PredictorSettings
 
+Attention = Literal["auto", "math", "flash", "efficient", "cudnn"]
 Scheduler = Literal["model", "ddim", "euler", "dpm", "lcm", "lightning"]
 
 
@@ -55,11 +56,19 @@ class VisualizrSettings(PredictorSettings):
     visualizr_text_to_image: str | None = None
     """With `svd`: folder or repository of a text-to-image pipeline. It draws the image where a request has only a
     prompt; unset, such a request is refused."""
+    visualizr_few_steps: str | None = None
+    """With `svd`: a UNet distilled for few steps, as AnimateLCM's: folder, repository, or one `.safetensors` file of
+    its weights. `quality=draft` then takes 4 steps with it. It is held beside the other one: 3 GB in half precision."""
     visualizr_motion_adapter: str | None = None
     """With `animatediff`: folder or repository of a motion adapter, or one `.safetensors` file. Unset: the pipeline of
     `VISUALIZR_WEIGHTS` brings its own."""
     visualizr_sparse_control: str | None = None
-    """With `animatediff`: folder or repository of a SparseCtrl model (RGB); then it takes `image_reference`."""
+    """With `animatediff`: folder or repository of a SparseCtrl model (RGB); then it takes `image_reference`: the film
+    begins with that image."""
+    visualizr_ip_adapter: str | None = None
+    """With `animatediff`: file of an IP-Adapter for Stable Diffusion 1.5, e.g. `/srv/ip/ip-adapter_sd15.safetensors` or
+    `h94/IP-Adapter/models/ip-adapter_sd15.safetensors` on the hub, with its folder `image_encoder` beside it, and
+    `=0.8` behind it for a weight other than 1; then it takes `image_reference`: what is seen resembles that image."""
     visualizr_loras: CommaSeparated = ()
     """With `animatediff`: LoRAs, separated by commas, each a folder, a file or a repository, with `=0.8` behind it
     for a weight other than 1."""
@@ -72,6 +81,13 @@ class VisualizrSettings(PredictorSettings):
     """With `svd` and `animatediff`. `none`: diffusers as it comes. `safe`: half precision on a GPU, frames decoded in
     parts, and when GPU memory is short the model's parts take turns on it. `max`: also leaves deep blocks out of most
     steps, which changes frames a little, and compiles on a GPU."""
+    visualizr_precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """With `svd` and `animatediff`: what they compute in. `auto`: float16 on a GPU unless the acceleration is `none`,
+    else float32. `float16` needs a GPU."""
+    visualizr_attention: Attention = "auto"
+    """With `svd` and `animatediff`: the kernel of PyTorch's that computes attention; `auto`: PyTorch's choice, the
+    fastest one that it has for the device. Where one named here cannot (a head too wide, another device), plain
+    mathematics does."""
     visualizr_cache_interval: Annotated[int, Field(ge=1, le=16)] = 3
     """With `VISUALIZR_ACCELERATION=max`: every how many steps the whole network runs; 1 leaves nothing out."""
     visualizr_remote_url: str | None = None

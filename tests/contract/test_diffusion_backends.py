@@ -4,21 +4,20 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured, OutOfMemory
 from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
 from chatacter.serving.work import streamed
 from tests import diffusion_material as tiny
-from tests.film_material import shot, tone, watched
-from visualizr.backend import Clip, Film, Picture, Progress, Shot
+from tests.diffusion_case import MAKERS, PHOTO, Case, built, psnr, settings
+from tests.film_material import tone, watched
+from visualizr.backend import Clip, Film, Picture, Progress
 from visualizr.backends.diffusion import animatediff, svd
 from visualizr.backends.diffusion.backend import DiffusionBackend
 from visualizr.backends.diffusion.plan import Plan
@@ -26,36 +25,8 @@ from visualizr.settings import VisualizrSettings
 
 pytestmark = pytest.mark.contract
 
-PHOTO = tiny.photo()
-MAKERS = {"svd": svd.create, "animatediff": animatediff.create}
 # Before the work began, this was said to be the least.
 LEAST_PSNR = 30.0
-
-
-@dataclass(frozen=True)
-class Case:
-    """A loaded backend, and the least that it films from."""
-
-    name: str
-    backend: DiffusionBackend
-
-    def shot(self, **more: Any) -> Shot:
-        asked: dict[str, Any] = {"width": 64, "height": 64, "fps": 8, "frames": 4, "steps": 3, "guidance": 2.0}
-        picture = None if "prompt" in more or self.name == "animatediff" else PHOTO
-        asked |= {"prompt": "a cat walks"} if self.name == "animatediff" else {}
-        image = more.pop("image", picture)
-        return shot(image, more.pop("sound", None), **{**asked, **more})
-
-    def pieces(self, wanted: Shot) -> list[Progress | Film]:
-        return list(self.backend.film(wanted, threading.Event()))
-
-    def film(self, wanted: Shot) -> Film:
-        film = self.pieces(wanted)[-1]
-        assert isinstance(film, Film)
-        return film
-
-    def frames(self, wanted: Shot) -> NDArray[np.uint8]:
-        return watched(self.film(wanted)).frames
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +38,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.tiny_motion_adapter(folder / "motion")
     tiny.tiny_sparse_control(folder / "sparse")
     return folder
-
-
-def settings(weights: Path, name: str, **more: Any) -> VisualizrSettings:
-    own: dict[str, Any] = {"visualizr_weights": str(weights / "svd"), "visualizr_text_to_image": str(weights / "sd15")}
-    if name == "animatediff":
-        own = {
-            "visualizr_weights": str(weights / "sd15"),
-            "visualizr_motion_adapter": str(weights / "motion"),
-            "visualizr_sparse_control": str(weights / "sparse"),
-        }
-    return VisualizrSettings(visualizr_model=name, **{**own, **more})
-
-
-def built(weights: Path, name: str, **more: Any) -> DiffusionBackend:
-    backend = MAKERS[name](settings(weights, name, **more))
-    backend.load()
-    return backend
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +58,6 @@ def moving(weights: Path) -> Iterator[Case]:
 def case(request: pytest.FixtureRequest) -> Case:
     found: Case = request.getfixturevalue(request.param)
     return found
-
-
-def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    error = float(np.mean((one.astype(float) - other.astype(float)) ** 2))
-    return float("inf") if error == 0 else 10 * np.log10(255**2 / error)
 
 
 def test_progress_goes_by_steps_and_shows_previews(case: Case) -> None:

@@ -4,16 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from chatacter.chassis.errors import Misconfigured
+from chatacter.chassis.errors import InvalidInput, Misconfigured
 from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata, Quality
 from visualizr.backend import Control, Limits, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion import pictures
 from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
+from visualizr.backends.diffusion.likeness import IP_ADAPTER, Likeness
 from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
 from visualizr.backends.diffusion.preview import previewed
 from visualizr.backends.diffusion.svd import seeded
 from visualizr.backends.diffusion.take import Take, on_step
 from visualizr.backends.diffusion.weights import loaded, weights_of
+from visualizr.references import IMAGE
 from visualizr.settings import Scheduler, VisualizrSettings
 
 WEIGHTS: Final = "VISUALIZR_WEIGHTS"
@@ -26,6 +28,14 @@ CONTROLS: Final[frozenset[Control]] = frozenset(
 )
 # A motion adapter knows 32 places in time.
 LIMITS: Final = Limits(multiple_of=8, frames=32, steps=200)
+NO_IMAGE: Final = (
+    "image_reference: this model films a text or another film; leave it out. It films an image too where "
+    f"{SPARSE} (the film begins with it) or {IP_ADAPTER} (what is seen resembles it) is set."
+)
+ONE_OF_THEM: Final = (
+    "image_reference: a film is made from an image or from video_reference; leave one of them out. It is made from "
+    f"both where {IP_ADAPTER} is set."
+)
 DEPARTURE: Final = 0.8
 """`strength` of a film made from another one, where the request says nothing."""
 
@@ -46,27 +56,30 @@ def create(settings: VisualizrSettings) -> DiffusionBackend:
 
 
 class AnimateDiff:
-    """Text to film; with a SparseCtrl model image to film; film to film."""
+    """Text to film; with a SparseCtrl model or an IP-Adapter image to film; film to film."""
 
     def __init__(self, settings: VisualizrSettings) -> None:
         self._settings = settings
         self._text: Any = None
         self._image: Any = None
         self._clip: Any = None
+        self._likeness: Likeness | None = None
 
     @property
     def capabilities(self) -> VideoCapabilities:
         """What it can do."""
+        settings = self._settings
         return VideoCapabilities(
             prompt="required",
-            image="optional" if self._settings.visualizr_sparse_control else "unused",
+            image="optional" if settings.visualizr_sparse_control or settings.visualizr_ip_adapter else "unused",
             sound="optional",
             image_types=frozenset({"image/png", "image/jpeg", "image/webp"}),
             formats=frozenset(VIDEO_MEDIA_TYPES),
             video="optional",
             controls=CONTROLS,
             limits=LIMITS,
-            presets=presets(self._settings.visualizr_scheduler),
+            presets=presets(settings.visualizr_scheduler),
+            advice={IMAGE: NO_IMAGE},
         )
 
     @property
@@ -94,6 +107,9 @@ class AnimateDiff:
         given = {} if adapter is None else {"motion_adapter": adapter}
         self._text = loaded("the pipeline", WEIGHTS, AnimateDiffPipeline.from_pretrained, source, dtype=dtype, **given)
         adapted(self._text, settings)
+        if settings.visualizr_ip_adapter:
+            self._likeness = Likeness(settings.visualizr_ip_adapter)
+            self._likeness.load(self._text)
         self._clip = AnimateDiffVideoToVideoPipeline(**self._text.components)
         if settings.visualizr_sparse_control:
             control = loaded(
@@ -147,22 +163,29 @@ class AnimateDiff:
             "scheduler": type(pipeline.scheduler).__name__,
             "num_inference_steps": coming,
             "guidance_scale": shot.guidance,
-            "loras": list(self._settings.visualizr_loras),
+            "loras": [Path(written).name for written in self._settings.visualizr_loras],
         }
         return Denoised(latents[0].permute(1, 0, 2, 3), used)
 
     def _way(self, shot: Shot, frames: int) -> tuple[Any, dict[str, Any], Metadata]:
-        """Return which pipeline makes the film, and what it is given beside the text."""
+        """Return which pipeline makes the film, and what it is given beside the text. Raises `InvalidInput`."""
+        if shot.clip is not None and shot.image is not None and self._likeness is None:
+            raise InvalidInput(ONE_OF_THEM, param=IMAGE)
+        image = pictures.still(shot.image, shot.width, shot.height) if shot.image is not None else None
+        used: Metadata = {"from": "video" if shot.clip else "image" if shot.image else "text"}
+        given = self._likeness.of(self._text, image) if self._likeness else {}
+        begins = image is not None and shot.clip is None and self._image is not None
+        if image is not None:
+            ways = {"sparse_control": begins, "ip_adapter": self._likeness is not None}
+            used["image_by"] = [way for way, taken in ways.items() if taken]
         if shot.clip is not None:
             strength = departure(shot)
-            clip = pictures.stills(shot.clip, shot.width, shot.height)
-            used: Metadata = {"from": "video", "strength": strength, "video_reference_fps": shot.clip.fps}
-            return self._clip, {"video": clip, "strength": strength}, used
-        if shot.image is not None:
-            image = pictures.still(shot.image, shot.width, shot.height)
-            given = {"num_frames": frames, "conditioning_frames": [image], "controlnet_frame_indices": [0]}
-            return self._image, given, {"from": "image"}
-        return self._text, {"num_frames": frames}, {"from": "text"}
+            given |= {"video": pictures.stills(shot.clip, shot.width, shot.height), "strength": strength}
+            return self._clip, given, used | {"strength": strength, "video_reference_fps": shot.clip.fps}
+        given["num_frames"] = frames
+        if begins:
+            return self._image, given | {"conditioning_frames": [image], "controlnet_frame_indices": [0]}, used
+        return self._text, given, used
 
     def _pipelines(self) -> list[Any]:
         return [pipeline for pipeline in (self._text, self._clip, self._image) if pipeline is not None]
@@ -174,7 +197,7 @@ class AnimateDiff:
 
     def close(self) -> None:
         """Let go of the weights."""
-        self._text = self._image = self._clip = None
+        self._text = self._image = self._clip = self._likeness = None
 
 
 def departure(shot: Shot) -> float:

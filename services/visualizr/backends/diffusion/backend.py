@@ -13,7 +13,7 @@ from chatacter.serving.memory import free, is_exhausted
 from visualizr.backend import Film, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion.caching import IntervalCache
 from visualizr.backends.diffusion.pictures import Pixels, decoded
-from visualizr.backends.diffusion.plan import Plan, available, dtype_of, planned
+from visualizr.backends.diffusion.plan import Plan, attending, available, dtype_of, planned
 from visualizr.backends.diffusion.soundless import mend_torchaudio
 from visualizr.backends.diffusion.take import Take
 from visualizr.backends.diffusion.weights import quiet
@@ -110,9 +110,7 @@ class DiffusionBackend:
             mend_torchaudio()
             quiet()
             device, room = available(settings.visualizr_device)
-            self._plan = planned(
-                settings.visualizr_acceleration, device, free_bytes=room, interval=settings.visualizr_cache_interval
-            )
+            self._plan = planned(settings, device, free_bytes=room)
             self._model.load(self._plan)
         self._model.settle(self._plan)
         if self._plan.cache_interval > 1:
@@ -140,7 +138,7 @@ class DiffusionBackend:
             self._turn.release()
 
     def _within_memory(self, shot: Shot, take: Take) -> Film:
-        """Film; when memory runs out, once more by the cheapest plan."""
+        """Film; when memory runs out, once more by a cheaper plan."""
         film = self._unless_full(shot, take, self._plan, {})
         if film is not None:
             return film
@@ -159,7 +157,8 @@ class DiffusionBackend:
 
     def _unless_full(self, shot: Shot, take: Take, plan: Plan, told: Metadata) -> Film | None:
         try:
-            return self._shoot(shot, take, plan, told)
+            with attending(plan):
+                return self._shoot(shot, take, plan, told)
         except Exception as error:
             if not is_exhausted(error):
                 raise

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chatacter.chassis.errors import InvalidInput, Misconfigured
+from chatacter.chassis.errors import InvalidInput, Misconfigured, TooLarge
 from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata, Quality
 from chatacter.serving.licences import Licence
 from visualizr.backend import Limits, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion import pictures
 from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
+from visualizr.backends.diffusion.consistency import MOST_STEPS, STEPS, ConsistencySteps, distilled
 from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
 from visualizr.backends.diffusion.preview import previewed
 from visualizr.backends.diffusion.take import Take, on_step
@@ -26,6 +27,8 @@ PRESETS: Final[Mapping[Quality, Preset]] = {
     "standard": Preset(1024, 576, 7, steps=25, guidance=3.0),
     "high": Preset(1024, 576, 7, steps=40, guidance=3.0),
 }
+# Guidance of 1 takes one pass of the UNet a step where others take two; distilled ones want little of it.
+QUICK: Final = Preset(768, 448, 7, steps=STEPS, guidance=1.0)
 LIMITS: Final = Limits(multiple_of=8, frames=64, steps=200)
 # The model was trained with a number from 0 to 255 that says how much moves; 127 is what it does by itself.
 MOTION_BUCKETS: Final = 254
@@ -35,6 +38,9 @@ SCHEDULERS: Final = frozenset({"model", "euler"})
 NOTHING_TO_FILM: Final = (
     "image_reference: this model films an image; send one. (A text alone becomes an image first where "
     "VISUALIZR_TEXT_TO_IMAGE names a model for it.)"
+)
+TOO_MANY_STEPS: Final = (
+    f"num_inference_steps: at most {MOST_STEPS} with quality=draft, which VISUALIZR_FEW_STEPS makes. Others take more."
 )
 
 
@@ -49,6 +55,7 @@ class StableVideo:
     def __init__(self, settings: VisualizrSettings) -> None:
         self._settings = settings
         self._film: Any = None
+        self._quick: Any = None
         self._draw: Any = None
 
     @property
@@ -65,7 +72,8 @@ class StableVideo:
             licence=LICENCE,
             controls=frozenset(controls | {"negative_prompt"} if draws else controls),  # type: ignore[arg-type]
             limits=LIMITS,
-            presets=PRESETS,
+            presets={**PRESETS, "draft": QUICK} if self._settings.visualizr_few_steps else PRESETS,
+            advice={IMAGE: NOTHING_TO_FILM},
         )
 
     @property
@@ -95,7 +103,11 @@ class StableVideo:
         )
         if settings.visualizr_scheduler == "euler":
             self._film.scheduler = EulerDiscreteScheduler.from_config(self._film.scheduler.config)
-        self._film.set_progress_bar_config(disable=True)
+        if settings.visualizr_few_steps is not None:
+            unet = distilled(settings.visualizr_few_steps, self._film, dtype_of(plan))
+            self._quick = StableVideoDiffusionPipeline(
+                **{**self._film.components, "unet": unet, "scheduler": ConsistencySteps()}
+            )
         if settings.visualizr_text_to_image is not None:
             self._draw = loaded(
                 "a text-to-image model",
@@ -104,13 +116,15 @@ class StableVideo:
                 settings.visualizr_text_to_image,
                 dtype=dtype_of(plan),
             )
-            self._draw.set_progress_bar_config(disable=True)
-        if plan.compiled:
-            compile_blocks(self._film.unet)
+        for pipeline in self._pipelines():
+            pipeline.set_progress_bar_config(disable=True)
+        for pipeline in filter(None, (self._film, self._quick)):
+            if plan.compiled:
+                compile_blocks(pipeline.unet)
 
     def settle(self, plan: Plan) -> None:
         """Run by this plan from now on."""
-        for pipeline in filter(None, (self._film, self._draw)):
+        for pipeline in self._pipelines():
             settle(pipeline, plan)
 
     def steps_of(self, shot: Shot) -> int:
@@ -120,9 +134,12 @@ class StableVideo:
     def denoise(self, shot: Shot, take: Take, until: float) -> Denoised:
         """Make the latents of a film, after its image where there is none."""
         drawn = shot.image is None
-        if shot.image is None and (self._draw is None or not shot.prompt.strip()):
+        if drawn and (self._draw is None or not shot.prompt.strip()):
             raise InvalidInput(NOTHING_TO_FILM, param=IMAGE)
-        used: Metadata = {"model": "svd", "scheduler": type(self._film.scheduler).__name__}
+        steps, generator = self.steps_of(shot), seeded(shot.seed)
+        pipeline = self._pipeline(shot, steps, generator)
+        few = pipeline is self._quick
+        used: Metadata = {"model": "svd", "scheduler": type(pipeline.scheduler).__name__, "few_steps": few}
         begun = until / 4 if drawn else 0.0
         if shot.image is None:
             image = self._drawn(shot, take, begun, used)
@@ -131,15 +148,14 @@ class StableVideo:
             used["prompt_used"] = False
         if shot.image is not None:
             take.tell(Progress(0.0))
-        steps = self.steps_of(shot)
         guidance = LEAST_GUIDANCE if shot.guidance is None else shot.guidance
         bucket = round(MOTION_BUCKETS * (0.5 if shot.motion is None else shot.motion))
-        frames = shot.frames or self._film.unet.config.num_frames
+        frames = shot.frames or pipeline.unet.config.num_frames
 
         def look(latents: Any) -> Any:
             return previewed(latents[0, frames // 2])
 
-        latents = self._film(
+        latents = pipeline(
             image,
             height=shot.height,
             width=shot.width,
@@ -150,7 +166,7 @@ class StableVideo:
             fps=shot.fps,
             motion_bucket_id=bucket,
             noise_aug_strength=NOISE,
-            generator=seeded(shot.seed),
+            generator=generator,
             output_type="latent",
             callback_on_step_end=on_step(take, steps, (begun, until), look),
         ).frames
@@ -160,7 +176,7 @@ class StableVideo:
     def _drawn(self, shot: Shot, take: Take, until: float, used: Metadata) -> Any:
         """Draw the image that is to be filmed."""
         take.tell(Progress(0.0))
-        steps = self.steps_of(shot)
+        steps = PRESETS["draft"].steps or 1 if self._quickly(shot) else self.steps_of(shot)
         used |= {"prompt_used": True, "text_to_image": type(self._draw).__name__, "text_to_image_steps": steps}
         return self._draw(
             prompt=shot.prompt,
@@ -174,12 +190,28 @@ class StableVideo:
 
     def release(self) -> None:
         """Take parts that visit the GPU back from it."""
-        for pipeline in filter(None, (self._film, self._draw)):
+        for pipeline in self._pipelines():
             pipeline.maybe_free_model_hooks()
 
     def close(self) -> None:
         """Let go of the weights."""
-        self._film = self._draw = None
+        self._film = self._quick = self._draw = None
+
+    def _pipelines(self) -> list[Any]:
+        return [pipeline for pipeline in (self._film, self._quick, self._draw) if pipeline is not None]
+
+    def _pipeline(self, shot: Shot, steps: int, generator: Any) -> Any:
+        """Return what makes the film. Raises `TooLarge`."""
+        if not self._quickly(shot):
+            return self._film
+        if steps > MOST_STEPS:
+            raise TooLarge(TOO_MANY_STEPS, param="num_inference_steps")
+        self._quick.scheduler.generator = generator
+        return self._quick
+
+    def _quickly(self, shot: Shot) -> bool:
+        """Whether a film is made in few steps."""
+        return self._quick is not None and shot.quality == "draft"
 
 
 def seeded(seed: int) -> Any:
