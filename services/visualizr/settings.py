@@ -104,8 +104,8 @@ class VisualizrSettings(PredictorSettings):
     """With `remote-videos`: seconds after which a film that is not finished there is given up, and removed there."""
     visualizr_remote_fields: CommaSeparated = ()
     """With `remote-videos`: what its server takes beside OpenAI's `prompt`, `size` and `input_reference`, separated by
-    commas: `fps`, `guidance_scale`, `motion_strength`, `negative_prompt`, `num_frames`, `num_inference_steps`,
-    `quality`, `seed`. vLLM-Omni and Chattr take most of them, others refuse them."""
+    commas: `emotion`, `emotion_strength`, `fps`, `gaze`, `guidance_scale`, `motion_strength`, `negative_prompt`,
+    `num_frames`, `num_inference_steps`, `quality`, `seed`. vLLM-Omni and Chattr take most, others refuse them."""
     visualizr_remote_seconds: CommaSeparated = ()
     """With `remote-videos`: the lengths in seconds that its server makes, e.g. `4,8,12`; the shortest one that is as
     long as the sound is asked for. Unset, it makes films as long as it does by itself."""

@@ -44,7 +44,10 @@ CANCELLED: Final = "The film was cancelled."
 AS_THE_OTHER_ONE: Final = Preset(width=0, height=0, fps=0)
 # Fields that its server may take beside OpenAI's, and what they are called in a shot.
 FIELDS: Final = {
+    "emotion": "emotion",
+    "emotion_strength": "emotion_strength",
     "fps": "fps",
+    "gaze": "gaze",
     "guidance_scale": "guidance",
     "motion_strength": "motion",
     "negative_prompt": "negative_prompt",
