@@ -92,8 +92,7 @@ class PhotoFace:
         low, high = points.min(axis=0) - 0.22 * face, points.max(axis=0) + 0.05 * face
         self.box = Box(int(low[0]), int(low[1]), int(high[0]) + 1, int(high[1]) + 1).grown(0, width, height)
         along, under = axes.local(*grid(self.box))
-        smile = np.zeros_like(along), np.zeros_like(along)
-        self._smile = axes.back(*self._smiling(axes, along, under, smile))
+        self._smile = axes.back(*self._smiling(axes, along, under))
         brow, furrow = self._frowning(axes, along, under)
         none = np.zeros_like(brow)
         self._brow, self._furrow = axes.back(none, -brow), axes.back(none, -furrow)
@@ -115,9 +114,9 @@ class PhotoFace:
         return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
     @staticmethod
-    def _smiling(axes: Axes, along: Map, under: Map, total: Fields) -> Fields:
+    def _smiling(axes: Axes, along: Map, under: Map) -> Fields:
         """Lift the corners of the mouth and draw them apart; the cheeks come along."""
-        across, down = total
+        across, down = np.zeros_like(along), np.zeros_like(along)
         for side, corner, cheek in zip((-1, 1), MOUTH_CORNERS, CHEEKS, strict=True):
             for point, spread, apart, rise in (
                 (corner, 0.085, CORNERS_PART, CORNERS_RISE),
