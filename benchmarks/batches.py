@@ -187,14 +187,72 @@ def difference(backend: CoquiSpeech) -> float:
     return max(float(np.abs(one - other).max()) for one, other in zip(alone, beside, strict=True))
 
 
+def parts(backend: CoquiSpeech, times: int) -> tuple[dict[str, float], dict[str, float]]:
+    """CPU seconds of each network for sixteen texts one by one, and together; `all` is everything. Best of several."""
+    model: Any = backend._ready()[0]._model
+    spent: dict[str, float] = {}
+
+    def timed(network: Any, name: str) -> None:
+        forward = network.forward
+
+        def measuring(*given: Any, **more: Any) -> Any:
+            began = time.process_time()
+            made = forward(*given, **more)
+            spent[name] = spent.get(name, 0.0) + time.process_time() - began
+            return made
+
+        network.forward = measuring
+
+    for name in ("text_encoder", "flow", "waveform_decoder"):
+        timed(getattr(model, name), name)
+    pieces = [backend.pieces(utterance)[0] for utterance in utterances(16)]
+    events = [threading.Event() for _ in pieces]
+    found: list[list[dict[str, float]]] = [[], []]
+    for _ in range(times):
+        for turn, groups in enumerate(([[piece] for piece in pieces], [pieces])):
+            spent.clear()
+            began = time.process_time()
+            for group in groups:
+                list(backend.speak_together(group, events[: len(group)]))
+            found[turn].append({**spent, "all": time.process_time() - began})
+    one, many = (min(runs, key=lambda run: run["all"]) for runs in found)
+    return one, many
+
+
+def where_the_time_goes(folder: Path, times: int) -> str:
+    """A table of `parts`."""
+    lines = []
+    for name, sizes in (("small decoder", SMALL), ("usual decoder", USUAL)):
+        one, many = parts(backend_of(folder / name.replace(" ", "-"), sizes), times)
+        cells = [f"{1000 * one[part]:.0f} → {1000 * many[part]:.0f} ms" for part in one]
+        bound = one["all"] / many["waveform_decoder"]
+        lines.append((name, *cells, f"{one['all'] / many['all']:.1f} ×", f"{bound:.1f} ×"))
+    head = (
+        "VITS, 16 texts, one by one → together",
+        "text encoder",
+        "flow",
+        "decoder",
+        "all",
+        "gain",
+        "were the rest free",
+    )
+    return results.table(head, lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=5, help="turns of each variant; the best one is told")
     parser.add_argument("--count", type=int, default=48, help="texts in a turn")
     parser.add_argument("--plain", action="store_true", help="plain `serve.batch` too: starts a Ray")
+    parser.add_argument("--parts", action="store_true", help="only where the time goes")
     given = parser.parse_args()
     load = results.busy()
     torch.set_num_threads(1)
+    if given.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            table = where_the_time_goes(Path(folder), given.times)
+        results.write("VITS in batches: where the time goes", load, table)
+        return
     with tempfile.TemporaryDirectory() as folder:
         lines = []
         for name, sizes in (("small decoder", SMALL), ("usual decoder", USUAL)):
