@@ -123,3 +123,15 @@ async def test_who_is_cancelled_while_a_model_is_unloaded_waits_for_its_end() ->
         with pytest.raises(asyncio.CancelledError):
             await unloading
         assert model.closed == 1
+
+
+async def test_a_loaded_model_that_is_amiss_is_not_ready_until_it_is_well_again() -> None:
+    model, wrong = Model(), ["No replica is left."]
+    model.go.set()
+    loading = Loading("voice", model.load, model.close, amiss=lambda: wrong[0] if wrong else None)
+    assert await loading.check() == "loading"
+    async with loading.running():
+        await loading.settled()
+        assert await loading.check() == "No replica is left."
+        wrong.clear()
+        assert await loading.check() is None
