@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.integration
 
 ROW = {"input": "Hello there.", "voice": "high", "response_format": "pcm"}
 SECONDS = 0.6
+ROOT = Path(__file__).parents[2]
 V2 = {
     "inputs": [
         {"name": "input", "shape": [2], "datatype": "BYTES", "data": ["Hello there.", "Hi!"]},
@@ -88,6 +90,17 @@ async def test_kserves_client_gets_speech(client: httpx.AsyncClient, kserve: Any
         assert answer.id == "7"
         sound = base64.b64decode(answer.get_output_by_name("audio").as_numpy()[0])
     assert len(sound) / 2 / RATE == pytest.approx(SECONDS)
+
+
+async def test_the_documented_client_runs_as_it_stands(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    blocks = (ROOT / "docs" / "api.md").read_text().split("```python\n")[1:]
+    (program,) = (block.partition("```")[0] for block in blocks if "InferenceRESTClient" in block)
+    here = {"http://localhost:8000": str(client.base_url).rstrip("/"), "kokoro": "fake", "af_heart": "high"}
+    for documented, ours in here.items():
+        program = program.replace(documented, ours)
+    running = await asyncio.create_subprocess_exec(sys.executable, "-W", "ignore", "-c", program, cwd=tmp_path)
+    assert await asyncio.wait_for(running.wait(), 60) == 0
+    assert (tmp_path / "evening.wav").read_bytes()[:4] == b"RIFF"
 
 
 async def test_rows_of_tensors_and_chosen_outputs(client: httpx.AsyncClient) -> None:
