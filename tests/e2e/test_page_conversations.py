@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.chromium import PHONE, answered, opened, sat_down, say, settled, shown, spoken
+from tests.chromium import PATIENCE, PHONE, answered, opened, sat_down, say, settled, shown, spoken
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
 from tests.service_process import ServiceProcess
@@ -145,7 +145,7 @@ def test_a_group_is_gathered_and_the_person_says_who_speaks(
         before = page.locator("#talk .bot").count()
         llm_server.play("It is ", "my turn.")
         say(page, "Go round")
-        expect(page.locator("#talk .bot")).to_have_count(before + 2)
+        expect(page.locator("#talk .bot")).to_have_count(before + 2, timeout=PATIENCE)
         settled(page)
         assert page.locator("#talk .bot .name").all_inner_texts()[-2:] == ["Iris", "Robin Tester"]
         page.screenshot(path=tmp_path / "group.png")

@@ -3,7 +3,7 @@ const sheet = element.querySelector("dialog"), told = sheet.querySelector(".told
 const order = sheet.querySelector("select"), replies = sheet.querySelector("[name=replies]");
 const name = sheet.querySelector("[name=name]"), description = sheet.querySelector("[name=description]");
 let seen = 0; // the change that is shown
-let wanted = false; // whether the sheet is to be there: what is answered late opens none that was closed
+let awaited = false; // whether the sheet is to open with the next answer: a later one opens none that was closed
 
 const ask = (what, value = "") => trigger("act", { what, value });
 
@@ -39,10 +39,10 @@ function draw() {
   sheet.querySelector(".ways").hidden = !group;
   order.replaceChildren(...Object.entries(value.orders).map(([name, words]) => new Option(words, name)));
   order.value = value.order;
-  replies.value = value.replies;
-  if (document.activeElement !== name) name.value = value.persona.name ?? "";
-  if (document.activeElement !== description) description.value = value.persona.description ?? "";
-  if (!sheet.open && (wanted || value.told)) sheet.showModal();
+  const now = [[replies, value.replies], [name, value.persona.name ?? ""], [description, value.persona.description ?? ""]];
+  for (const [field, text] of now) if (document.activeElement !== field) field.value = text; // what is being typed stays
+  if (!sheet.open && (awaited || value.told)) sheet.showModal();
+  awaited = false;
 }
 
 for (const field of [name, description]) {
@@ -51,10 +51,9 @@ for (const field of [name, description]) {
 order.addEventListener("change", () => ask("order", order.value));
 replies.addEventListener("change", () => ask("replies", replies.value));
 sheet.querySelector("header").append(button("close", "Close", () => sheet.close()));
-sheet.addEventListener("close", () => { wanted = false; });
 sheet.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
 window.addEventListener("chatacter:company", () => {
-  wanted = true;
+  awaited = true;
   ask("list");
 });
 watch("value", draw);

@@ -13,7 +13,7 @@ const LONG = 360; // longer texts are cut short until somebody wants all of one
 const whole = new Set(); // those
 let all = []; // the memories of the pages that were asked for
 let value = null;
-let wanted = false; // whether the sheet is to be there: what is answered late opens none that was closed
+let awaited = false; // whether the sheet is to open with the next answer: a later one opens none that was closed
 
 const ask = (what, more = {}) => trigger("act", { what, id: "", text: "", q: q.value, kind: kind.value, after: "", ...more });
 const when = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
@@ -152,7 +152,8 @@ function take() {
   all = now.more ? [...all, ...now.items] : now.items;
   draw();
   if (!now.open) sheet.close();
-  else if (!sheet.open && (wanted || now.told)) sheet.showModal();
+  else if (!sheet.open && (awaited || now.told)) sheet.showModal();
+  awaited = false;
 }
 
 further.append(button("more-of", "Show more", () => ask("list", { after: value.next }), "Show more"));
@@ -163,11 +164,11 @@ seek.addEventListener("submit", (event) => {
 kind.addEventListener("change", () => ask("list"));
 q.addEventListener("search", () => { if (!q.value) ask("list"); });
 sheet.querySelector("header").append(button("close", "Close", () => sheet.close()));
-sheet.addEventListener("close", () => { open = null; wanted = false; });
+sheet.addEventListener("close", () => { open = null; });
 sheet.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
 window.addEventListener("chatacter:known", () => {
   q.value = kind.value = "";
-  wanted = true;
+  awaited = true;
   ask("list");
 });
 watch("value", take);

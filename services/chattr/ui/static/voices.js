@@ -7,7 +7,7 @@ const MOST_PARTS = 8;
 let seen = 0; // the change that is shown
 let value = null;
 let open = null; // what is about to be taken away
-let wanted = false; // whether the sheet is to be there: what is answered late opens none that was closed
+let awaited = false; // whether the sheet is to open with the next answer: a later one opens none that was closed
 
 const ask = (what, more = {}) => {
   busy(true);
@@ -185,7 +185,8 @@ function take() {
     sound.src = now.sound;
     sound.play().catch(() => { sound.controls = true; });
   }
-  if (!sheet.open && (wanted || (now.told && !now.good))) sheet.showModal();
+  if (!sheet.open && (awaited || (now.told && !now.good))) sheet.showModal();
+  awaited = false;
 }
 
 function done() {
@@ -228,14 +229,13 @@ pick.addEventListener("change", picked);
 sheet.querySelector("header").append(button("close", "Close", () => sheet.close()));
 sheet.addEventListener("close", () => {
   open = null;
-  wanted = false;
   sound.pause();
   consentTakes.clear();
   sampleTakes.clear();
 });
 sheet.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
 window.addEventListener("chatacter:voices", () => {
-  wanted = true;
+  awaited = true;
   ask("list");
 });
 watch("value", take);
