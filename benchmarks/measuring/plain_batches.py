@@ -15,7 +15,7 @@ Answer = tuple[np.ndarray, float, float]
 
 
 class PlainBatches:
-    """A deployment of XTTS; answers a text's whole first piece, and when it was asked and done, by the CPU or the clock."""
+    """A deployment of XTTS; answers a text's whole first piece, and when it was asked and done, by CPU or clock."""
 
     def __init__(self, settings: VocalizrSettings, decoder: int) -> None:
         from tests.tiny_speech import mended  # noqa: PLC0415 - in the replica only
