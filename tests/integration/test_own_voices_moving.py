@@ -1,6 +1,7 @@
 """Voices of one's own taken from one installation to another: nothing in a file is believed, and nothing gets lost."""
 
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -49,6 +50,11 @@ async def cloned(house: Replicas, *sounds: bytes) -> str:
     return str((await house.clone(await house.consented(), *sounds)).json()["id"])
 
 
+async def own(house: Replicas) -> list[str]:
+    listed = (await house.one.get(VOICES, headers=TENANT)).json()["data"]
+    return [each["id"] for each in listed if each["kind"] != "built_in"]
+
+
 def written(sound: bytes) -> str:
     return base64.urlsafe_b64encode(sound).decode()
 
@@ -93,15 +99,9 @@ async def test_what_is_put_down_twice_is_one_and_what_is_there_already_stays(hou
         assert (await put(here, archive)).json()["id"] == each
         first, again = [(await put(there, archive)).json() for _ in range(2)]
         assert first == again
-    listed = (await there.one.get(VOICES, headers=TENANT)).json()["data"]
-    assert len([each for each in listed if each["kind"] != "built_in"]) == 2
+    assert len(await own(there)) == 2
     assert len((await there.one.get(CONSENTS, headers=TENANT)).json()["data"]) == 1
-    assert len(await _voices(here)) == 2
-
-
-async def _voices(house: Replicas) -> list[str]:
-    listed = (await house.one.get(VOICES, headers=TENANT)).json()["data"]
-    return [each["id"] for each in listed if each["kind"] != "built_in"]
+    assert len(await own(here)) == 2
 
 
 async def test_two_voices_of_one_id_stay_two(houses: tuple[Replicas, Replicas]) -> None:
@@ -113,7 +113,7 @@ async def test_two_voices_of_one_id_stay_two(houses: tuple[Replicas, Replicas]) 
     arrived = await put(there, {**archive, "id": first["id"]})
     assert arrived.json()["id"] != first["id"]
     assert (await there.one.get(f"{VOICES}/{first['id']}", headers=TENANT)).json() == first
-    assert len(await _voices(there)) == 2
+    assert len(await own(there)) == 2
 
 
 async def test_voices_of_one_speaker_share_the_consent(houses: tuple[Replicas, Replicas]) -> None:
@@ -152,8 +152,6 @@ async def test_a_consent_revoked_while_its_voice_is_put_down_leaves_nothing(tmp_
         """The other replica took the same archive and revoked its consent."""
 
         def conditioned(self, recordings: Any) -> bytes:
-            import hashlib
-
             (root / "acme" / "revoked").mkdir(parents=True)
             (root / "acme" / "revoked" / hashlib.sha256(recorded(ANN)).hexdigest()).write_text("1")
             return super().conditioned(recordings)
