@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from chatacter.contracts.base import Strict
 from chattr.domain.lorebook.book import Lorebook
 from chattr.domain.mistake import mistake
+from chattr.domain.naming import visible
 
 SCHEMA_VERSION: Final = 3
 ID: Final = re.compile(r"[a-z0-9_-]{1,64}")
@@ -42,7 +43,7 @@ def slug(name: str) -> str:
 def checked_name(value: str) -> str:
     """Trim a name; refuse one that is empty, or would break a line."""
     trimmed = value.strip()
-    if not trimmed or not trimmed.isprintable():
+    if not trimmed or not visible(trimmed):
         raise mistake(BAD_NAME)
     return trimmed
 
@@ -50,7 +51,7 @@ def checked_name(value: str) -> str:
 def checked_nickname(value: str) -> str:
     """Trim a nickname, which may be none; refuse one that would break a line."""
     trimmed = value.strip()
-    if not trimmed.isprintable() or (value and not trimmed):
+    if not visible(trimmed) or (value and not trimmed):
         raise mistake(BAD_NICKNAME)
     return trimmed
 

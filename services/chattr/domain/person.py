@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from chatacter.contracts.base import Strict
 from chattr.domain.mistake import mistake
+from chattr.domain.naming import visible
 
 USER: Final = "User"
 """What a person without a name is called where a card says `{{user}}`."""
@@ -13,9 +14,9 @@ BAD_NAME: Final = "a person's name stands on one line and can be seen, or is lef
 
 
 def checked_name(value: str) -> str:
-    """Trim a name; refuse one that would break a line."""
+    """Trim a name; refuse one that would break a line, or of which nothing can be seen."""
     trimmed = value.strip()
-    if not all(map(str.isprintable, trimmed)):
+    if not visible(trimmed):
         raise mistake(BAD_NAME)
     return trimmed
 

@@ -48,20 +48,22 @@ async def gathered(seat: Seat, event: Any) -> Shown:
 async def changed(api: Api, seat: Seat, deed: str, value: str) -> None:
     """Change who is here, or who answers. Raises `ClientError`."""
     await seat.leave()
-    if deed == "persona":
-        seat.usual = said_of_oneself(value)
     if seat.draft is not None:
         await seat.drafted(api, redrafted(seat.draft.body, seat.here, deed, value))
-        return
-    session = seat.session
-    if session is None:
-        return
+    elif seat.session is not None:
+        await regrouped(api, seat, seat.session, deed, value)
+    if deed == "persona":
+        seat.usual = said_of_oneself(value)
+
+
+async def regrouped(api: Api, seat: Seat, session: str, deed: str, value: str) -> None:
+    """Change a conversation that has begun. Raises `ClientError`."""
     if deed == "join":
         await api.join(session, value)
     elif deed == "leave":
         await api.let_go(session, value)
     elif deed == "persona":
-        await api.change(session, persona=seat.usual)
+        await api.change(session, persona=said_of_oneself(value))
     elif deed in {"order", "replies"}:
         await api.change(session, **{deed: number(value) if deed == "replies" else value})
     await seat.look(api)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from chatacter.client.api import Api
+from chatacter.client.errors import Refused
 from chattr.ui.said import Said
 
 GREETING: Final = "greeting-"
+TAKEN: Final = 409
 
 
 @dataclass(slots=True)
@@ -31,6 +33,15 @@ class Draft:
         made = cls({**body, "id": shown["id"], "greeting": 0}, greetings)
         made.choose(f"{GREETING}{chosen}")
         return made
+
+    async def begin(self, api: Api) -> dict[str, Any]:
+        """Begin it; return it. Where it was begun already, in another tab, or unnoticed, it is another conversation."""
+        try:
+            return await api.begin(self.body)
+        except Refused as refusal:
+            if refusal.status != TAKEN:
+                raise
+        return await api.begin({name: each for name, each in self.body.items() if name != "id"})
 
     @property
     def id(self) -> str:

@@ -121,8 +121,12 @@ class Page:
         try:
             await seat.face(character, anew=anew)
         except ClientError as error:
-            return {self.parts.trouble: note(words.told_of(error))}
+            return {self.parts.trouble: note(words.told_of(error)), self.parts.cast: self._cast(seat)}
         return self._sat(seat)
+
+    def _cast(self, seat: Seat) -> dict[str, Any]:
+        """Describe to the browser whom one can talk with, and with whom one does."""
+        return {"cast": [each.card() for each in seat.cast], "chosen": seat.character.id if seat.character else None}
 
     def _sat(self, seat: Seat) -> Changes:
         """Show the character that somebody sits before."""
@@ -131,7 +135,7 @@ class Page:
         return {
             self.parts.seat: seat,
             self.parts.trouble: nothing(),
-            self.parts.cast: {"cast": [each.card() for each in seat.cast], "chosen": who.id},
+            self.parts.cast: self._cast(seat),
             self.parts.stage: {"character": who.card(), "film": None},
             **self._now(seat),
         }

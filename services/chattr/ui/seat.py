@@ -21,6 +21,8 @@ from chattr.ui.someone import MOST_PORTRAITS, Someone, portrait
 from chattr.ui.turn import Asking, Line, Turn
 
 NOBODY: Final = "There is nobody to talk with."
+# What is asked for is not there any more, or not taken: asking for something else may help.
+NOT_SO: Final = frozenset({400, 404, 422})
 GONE: Final = "This message is not in the conversation any more."
 
 
@@ -91,26 +93,47 @@ class Seat:
     async def face(self, character: str, *, anew: bool = False) -> None:
         """Talk with somebody, going on with a conversation where there is one, unless `anew`."""
         await self.leave()
-        self.character = next((each for each in self.cast if each.id == character), self.cast[0])
-        kept, self.kept = self.kept, None
-        async with self.api() as api:
-            if anew or not await self._went_on(api):
-                mine = kept is not None and kept.get("characters", [""])[0] == self.character.id
-                await self.drafted(api, kept if kept and mine else {"characters": [self.character.id]})
+        async with self.regrouping, self.api() as api:
+            before = self.character
+            self.character = next((each for each in self.cast if each.id == character), self.cast[0])
+            kept, self.kept = self.draft.body if self.draft else self.kept, None
+            try:
+                if anew or not await self._went_on(api):
+                    await self._open(api, kept if kept and not anew else {})
+            except ClientError:
+                self.character = before  # whose conversation is still the one that is shown
+                raise
+
+    async def _open(self, api: Api, kept: Mapping[str, Any]) -> None:
+        """Show how a conversation with this character would open: as one was gathered that is not begun, as any other,
+        or as somebody of whom nothing is told. What the API refuses is not tried at the next visit.
+        """
+        alone = {"characters": [self._who().id]}
+        mine = list(kept.get("characters") or ())[:1] == alone["characters"]
+        for way in (kept, alone) if mine else (alone,):
+            try:
+                await self.drafted(api, way)
+            except Refused as refusal:
+                if refusal.status not in NOT_SO:
+                    raise
+            else:
+                return
+        await self.drafted(api, {**alone, "persona": None})
+        self.usual = None
 
     async def drafted(self, api: Api, body: Mapping[str, Any]) -> None:
         """Show how a conversation with this character would open. Nothing is stored before something is said."""
+        draft = await Draft.of(api, {**({"persona": self.usual} if self.usual else {}), **body})
         self._put_away()
         self.sessions.pop(self._who().id, None)
-        self.draft = draft = await Draft.of(api, {**({"persona": self.usual} if self.usual else {}), **body})
-        self.said = draft.said
+        self.draft, self.said = draft, draft.said
         self._gather({**draft.body, "members": draft.cast if len(draft.cast) > 1 else []})
 
     async def begun(self, api: Api) -> str:
         """Return the conversation that is shown, and begin it where it is not."""
         async with self.regrouping:
             if self.draft is not None:
-                made = await api.begin(self.draft.body)
+                made = await self.draft.begin(api)
                 self.sessions[self._who().id], self.draft = made["id"], None
         if self.session is None:
             raise ClientError(GONE)

@@ -31,6 +31,7 @@ from chattr.domain.character import LANGUAGE, Character, CharacterCreate
 from chattr.domain.lorebook import reading as books
 from chattr.domain.lorebook.book import Lorebook
 from chattr.domain.lorebook.reading import book_of
+from chattr.domain.naming import printable
 
 MOST_NAME: Final = 100
 MOST_NOTES: Final = 2_000
@@ -250,11 +251,6 @@ WRITTEN: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
     "examples": lambda found: {"mes_example": dialogue.write((each["user"], each["assistant"]) for each in found)},
     "tags": lambda tags: {"tags": list(tags)},
 }
-
-
-def printable(text: str) -> str:
-    """Replace what cannot stand in a name."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def is_line(value: Any) -> bool:
