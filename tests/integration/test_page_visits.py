@@ -9,7 +9,7 @@ import pytest
 from chatacter.client.errors import Away
 from chattr.ui.company import gathered
 from chattr.ui.door import Door
-from chattr.ui.page import remembered
+from chattr.ui.page import kept_with, mark, remembered
 from chattr.ui.seat import Seat
 from tests.fake_llm_server import FakeLLMServer
 from tests.redis_server import RedisServer
@@ -132,3 +132,23 @@ async def test_who_stops_while_a_conversation_begins_can_say_it_again(home: str)
     async with seat.api() as api:
         await api.begin(seat.draft.body if seat.draft else {})  # which the visitor did not stay to hear of
     assert (await said(seat, "Once more"))[-1] == "Hello, Once more!"
+
+
+async def test_what_was_kept_with_one_key_is_not_shown_with_another(home: str) -> None:
+    seat = await visit(home)
+    assert await deed(seat, "persona", JOINED) == ""
+    kept = remembered(seat)
+    assert kept_with("", kept) == kept
+    assert kept_with("chat-one", kept) == {}
+    seat.key = "chat-one"
+    kept = remembered(seat)
+    assert kept["persona"] == seat.usual
+    assert "chat-one" not in str(kept)
+    assert kept_with("chat-one", kept) == kept
+    assert kept_with("chat-two", kept) == kept_with("", kept) == {}
+
+
+def test_a_mark_tells_keys_apart_and_is_no_key() -> None:
+    assert mark("") == ""
+    assert mark("chat-one") == mark("chat-one") != mark("chat-two")
+    assert len(mark("chat-one")) == 8

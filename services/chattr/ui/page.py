@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
+from hashlib import blake2b
 from typing import Any, Final
 
 import gradio as gr
@@ -70,8 +71,10 @@ class Page:
         """Sit down: find out who is there. Called when the page opens, and again with a key."""
         if seat is not None:
             await seat.leave()
+        key = key.strip()
+        memory = kept_with(key, memory)
         sessions = dict(memory.get("sessions") or {})
-        seat = Seat(self._door, key.strip() or None, sessions=sessions, kept=memory.get("draft"))
+        seat = Seat(self._door, key or None, sessions=sessions, kept=memory.get("draft"))
         seat.usual = memory.get("persona")
         try:
             await seat.open(memory.get("character"))
@@ -332,14 +335,28 @@ def nothing() -> gr.Markdown:
 
 
 def remembered(seat: Seat) -> Memory:
-    """Return what the browser keeps: whom one talks with and as whom, each character's conversation, and a draft."""
+    """Return what the browser keeps: whom one talks with and as whom, each character's conversation, and a draft.
+
+    Whoever comes with another key gets nothing of it.
+    """
     draft = dict(seat.draft.body) if seat.draft else None
     return {
+        "whose": mark(seat.key or ""),
         "character": seat.character.id if seat.character else None,
         "sessions": dict(seat.sessions),
         "draft": draft,
         "persona": seat.usual,
     }
+
+
+def kept_with(key: str, memory: Memory) -> Memory:
+    """Return what the browser kept with this key; nothing of what it kept with another."""
+    return memory if (memory.get("whose") or "") == mark(key) else {}
+
+
+def mark(key: str) -> str:
+    """Tell a key from another; too short to tell which key it is. Empty without one."""
+    return blake2b(key.encode(), digest_size=4).hexdigest() if key else ""
 
 
 def note(sentence: str) -> gr.Markdown:

@@ -8,7 +8,8 @@ from chattr.ui import words
 from chattr.ui.style import static
 
 TITLE: Final = "Chatacter"
-# What the browser keeps is not secret: which character, and the ids of conversations. It only must outlive a restart.
+# What the browser keeps outlives a restart, and is no secret from whoever uses that browser: which character, the ids
+# of conversations, what somebody said of themselves, what is not begun, and a mark of the key that it belongs to.
 STORAGE: Final = "chatacter.page.1"
 HEAR: Final = "Voice"
 LARGEST_MESSAGE: Final = 32_000
