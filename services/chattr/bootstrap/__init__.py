@@ -172,7 +172,7 @@ async def compose(
     async with AsyncExitStack() as stack:
         stores = await open_stores(stack, settings, health)
         assets = await FsspecAssets(settings.assets_root).open()
-        cast, actors = await open_cast(stack, settings, stores.characters, assets, health)
+        cast, actors, kept_cards = await open_cast(stack, settings, stores.characters, assets, health)
         budget = budget_of(settings)
         remember = await open_memory(stack, settings, stores, telemetry, health)
         language = await open_language(stack, settings, cast, budget, health)
@@ -199,8 +199,8 @@ async def compose(
             infer=infer_of(predictors, stores, settings),
             characters=cast,
             actors=actors,
-            editing=Editing(cast, assets),
-            cards=Cards(cast, actors, assets),
+            editing=Editing(cast, assets, kept_cards),
+            cards=Cards(cast, actors, assets, kept_cards),
             lorebooks=stores.lorebooks,
             conversing=conversing,
             transcripts=Transcripts(conversing, stores.conversations, cast),

@@ -12,11 +12,12 @@ from chattr.ports.records import Characters
 from chattr.settings import ChattrSettings
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast
+from chattr.usecases.kept_cards import KeptCards
 
 
 async def open_cast(
     stack: AsyncExitStack, settings: ChattrSettings, own: Characters, assets: Assets, health: Health
-) -> tuple[Cast, Actors]:
+) -> tuple[Cast, Actors, KeptCards]:
     """Read the characters that come with Chattr and the operator's own, and these again when their files change."""
     built_in = await asyncio.to_thread(character_files.built_in)
     portraits = await asyncio.to_thread(character_files.portraits)
@@ -28,4 +29,5 @@ async def open_cast(
         health.tell("character_files", files.check)
         run_beside(stack, lambda: files.run(cast.take_files))
     voices, videos = settings.enable_voice_generation, settings.enable_video_generation
-    return cast, Actors(cast, portraits, assets, voice=settings.vocalizr.voice, speech=voices, video=videos)
+    actors = Actors(cast, portraits, assets, voice=settings.vocalizr.voice, speech=voices, video=videos)
+    return cast, actors, KeptCards(assets)

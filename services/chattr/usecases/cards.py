@@ -1,14 +1,12 @@
-"""Characters from cards, and cards of characters. Reading and writing happen aside, two at a time."""
+"""Characters from cards, and cards of characters."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import uuid4
 
 import anyio
-import anyio.to_thread
 
 from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unsupported
 from chattr.domain.card import assets as named
@@ -22,10 +20,8 @@ from chattr.ports.casting import Picture
 from chattr.usecases.casting import Actors
 from chattr.usecases.characters import Cast, Known
 from chattr.usecases.editing import face_id, validated
+from chattr.usecases.kept_cards import KeptCards
 
-T = TypeVar("T")
-
-AT_A_TIME: Final = 2
 LARGEST_FACE: Final = 16 * 1024 * 1024
 ARCHIVE: Final = "application/zip"
 MEDIA_TYPES: Final[dict[Form, str]] = {"json": "application/json", "png": "image/png", "charx": ARCHIVE}
@@ -57,11 +53,11 @@ class Exported:
 class Cards:
     """Makes characters of cards and cards of characters. The card is kept beside the character, whole."""
 
-    def __init__(self, cast: Cast, actors: Actors, assets: Assets) -> None:
+    def __init__(self, cast: Cast, actors: Actors, assets: Assets, kept: KeptCards) -> None:
         self._cast = cast
         self._actors = actors
         self._assets = assets
-        self._aside = anyio.CapacityLimiter(AT_A_TIME)
+        self._kept = kept
 
     async def take(
         self, owner: Owner, data: bytes, character_id: str | None = None, voice: str | None = None
@@ -70,7 +66,7 @@ class Cards:
 
         Raises `InvalidInput` and its kin, saying what is wrong with the card.
         """
-        opened = await self._apart(lambda: opened_card(data))
+        opened = await self._kept.apart(lambda: opened_card(data))
         face, kept = opened.face, new_id("card")
         portrait = face_id(kept) if face else None
         taken = opened.taken if voice is None else {**opened.taken, "voice": voice}
@@ -96,7 +92,7 @@ class Cards:
         if character.card is not None and character.portrait not in {None, face_id(character.card)}:
             face = await self._actors.portrait(owner, known)
             card = with_face(card, face) if face else card
-        data = await self._apart(partial(written, card, character, form, v3=v3 is not False))
+        data = await self._kept.apart(partial(written, card, character, form, v3=v3 is not False))
         return Exported(data, MEDIA_TYPES[form], f"{character.id}.{form}")
 
     async def _card(self, owner: Owner, known: Known) -> Card:
@@ -106,10 +102,10 @@ class Cards:
             card = Card(persona.written(character, int(time.time())))
             face = await self._actors.portrait(owner, known)
             return with_face(card, face) if face else card
-        if await self._assets.info(home, character.card) is None:
+        kept = await self._kept.read(home, character.card)
+        if kept is None:
             raise NotFound(LOST, param="character_id")
-        packed = b"".join([part async for part in self._assets.read(home, character.card)])
-        return await self._apart(lambda: stored.unpack(packed))
+        return kept
 
     async def _create(self, owner: Owner, character: Character, *, named_by_caller: bool) -> Known:
         """Store a character; an id that nobody chose gets a suffix where it is taken."""
@@ -124,10 +120,6 @@ class Cards:
     async def _clear(self, owner: Owner, kept: str) -> None:
         for asset_id in (kept, face_id(kept)):
             await self._assets.delete(owner.shared, asset_id)
-
-    async def _apart(self, work: Callable[[], T]) -> T:
-        """Do what blocks in a thread; so few at a time bound the memory."""
-        return await anyio.to_thread.run_sync(work, limiter=self._aside)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from chattr.domain.merge_patch import merged
 from chattr.ports.assets import Assets
 from chattr.ports.casting import Picture
 from chattr.usecases.characters import Cast, Change, Check, Known
+from chattr.usecases.kept_cards import KeptCards
 
 NOT_AN_OBJECT: Final = "A patch of a character is a JSON object with the fields that change; null takes one away."
 ANOTHER_ID: Final = "`id` cannot change: it stands in the address."
@@ -23,19 +24,30 @@ UNKNOWN: Final = "There is no character {id!r}."
 
 
 class Editing:
-    """Changes characters with the files that belong to them. A `check` may refuse it, given what there is."""
+    """Changes characters with the files that belong to them. A `check` may refuse it, given what there is.
 
-    def __init__(self, cast: Cast, assets: Assets) -> None:
+    What is written has today's shape: fields that an older record does not have are taken from its card first, since
+    their defaults would say that they were cleared.
+    """
+
+    def __init__(self, cast: Cast, assets: Assets, cards: KeptCards) -> None:
         self._cast = cast
         self._assets = assets
+        self._cards = cards
 
     async def replace(self, owner: Owner, written: CharacterCreate, check: Check) -> tuple[bool, Known]:
         """Put a character in the place of what there is, if anything; True where it was made anew."""
 
         async def replaced(before: Known | None) -> Character:
             await check(before)
-            card = before.character.card if before else None
-            return Character.made(written).model_copy(update={"card": card})
+            made = Character.made(written)
+            if before is None:
+                return made
+            # An older record is shown with defaults: who sends them back has not cleared what the card says.
+            unsaid = await self._cards.unsaid(before.home(owner), before.character)
+            default = {name for name in unsaid if getattr(made, name) == getattr(before.character, name)}
+            kept = {name: unsaid[name] for name in default}
+            return made.model_copy(update={**kept, "card": before.character.card})
 
         before, after = await self._changed(owner, written.id, replaced)
         return before is None, after
@@ -48,8 +60,9 @@ class Editing:
             raise InvalidInput(ANOTHER_ID, param="id")
 
         async def patched(before: Known | None) -> Character:
-            character = existing(before, character_id).character
+            known = existing(before, character_id)
             await check(before)
+            character = await self._current(owner, known)
             fields = character.model_dump(include=set(CharacterCreate.model_fields), mode="json")
             written = validated(merged(fields, without_read_only(patch)))
             return Character.made(written).model_copy(update={"card": character.card})
@@ -84,11 +97,16 @@ class Editing:
 
     async def _show(self, owner: Owner, character_id: str, name: str | None, check: Check) -> Known:
         async def shown(before: Known | None) -> Character:
-            character = existing(before, character_id).character
+            known = existing(before, character_id)
             await check(before)
-            return current(character).model_copy(update={"portrait": name})
+            return (await self._current(owner, known)).model_copy(update={"portrait": name})
 
         return (await self._changed(owner, character_id, shown))[1]
+
+    async def _current(self, owner: Owner, known: Known) -> Character:
+        """Return a stored character in the shape of today."""
+        unsaid = await self._cards.unsaid(known.home(owner), known.character)
+        return Character.made(known.character).model_copy(update={**unsaid, "card": known.character.card})
 
     async def _changed(self, owner: Owner, character_id: str, change: Change) -> tuple[Known | None, Known]:
         before, after = await self._cast.change(owner, character_id, change)
@@ -109,11 +127,6 @@ def existing(known: Known | None, character_id: str) -> Known:
     if known is None:
         raise NotFound(UNKNOWN.format(id=character_id), param="character_id")
     return known
-
-
-def current(character: Character) -> Character:
-    """Return a stored character in the shape of today."""
-    return Character.made(character).model_copy(update={"card": character.card})
 
 
 def validated(fields: Mapping[str, Any]) -> CharacterCreate:

@@ -13,7 +13,8 @@ until a prompt is put together.
 | name, nickname, scenario, system_prompt, post_history_instructions, tags | the same |
 
 A card sets no model, and publishes nobody. What records of schema 3 brought, lorebooks too, changes nothing in the card
-of a character whose record is older: that says nothing of it.
+of a character whose record is older: that says nothing of it. Such a record, when it is written anew, takes from its
+card what that says of them (`newer_of`).
 """
 
 import math
@@ -175,6 +176,12 @@ def taken(document: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return what a character takes from a card, and what its sender should know of it."""
     taking = Taking(document)
     return taking.fields(), taking.warnings
+
+
+def newer_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return what a card says of the fields that records have since schema 3."""
+    imported, _ = taken(document)
+    return {name: imported[name] for name in (*NEW_FIELDS, *NEW_OWN, "lorebook") if name in imported}
 
 
 def laid_over(document: dict[str, Any], character: CharacterCreate, now: int) -> dict[str, Any]:
