@@ -15,6 +15,7 @@ from tests.integration.test_own_voices import CONSENTS, OTHER, TENANT, VOICES, R
 from tests.tone_people import ANN, BOB, PHRASE, ears, recorded
 from tests.vocalizr_server import vocalizr
 from vocalizr.backends.fake import FakeSpeech
+from vocalizr.cloning.voices import MOST_VOICES
 from vocalizr.listening.fakes import FakeTranscriber
 
 pytestmark = pytest.mark.integration
@@ -217,6 +218,23 @@ async def test_a_model_that_cannot_speak_it_says_so_and_keeps_nothing(
         refused = await put(Replicas(client, client, root), {**design, "name": "X", "blend": {"af_heart": 1}})
         assert "This model has: high, low" in refused.json()["error"]["message"]
         assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+async def test_what_is_put_down_counts_among_the_most_voices_that_there_may_be(
+    houses: tuple[Replicas, Replicas],
+) -> None:
+    here, there = houses
+    archive = await taken(here, await cloned(here))
+    made = (await there.one.post(VOICES, json=BLEND, headers=TENANT)).json()["id"]
+    (record,) = there.root.rglob(f"{made}/record.json")
+    for number in range(MOST_VOICES - 1):
+        folder = record.parent.parent / f"voice_{number:032x}"
+        folder.mkdir()
+        (folder / record.name).write_bytes(record.read_bytes())
+    refused = await put(there, archive)
+    assert refused.status_code == 422, refused.text
+    assert "at most 200 at a time" in refused.json()["error"]["message"]
+    assert (await there.one.get(CONSENTS, headers=TENANT)).json()["data"] == []
 
 
 async def test_another_tenant_takes_nothing_and_what_came_with_the_model_stays(

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from chatacter.chassis.errors import Cancelled, NotFound, Unavailable
+from chatacter.chassis.errors import Cancelled, Conflict, NotFound, Unavailable
+from chatacter.contracts.voices import ConsentArchive
 from chatacter.filestore import FileStore
-from tests.tone_people import ANN, PHRASE, recorded
+from tests.tone_people import ANN, BOB, PHRASE, recorded
 from vocalizr.backends.fake import FakeSpeech
 from vocalizr.cloning.consents import Consents
 from vocalizr.cloning.records import ConsentRecord
@@ -97,6 +98,40 @@ def test_a_revocation_that_has_only_begun_while_a_consent_is_renamed_stands(
     assert shelf.kept() == []
 
 
+def test_a_revocation_ends_every_consent_that_the_same_recording_gave(shelf: Shelf) -> None:
+    consent, twin = shelf.consent(), shelf.consent()
+    other = shelf.consents.give(TENANT, "ann", "Bob", "en", recorded(BOB), threading.Event()).id
+    mine, of_twin = shelf.voice(consent), shelf.voice(twin)
+    shelf.consents.revoke(TENANT, consent)
+    assert [each.id for each in shelf.consents.standing(TENANT)] == [other]
+    for voice in (mine, of_twin):
+        with pytest.raises(NotFound):
+            shelf.voices.speakable(TENANT, voice)
+    assert {path.parent.name for path in shelf.kept()} == {other}
+
+
+def test_a_revocation_of_two_that_broke_off_is_repeated_to_its_end(shelf: Shelf) -> None:
+    consent, twin = shelf.consent(), shelf.consent()
+    voices = [shelf.voice(each) for each in (consent, twin)]
+    shelf.files.broken = "sample-1"
+    with pytest.raises(Unavailable):
+        shelf.consents.revoke(TENANT, consent)
+    for voice in voices:
+        with pytest.raises(NotFound):
+            shelf.voices.speakable(TENANT, voice)
+    shelf.files.broken = ""
+    shelf.consents.revoke(TENANT, consent)
+    assert shelf.kept() == []
+
+
+def test_a_revoked_recording_is_not_taken_by_a_consent_that_an_older_replica_left_standing(shelf: Shelf) -> None:
+    consent = shelf.consents.get(TENANT, shelf.consent())
+    shelf.store.mark_revoked(TENANT, consent.recording_sha256)
+    said = ConsentArchive(name="Ann", language="en", given_at=1, recording=recorded(ANN))
+    with pytest.raises(Conflict, match="was revoked here"):
+        shelf.consents.brought(TENANT, "ann", said, threading.Event())
+
+
 @pytest.mark.parametrize("broken", ["sample-1", "record.json"])
 def test_a_removal_that_broke_off_is_repeated_to_its_end(shelf: Shelf, broken: str) -> None:
     voice = shelf.voice(shelf.consent())
@@ -158,9 +193,8 @@ def test_one_record_that_cannot_be_read_hides_no_other(shelf: Shelf, caplog: pyt
     assert [record.id for record in shelf.consents.standing(TENANT)] == [consent]
     assert [each.id for each in shelf.voices.listed(TENANT)] == [voice]
     assert "cannot be read" in caplog.text
-    for each in (odd, consent):
-        shelf.consents.revoke(TENANT, each)
-    assert shelf.kept() == []
+    shelf.consents.revoke(TENANT, odd)
+    assert shelf.kept() == [], "the other was given by the same recording"
     assert ConsentRecord.model_fields.keys().isdisjoint({"revoked"})
 
 

@@ -56,6 +56,7 @@ class Consents:
         """
         digest = hashlib.sha256(f"{sha256_of(said.recording)}/{said.language}".encode()).hexdigest()
         consent_id = f"{CONSENT}{digest[:32]}"
+        self._require_unrevoked(tenant, said.recording)
         known = next((one for one in self.standing(tenant) if same(one, said)), None)
         if known is not None:
             return known
@@ -77,8 +78,7 @@ class Consents:
         code, phrase = phrase_of(said.language)
         if self._store.count(tenant, "consents") >= MOST_CONSENTS:
             raise InvalidInput(FULL)
-        if self._store.revoked(tenant, sha256_of(said.recording)):
-            raise Conflict(REVOKED, param="recording")
+        self._require_unrevoked(tenant, said.recording)
         sound = decoded(said.recording, longest=SPOKEN.most, param="recording")
         require_good(sound, SPOKEN, "recording")
         self._transcriber.load()
@@ -96,6 +96,10 @@ class Consents:
             word_error_rate=require_said(heard, code),
             recording_sha256=sha256_of(said.recording),
         )
+
+    def _require_unrevoked(self, tenant: str, recording: bytes) -> None:
+        if self._store.revoked(tenant, sha256_of(recording)):
+            raise Conflict(REVOKED, param="recording")
 
     def standing(self, tenant: str) -> Sequence[ConsentRecord]:
         """Return the consents that stand, the newest first."""
@@ -119,21 +123,28 @@ class Consents:
         raise NotFound(UNKNOWN, param="consent")
 
     def revoke(self, tenant: str, consent_id: str) -> None:
-        """Take a consent back. Raises `NotFound`; one whose removal broke off is removed to its end.
+        """Take a consent back, with all others that the same recording gave.
 
-        That the recording counts no more is put down for good, so that no archive brings it back. The next write ends
+        Raises `NotFound`; one whose removal broke off is removed to its end.
+
+        That the recording counts no more is put down for good, so that no archive brings it back. The next writes end
         its voices on every replica. What was learnt of the speaker is removed after that, and the recording last, so
         that a broken-off removal can be repeated.
         """
         if not self._store.holds(tenant, "consents", consent_id):
             raise NotFound(UNKNOWN, param="consent")
+        ended = [consent_id]
         with suppress(NotFound):  # a revocation that broke off put it down before it removed the recording
-            self._store.mark_revoked(tenant, sha256_of(self._store.consent_recording(tenant, consent_id)))
-        self._store.mark_removed(tenant, "consents", consent_id)
-        for voice in self._store.voices(tenant):
-            if voice.consent == consent_id:
+            said = sha256_of(self._store.consent_recording(tenant, consent_id))
+            self._store.mark_revoked(tenant, said)
+            ended += [other for other in self._store.consents_by(tenant, said) if other != consent_id]
+        for each in ended:
+            self._store.mark_removed(tenant, "consents", each)
+        for voice in self._store.voices(tenant, removed=True):
+            if voice.consent in ended:
                 self._store.remove(tenant, "voices", voice.id)
-        self._store.remove(tenant, "consents", consent_id)
+        for each in reversed(ended):  # the one that was named last: by its recording the others are found again
+            self._store.remove(tenant, "consents", each)
 
 
 def same(one: ConsentRecord, said: ConsentArchive) -> bool:

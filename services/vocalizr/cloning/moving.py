@@ -74,6 +74,7 @@ class Moving:
         said = archive.consent
         if said is None:
             raise InvalidInput(NO_CONSENT, param="consent")
+        self._voices.require_room(tenant)
         origin = self._origin(tenant, key, archive)
         cloned = self._voices.likened(archive.name, consent, said.recording, archive.samples, origin, cancelled)
         new = self._store.consent(tenant, consent.id) is None

@@ -53,6 +53,11 @@ class VoiceStore:
         found = self._records(tenant, "consents", ConsentRecord)
         return sorted(found, key=lambda each: (each.given.at, each.id), reverse=True)
 
+    def consents_by(self, tenant: str, recording_sha256: str) -> Sequence[str]:
+        """Return the ids of all consents that one recording gave, those too whose removal has begun."""
+        found = self._records(tenant, "consents", ConsentRecord, removed=True)
+        return [each.id for each in found if each.recording_sha256 == recording_sha256]
+
     def put_consent(self, tenant: str, record: ConsentRecord, recording: bytes | None = None) -> None:
         """Store a consent; without a recording its record alone, anew."""
         folder = self._folder(tenant, "consents", record.id)
@@ -80,9 +85,11 @@ class VoiceStore:
         """Return a voice."""
         return self._record(tenant, "voices", voice_id, VoiceRecord)
 
-    def voices(self, tenant: str) -> Sequence[VoiceRecord]:
-        """Return all voices of a tenant, the oldest first."""
-        return sorted(self._records(tenant, "voices", VoiceRecord), key=lambda each: (each.made.at, each.id))
+    def voices(self, tenant: str, *, removed: bool = False) -> Sequence[VoiceRecord]:
+        """Return all voices of a tenant, the oldest first; those whose removal has begun only if asked for."""
+        return sorted(
+            self._records(tenant, "voices", VoiceRecord, removed=removed), key=lambda each: (each.made.at, each.id)
+        )
 
     def put_voice(self, tenant: str, record: VoiceRecord, samples: Sequence[bytes] = ()) -> None:
         """Store a voice."""
@@ -163,9 +170,9 @@ class VoiceStore:
             self.remove(unquote(tenant), cast("Kind", kind), record_id)
         return len(half) + len(left)
 
-    def _records(self, tenant: str, kind: Kind, form: type[R]) -> Iterator[R]:
+    def _records(self, tenant: str, kind: Kind, form: type[R], *, removed: bool = False) -> Iterator[R]:
         """Yield the records that can be read; one that cannot must not hide the others."""
-        found = self._stored(tenant, kind, self._files.open().names(f"{safe(tenant)}/{kind}"))
+        found = self._stored(tenant, kind, self._files.open().names(f"{safe(tenant)}/{kind}"), removed=removed)
         for record_id, stored in found.items():
             try:
                 yield form.model_validate_json(stored)
@@ -181,15 +188,15 @@ class VoiceStore:
         except ValidationError as error:
             raise Misconfigured(OTHER_VERSION) from error
 
-    def _stored(self, tenant: str, kind: Kind, names: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the records of some ids as they are stored, without those that are marked as removed."""
+    def _stored(self, tenant: str, kind: Kind, names: Sequence[str], *, removed: bool = False) -> Mapping[str, bytes]:
+        """Return the records of some ids as they are stored; those that are marked as removed only if asked for."""
         folders = {name: self._folder(tenant, kind, name) for name in names if ID.fullmatch(name)}
         wanted = [f"{folder}/{name}" for folder in folders.values() for name in (RECORD, REMOVED)]
         found = self._files.open().read_many(wanted)
         return {
             name: found[f"{folder}/{RECORD}"]
             for name, folder in folders.items()
-            if f"{folder}/{RECORD}" in found and f"{folder}/{REMOVED}" not in found
+            if f"{folder}/{RECORD}" in found and (removed or f"{folder}/{REMOVED}" not in found)
         }
 
     def _revoked(self, tenant: str, recording_sha256: str) -> str:

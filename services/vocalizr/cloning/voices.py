@@ -94,6 +94,11 @@ class OwnVoices:
         if not self._backend.capabilities.cloning:
             raise Unsupported(NO_CLONING.format(model=self._model))
 
+    def require_room(self, tenant: str) -> None:
+        """Raise `InvalidInput` where a tenant has as many voices as it may."""
+        if self._store.count(tenant, "voices") >= MOST_VOICES:
+            raise InvalidInput(FULL)
+
     def listed(self, tenant: str) -> Sequence[Voice]:
         """Return the voices that this model can speak."""
         standing = {record.id for record in self._consents.standing(tenant)}
@@ -132,7 +137,7 @@ class OwnVoices:
         """Make a voice out of others. Raises `InvalidInput` for a part that the model does not have."""
         if not self._backend.capabilities.blending:
             raise Unsupported(NO_BLENDING.format(model=self._model))
-        self._require_room(tenant)
+        self.require_room(tenant)
         languages = {voice.id: voice.language for voice in self._backend.voices()}
         for part in design.blend:
             if part not in languages:
@@ -158,7 +163,7 @@ class OwnVoices:
         and `Misconfigured` where speakers cannot be told apart: without that nothing is cloned.
         """
         self.require_cloning()
-        self._require_room(tenant)
+        self.require_room(tenant)
         consent = self._consents.get(tenant, consent_id)
         said = self._store.consent_recording(tenant, consent.id)
         return self.keep(tenant, self.likened(name, consent, said, samples, Origin.here(key), cancelled))
@@ -276,10 +281,6 @@ class OwnVoices:
                 self._known.pop((tenant, voice_id), None)
                 raise NotFound(UNKNOWN, param="voice") from error
         return record
-
-    def _require_room(self, tenant: str) -> None:
-        if self._store.count(tenant, "voices") >= MOST_VOICES:
-            raise InvalidInput(FULL)
 
     def _shown(self, record: VoiceRecord) -> Voice:
         return Voice(
