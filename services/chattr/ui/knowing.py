@@ -41,7 +41,9 @@ async def known(seat: Seat, event: Any) -> Shown:
         "summaries": summaries,
         **memories,
         **wanted,
-        "more": bool(event.after),
+        "what": str(event.what),
+        "id": str(event.id or ""),
+        "after": str(event.after or ""),
     }
 
 

@@ -46,10 +46,10 @@ class Parts:
             with gr.Row(elem_id="scene", equal_height=False):
                 self._stage()
                 self._talk()
-            self.shelf = part("shelf", "icons.js", "bring.js", "shelf.js")
-            self.known = part("known", "icons.js", "known.js")
-            self.company = part("company", "icons.js", "company.js")
-            self.voices = part("voices", "icons.js", "bring.js", "record.js", "voices.js")
+            self.shelf = part("shelf", "icons.js", "focus.js", "bring.js", "shelf.js")
+            self.known = part("known", "icons.js", "focus.js", "known.js")
+            self.company = part("company", "icons.js", "focus.js", "company.js")
+            self.voices = part("voices", "icons.js", "focus.js", "bring.js", "record.js", "voices.js")
             self.editor = part("editor", "icons.js", "bring.js", "editor.js")
             self._about()
 

@@ -9,6 +9,7 @@ const ask = (what, value = "") => trigger("act", { what, value });
 
 function person(one, act, label, words) {
   const row = document.createElement("li");
+  row.dataset.id = one.id;
   const face = document.createElement(one.portrait ? "img" : "span");
   face.className = "face";
   if (one.portrait) {
@@ -26,6 +27,13 @@ function person(one, act, label, words) {
   return row;
 }
 
+function people(value, group) {
+  sheet.querySelector(".here").replaceChildren(...value.here.map((one) => person(one, group && !one.stays ? "leave" : "", `Let ${one.name} go`, "Let go")));
+  sheet.querySelector(".others").replaceChildren(...value.others.map((one) => person(one, "join", `Invite ${one.name}`, "Invite")));
+  sheet.querySelector(".rest").hidden = !value.others.length;
+  sheet.querySelector(".ways").hidden = !group;
+}
+
 function draw() {
   const value = props.value;
   if (!value || !value.at || value.at === seen) return;
@@ -33,10 +41,7 @@ function draw() {
   told.textContent = value.told;
   told.hidden = !value.told;
   const group = value.here.length > 1;
-  sheet.querySelector(".here").replaceChildren(...value.here.map((one) => person(one, group && !one.stays ? "leave" : "", `Let ${one.name} go`, "Let go")));
-  sheet.querySelector(".others").replaceChildren(...value.others.map((one) => person(one, "join", `Invite ${one.name}`, "Invite")));
-  sheet.querySelector(".rest").hidden = !value.others.length;
-  sheet.querySelector(".ways").hidden = !group;
+  redrawn(sheet, () => people(value, group));
   order.replaceChildren(...Object.entries(value.orders).map(([name, words]) => new Option(words, name)));
   order.value = value.order;
   const now = [[replies, value.replies], [name, value.persona.name ?? ""], [description, value.persona.description ?? ""]];

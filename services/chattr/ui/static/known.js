@@ -8,19 +8,20 @@ const NOTHING = {
   turn: "Nothing that was said is remembered yet.",
 };
 let seen = 0; // the change that is shown
-let open = null; // what is being corrected or forgotten: { id, how }
+let open = null; // what is being corrected or forgotten: { id, how }, what asks for it, and what was sent and is not done
 const LONG = 360; // longer texts are cut short until somebody wants all of one
 const whole = new Set(); // those
 let all = []; // the memories of the pages that were asked for
 let value = null;
 let awaited = false; // whether the sheet is to open with the next answer: a later one opens none that was closed
 
-const ask = (what, more = {}) => trigger("act", { what, id: "", text: "", q: q.value, kind: kind.value, after: "", ...more });
+let sought = { q: "", kind: "" }; // what is looked for; more may be typed by now
+const ask = (what, more = {}) => trigger("act", { what, id: "", text: "", after: "", ...sought, ...more });
 const when = (seconds) => new Date(seconds * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
 function look(id, how) {
   return () => {
-    open = how ? { id, how } : null;
+    if (open?.id !== id || open.how !== how) open = how ? { id, how } : null;
     draw();
     const item = sheet.querySelector(`[data-id="${CSS.escape(id)}"]`);
     item?.querySelector(how === "correct" ? "textarea" : how ? ".ask button" : "[data-act]")?.focus();
@@ -39,8 +40,8 @@ function correcting(one, deed) {
   form.append(field, done, button("no", "Cancel", look(one.id, null), "Cancel"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!field.value.trim()) return;
-    open = null;
+    if (!field.value.trim() || open.sent) return;
+    open.sent = deed; // what was typed stays until it is taken
     ask(deed, { id: one.id, text: field.value.trim() });
   });
   return form;
@@ -89,7 +90,7 @@ function item(one, about, acts, ways) {
   deeds.append(...acts);
   below.append(deeds);
   row.append(text, below);
-  if (open && open.id === one.id) row.append(ways[open.how]());
+  if (open && open.id === one.id) row.append(open.asked ??= ways[open.how]());
   return row;
 }
 
@@ -131,7 +132,10 @@ function memory(one) {
 }
 
 function draw() {
-  if (!value) return;
+  if (value) redrawn(sheet, paint);
+}
+
+function paint() {
   sheet.querySelector("h2").textContent = `What ${value.name} remembers`;
   told.textContent = value.told;
   told.hidden = !value.told;
@@ -148,28 +152,38 @@ function take() {
   const now = props.value;
   if (!now || !now.at || now.at === seen) return;
   seen = now.at;
+  if (now.after && now.after !== value?.next) return; // more of a list that is not shown any more, or has it already
   value = now;
-  all = now.more ? [...all, ...now.items] : now.items;
+  all = now.after ? [...all, ...now.items] : now.items;
+  if (open?.sent && open.sent === now.what && open.id === now.id) {
+    if (now.told) open.sent = "";
+    else open = null;
+  }
   draw();
   if (!now.open) sheet.close();
   else if (!sheet.open && (awaited || now.told)) sheet.showModal();
   awaited = false;
 }
 
-further.append(button("more-of", "Show more", () => ask("list", { after: value.next }), "Show more"));
+further.append(button("more-of", "Show more", () => ask("list", { q: value.q, kind: value.kind, after: value.next }), "Show more"));
+
+function search() {
+  sought = { q: q.value, kind: kind.value };
+  ask("list");
+}
 seek.addEventListener("submit", (event) => {
   event.preventDefault();
-  ask("list");
+  search();
 });
-kind.addEventListener("change", () => ask("list"));
-q.addEventListener("search", () => { if (!q.value) ask("list"); });
+kind.addEventListener("change", search);
+q.addEventListener("search", () => { if (!q.value) search(); });
 sheet.querySelector("header").append(button("close", "Close", () => sheet.close()));
 sheet.addEventListener("close", () => { open = null; });
 sheet.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
 window.addEventListener("chatacter:known", () => {
   q.value = kind.value = "";
   awaited = true;
-  ask("list");
+  search();
 });
 watch("value", take);
 take();

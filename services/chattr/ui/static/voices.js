@@ -145,7 +145,9 @@ function cloning() {
   given.querySelector("ul").replaceChildren(...value.consents.map(agreement));
 }
 
-function draw() {
+const draw = () => redrawn(sheet, paint);
+
+function paint() {
   const builtIn = value.voices.filter((one) => one.kind === "built_in"), mine = value.voices.filter((one) => one.kind !== "built_in");
   sheet.querySelector("h2").textContent = `How ${value.name} sounds`;
   asleep.textContent = value.asleep;
