@@ -23,6 +23,18 @@ STAGE = """([markup, script]) => {
   const watch = (name, look) => watching.push(look);
   new Function("element", "props", "trigger", "watch", script)(document.body, props, trigger, watch);
 }"""
+MICROPHONE = """() => {
+  window.streams = [];
+  window.asking = [];
+  const given = () => {
+    const stream = new AudioContext().createMediaStreamDestination().stream;
+    window.streams.push(stream);
+    return stream;
+  };
+  const getUserMedia = () => new Promise((allow) => window.asking.push(() => allow(given())));
+  Object.defineProperty(navigator, "mediaDevices", { value: { getUserMedia } });
+}"""
+SILENT = "window.streams.every(each => each.getTracks().every(track => track.readyState === 'ended'))"
 PEOPLE = {"orders": {"mention": "Whoever is named"}, "order": "mention", "replies": 1, "persona": {}}
 VOICES = {"name": "Robin", "voices": [], "phrases": [], "consents": [], "asleep": "", "refused": "", "sound": ""}
 
@@ -142,3 +154,33 @@ def test_the_keyboard_stays_where_it_was_when_people_and_voices_are_drawn_anew(b
         page.get_by_role("button", name="Let Robin speak with High").press("Enter")
         answer(page, chosen="high", **known)
         expect(page.get_by_role("combobox", name="Voice", exact=True)).to_be_focused()
+
+
+def test_the_microphone_is_let_go_of_whatever_was_pressed_and_when(browser: Browser) -> None:
+    with sheet(browser, "voices", "bring.js", "record.js") as page:
+        page.evaluate(MICROPHONE)
+        answer(page, chosen=None, **{**VOICES, "voices": [voice("Low")], "phrases": [{"language": "en", "text": "I"}]})
+        page.get_by_text("Clone a voice").click()
+        consent = page.locator("form.consent")
+        consent.get_by_role("button", name="Record").dblclick()
+        assert page.evaluate("window.asking.length") == 1
+        page.keyboard.press("Escape")
+        page.evaluate("window.asking.pop()()")
+        page.wait_for_function(f"window.streams.length === 1 && {SILENT}")
+
+        page.evaluate("document.querySelector('dialog').showModal()")
+        consent.get_by_role("button", name="Record").click()
+        page.evaluate("window.asking.pop()()")
+        expect(consent.get_by_role("button", name="Stop")).to_contain_text("0 s")
+        page.keyboard.press("Escape")
+        page.wait_for_function(f"window.streams.length === 2 && {SILENT}")
+        page.evaluate("document.querySelector('dialog').showModal()")
+        expect(consent.get_by_role("button", name="Record")).to_be_visible()
+        page.wait_for_timeout(300)
+        expect(consent.locator(".taken li")).to_have_count(0)
+        consent.get_by_role("button", name="Record").click()
+        page.evaluate("window.asking.pop()()")
+        expect(consent.get_by_role("button", name="Stop")).to_contain_text("0 s")
+        consent.get_by_role("button", name="Stop").click()
+        expect(consent.locator(".taken li")).to_have_count(1)
+        assert page.evaluate(SILENT)

@@ -14,6 +14,8 @@ function takes(place, most, complain) {
   const row = document.createElement("div");
   row.className = "line";
   let recording = null; // the recorder, while it runs
+  let starting = false; // whether the microphone is being asked for
+  let round = 0; // raised when all is cleared: what began before is not kept
 
   function shown() {
     list.replaceChildren(...all.map((one, number) => {
@@ -40,27 +42,35 @@ function takes(place, most, complain) {
   }
 
   async function begin() {
+    if (starting) return;
     if (!navigator.mediaDevices) return complain("This browser gives the microphone to pages behind HTTPS, or on localhost, alone. Choose a file.");
     let stream;
+    const mine = round;
+    starting = true;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
     } catch {
-      return complain("The microphone is not there, or not allowed. Allow it in the browser, or choose a file.");
+      if (mine === round) complain("The microphone is not there, or not allowed. Allow it in the browser, or choose a file.");
+      return;
+    } finally {
+      if (mine === round) starting = false;
     }
+    if (mine !== round) return stream.getTracks().forEach((track) => track.stop());
     const parts = [];
     const since = Date.now();
-    recording = new MediaRecorder(stream);
+    const recorder = recording = new MediaRecorder(stream);
     const clock = setInterval(() => { toggle.lastChild.textContent = `Stop (${Math.round((Date.now() - since) / 1000)} s)`; }, 250);
-    recording.addEventListener("dataavailable", (event) => parts.push(event.data));
-    recording.addEventListener("stop", () => {
+    recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
+    recorder.addEventListener("stop", () => {
       clearInterval(clock);
       stream.getTracks().forEach((track) => track.stop());
-      const type = recording.mimeType || "audio/webm";
+      if (mine !== round) return;
+      const type = recorder.mimeType || "audio/webm";
       recording = null;
       draw();
-      read(new File(parts, `recording.${extension(type)}`, { type: type.split(";")[0] }), keep);
+      read(new File(parts, `recording.${extension(type)}`, { type: type.split(";")[0] }), (file) => { if (mine === round) keep(file); });
     });
-    recording.start();
+    recorder.start();
     draw();
   }
 
@@ -78,7 +88,11 @@ function takes(place, most, complain) {
     get: () => all,
     clear: () => {
       all.length = 0;
-      if (recording) recording.stop();
+      round += 1;
+      recording?.stop();
+      recording = null;
+      starting = false;
+      draw();
       shown();
     },
   };
