@@ -156,6 +156,37 @@ def test_the_keyboard_stays_where_it_was_when_people_and_voices_are_drawn_anew(b
         expect(page.get_by_role("combobox", name="Voice", exact=True)).to_be_focused()
 
 
+def test_what_is_answered_late_opens_no_sheet_that_was_closed(browser: Browser) -> None:
+    row = {"id": "one", "title": "About ships", "when": 1}
+    shelf = {"name": "Robin", "open": True, "items": [row], "current": None, "file": None}
+    with sheet(browser, "shelf", "bring.js") as page:
+        dialog = page.locator("dialog")
+        answer(page, **shelf)
+        expect(dialog).to_be_visible()
+        page.get_by_role("button", name="Rename: About ships").click()
+        page.get_by_role("textbox", name="Title").fill("About sails")
+        answer(page, **shelf)
+        expect(page.get_by_role("textbox", name="Title")).to_have_value("About sails")
+        expect(page.get_by_role("textbox", name="Title")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        answer(page, **shelf)
+        expect(dialog).to_be_hidden()
+        answer(page, **{**shelf, "told": "It is gone."})
+        expect(dialog).to_be_visible()
+    editor = {"open": True, "fresh": False, "file": None}
+    new = {"fresh": True, "new": True, "character": {}, "voices": [], "portrait": None}
+    with sheet(browser, "editor", "bring.js") as page:
+        dialog = page.locator("dialog")
+        answer(page, **{**editor, **new})
+        expect(dialog).to_be_visible()
+        page.keyboard.press("Escape")
+        answer(page, **{**editor, **new, "told": "Imported."})
+        expect(dialog).to_be_hidden()
+        answer(page, **{**editor, "told": "This name is taken."})
+        expect(dialog).to_be_visible()
+
+
 def test_the_microphone_is_let_go_of_whatever_was_pressed_and_when(browser: Browser) -> None:
     with sheet(browser, "voices", "bring.js", "record.js") as page:
         page.evaluate(MICROPHONE)

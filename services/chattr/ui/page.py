@@ -55,7 +55,7 @@ class Page:
                 **quiet,
             )
             parts.talk.act(self.act, [parts.seat, parts.aloud, *kept], everything, trigger_mode="multiple", **quiet)
-            parts.shelf.act(self.shelve, [parts.seat, *kept], everything, **quiet)
+            parts.shelf.act(self.shelve, [parts.seat, *kept], everything, trigger_mode="multiple", **quiet)
             parts.known.act(self.know, [parts.seat, *kept], everything, trigger_mode="multiple", **quiet)
             parts.company.act(self.gather, [parts.seat, *kept], everything, trigger_mode="multiple", **quiet)
             parts.voices.act(self.sound, [parts.seat, *kept], everything, **quiet)

@@ -8,6 +8,7 @@ let seen = 0; // the change that is shown
 let shown = {}; // the character that the sheet was opened with
 let models = new Map(); // each voice's speech model
 let picture = null; // one that was chosen and not yet sent
+let awaited = false; // whether the sheet is to open with the next answer: a later one opens none that was closed
 
 const ask = (what, more = {}) => trigger("act", { what, id: shown.character?.id ?? "", ...more });
 
@@ -153,8 +154,9 @@ function draw() {
   if (value.character && value.fresh) write(value);
   say(value.told);
   if (value.file) save(value.file);
-  if (value.open && !sheet.open) sheet.showModal();
   if (!value.open) sheet.close();
+  else if (!sheet.open && (awaited || (value.told && !value.fresh))) sheet.showModal();
+  awaited = false;
 }
 
 sheet.querySelector(".picture").append(
@@ -170,6 +172,9 @@ sheet.addEventListener("drop", (event) => {
   const file = event.dataTransfer.files[0];
   if (file && shown.new) read(file, (found) => ask("import", found));
 });
-window.addEventListener("chatacter:editor", (event) => ask(event.detail));
+window.addEventListener("chatacter:editor", (event) => {
+  awaited = true;
+  ask(event.detail);
+});
 watch("value", draw);
 draw();

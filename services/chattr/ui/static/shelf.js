@@ -3,7 +3,8 @@ const sheet = element.querySelector("dialog"), list = sheet.querySelector("ul");
 const title = sheet.querySelector("h2"), told = sheet.querySelector(".told");
 const FORMS = [["json", "As a whole"], ["sillytavern", "For SillyTavern"]];
 let seen = 0; // the change that is shown
-let open = null; // the row that asks something: { id, how }
+let open = null; // the row that asks something: { id, how }, and what it asks with
+let awaited = false; // whether the sheet is to open with the next answer: a later one opens none that was closed
 
 const ask = (what, more = {}) => trigger("act", { what, id: "", ...more });
 const when = (seconds) =>
@@ -78,7 +79,7 @@ function row(one, current) {
   for (const [act, icon, label] of [["rename", "edit", "Rename"], ["export", "save", "Keep as a file"], ["delete", "cut", "Delete"]]) {
     item.append(button(icon, `${label}: ${one.title}`, look(one.id, act)));
   }
-  if (open && open.id === one.id) item.append(questions(one, open.how));
+  if (open && open.id === one.id) item.append(open.asked ??= questions(one, open.how));
   return item;
 }
 
@@ -88,12 +89,13 @@ function draw() {
   title.textContent = `Conversations with ${value.name}`;
   told.textContent = value.told;
   told.hidden = !value.told;
-  list.replaceChildren(...value.items.map((one) => row(one, value.current)));
+  redrawn(sheet, () => list.replaceChildren(...value.items.map((one) => row(one, value.current))));
   if (value.at === seen) return;
   seen = value.at;
   if (value.file) save(value.file);
-  if (value.open && !sheet.open) sheet.showModal();
   if (!value.open) sheet.close();
+  else if (!sheet.open && (awaited || value.told)) sheet.showModal();
+  awaited = false;
 }
 
 const close = button("close", "Close", () => sheet.close());
@@ -103,6 +105,9 @@ sheet.querySelector("footer").append(
 );
 sheet.addEventListener("close", () => { open = null; });
 sheet.addEventListener("click", (event) => { if (event.target === sheet) sheet.close(); });
-window.addEventListener("chatacter:shelf", () => ask("list"));
+window.addEventListener("chatacter:shelf", () => {
+  awaited = true;
+  ask("list");
+});
 watch("value", draw);
 draw();
