@@ -247,6 +247,20 @@ def test_a_tenants_cards_are_its_own(chattr: ServiceProcess, ann: httpx.Client) 
     assert httpx.post(chattr.url + IMPORT, content=b"{}").status_code == 401
 
 
+def test_an_import_says_with_what_it_speaks(ann: httpx.Client) -> None:
+    card = in_json(v3(extensions={"chatacter": {"voice": "af_sky", "speech_model": "kokoro"}}))
+    for placed, spoken in (
+        ({}, ("af_sky", "kokoro")),
+        ({"voice": "voice_1"}, ("voice_1", "kokoro")),
+        ({"voice": "voice_1", "speech_model": "xtts"}, ("voice_1", "xtts")),
+    ):
+        made = imported(ann, card, "application/json", id="speaking", **placed)
+        assert (made["voice"], made["speech_model"]) == spoken
+        assert ann.delete("/api/v1/characters/speaking").status_code == 204
+    answer = ann.post(IMPORT, content=in_json(v3()), params={"speech_model": "xtts"})
+    assert answer.status_code == 422, "a model of no voice"
+
+
 def test_a_repeated_import_makes_one_character(ann: httpx.Client) -> None:
     headers = {"idempotency-key": "card-1", "content-type": "image/png"}
     first, second = (ann.post(IMPORT, content=PICTURE, headers=headers) for _ in range(2))

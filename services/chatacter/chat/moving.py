@@ -21,6 +21,7 @@ from chatacter.chassis.errors import InvalidInput
 from chatacter.chat.command import told
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError, Refused
+from chatacter.contracts.speech import Voice
 
 T = TypeVar("T")
 
@@ -41,6 +42,10 @@ NO_FILE: Final = "{file} cannot be read."
 THERE: Final = "{file} is there already; name another."
 UNVOICED: Final = "voice {voice}: {why} Nothing was {done}; --without-voice leaves the voice out."
 GONE: Final = "left out voice {voice}: {why}"
+UNUSED: Final = (
+    "voice {voice} is there, and {character}, who was before and stays as it was, does not speak with it."
+)
+CARDLESS: Final = "{why} The voice {voice} is there already, and nobody speaks with it yet."
 
 Url = Annotated[str, typer.Option(envvar="CHATACTER_URL", help="Where Chatacter answers.")]
 Key = Annotated[str | None, typer.Option(envvar="CHATACTER_API_KEY", help="A key, where the server wants one.")]
@@ -90,7 +95,7 @@ async def taken(api: Api, character: str, *, voice: bool) -> bytes:
     (card, _), memories = await api.card(character, "charx"), await api.memories(character)
     fields, _ = await api.character(character)
     mark = {**MARK, "character": character, "speech_model": fields.get("speech_model")}
-    own = await voice_of(api, fields.get("voice")) if voice else None
+    own = await voice_of(api, fields.get("voice"), fields.get("speech_model")) if voice else None
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(ARCHIVE, json.dumps(mark))
@@ -101,12 +106,12 @@ async def taken(api: Api, character: str, *, voice: bool) -> bytes:
     return packed.getvalue()
 
 
-async def voice_of(api: Api, voice: str | None) -> dict[str, Any] | None:
+async def voice_of(api: Api, voice: str | None, speech_model: str | None) -> dict[str, Any] | None:
     """Return a voice of one's own; None for others, and for one that is gone or whose consent was revoked."""
     if voice is None or not voice.startswith(OWN):
         return None
     try:
-        return await api.voice_archive(voice)
+        return await api.voice_archive(voice, speech_model)
     except Refused as refusal:
         if refusal.status != 404:
             raise unvoiced(refusal, voice, "written") from refusal
@@ -119,19 +124,37 @@ async def put(api: Api, parts: dict[str, Any], character: str) -> dict[str, Any]
 
     The voice comes first: where it is refused, nothing else was done.
     """
-    voice = None
-    if VOICE in parts:
-        try:
-            voice = (await api.take_voice(parts[VOICE], parts[ARCHIVE].get("speech_model"))).id
-        except Refused as refusal:
-            named = parts[VOICE].get("id") if isinstance(parts[VOICE], dict) else None
-            raise unvoiced(refusal, str(named), "put down") from refusal
+    voice = await voiced(api, parts) if VOICE in parts else None
+    named = (voice.id, voice.model) if voice else (None, None)
     try:
-        await api.take_card(parts[CARD], character, voice)
+        await api.take_card(parts[CARD], character, *named)
     except Refused as refusal:
         if refusal.status != 409:
-            raise
+            raise left(refusal, voice) from refusal
+        if voice is not None and not await speaks_with(api, character, voice):
+            typer.echo(UNUSED.format(voice=voice.id, character=character), err=True)
     return await api.take_memories(parts[MEMORIES], character)
+
+
+async def voiced(api: Api, parts: dict[str, Any]) -> Voice:
+    """Put an archive's voice down."""
+    try:
+        return await api.take_voice(parts[VOICE], parts[ARCHIVE].get("speech_model"))
+    except Refused as refusal:
+        named = parts[VOICE].get("id") if isinstance(parts[VOICE], dict) else None
+        raise unvoiced(refusal, str(named), "put down") from refusal
+
+
+async def speaks_with(api: Api, character: str, voice: Voice) -> bool:
+    """Whether a character that is there speaks with a voice."""
+    fields, _ = await api.character(character)
+    return fields.get("voice") == voice.id
+
+
+def left(refusal: Refused, voice: Voice | None) -> Refused:
+    """Say of what was refused that a voice was put down before it."""
+    why = CARDLESS.format(why=refusal.message, voice=voice.id) if voice else refusal.message
+    return Refused(why, status=refusal.status, code=refusal.code, retry_after=refusal.retry_after)
 
 
 def unvoiced(refusal: Refused, voice: str, done: str) -> Refused:

@@ -61,9 +61,12 @@ class Characters(Connection):
         kind = {"content-type": media_type}
         return dict(await self._json("PUT", f"{HOME}/{character}/portrait", picture, kind))
 
-    async def take_card(self, card: bytes, character: str | None = None, voice: str | None = None) -> dict[str, Any]:
-        """Make a character of a card, with this id and this voice where they are named; return it, with `warnings`."""
-        named = {name: value for name, value in (("id", character), ("voice", voice)) if value}
+    async def take_card(
+        self, card: bytes, character: str | None = None, voice: str | None = None, speech_model: str | None = None
+    ) -> dict[str, Any]:
+        """Make a character of a card, with this id and this voice of a model if named; return it, with `warnings`."""
+        placing = {"id": character, "voice": voice, "speech_model": speech_model}
+        named = {name: value for name, value in placing.items() if value}
         return dict(await self._json("POST", f"{HOME}/import?{httpx.QueryParams(named)}", card))
 
     async def card(self, character: str, form: CardForm) -> tuple[bytes, str]:

@@ -46,9 +46,9 @@ class Voices(Connection):
         async with self._guarded("DELETE", f"{HOME}/{voice}{at(speech_model)}"):
             pass
 
-    async def voice_archive(self, voice: str) -> dict[str, Any]:
+    async def voice_archive(self, voice: str, speech_model: str | None) -> dict[str, Any]:
         """Return a voice of one's own with all that it was made of."""
-        return dict(await self._json("GET", f"{HOME}/{quote(voice, safe='')}/export"))
+        return dict(await self._json("GET", f"{HOME}/{quote(voice, safe='')}/export{at(speech_model)}"))
 
     async def take_voice(self, archive: Any, speech_model: str | None) -> Voice:
         """Put a voice down, for this speech model where one is named; return it under the name that it has here."""

@@ -45,6 +45,8 @@ class Placing(BaseModel):
     """The character's id here."""
     voice: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """What it speaks with, whatever the card names."""
+    speech_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """The model that `voice` belongs to, whatever the card names."""
 
 
 @router.post("/import", status_code=201, openapi_extra=CARD.body())
@@ -57,7 +59,8 @@ async def import_card(
     placing: Annotated[Placing, Query()],
 ) -> CharacterImported:
     """Create a character from a Character Card: V1, V2 or V3, as JSON, PNG, APNG or CHARX."""
-    imported = await cards.take(owner, await CARD.of(request), placing.id, placing.voice)
+    placed = placing.model_dump(exclude={"id"}, exclude_none=True)
+    imported = await cards.take(owner, await CARD.of(request), placing.id, placed)
     read = await actors.shown(owner, imported.known)
     response.headers["location"] = f"/api/v1/characters/{read.id}"
     response.headers["etag"] = etag(read.model_dump_json().encode())

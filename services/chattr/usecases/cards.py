@@ -1,8 +1,10 @@
 """Characters from cards, and cards of characters."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -22,6 +24,7 @@ from chattr.usecases.characters import Cast, Known
 from chattr.usecases.editing import face_id, validated
 from chattr.usecases.kept_cards import KeptCards
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 LARGEST_FACE: Final = 16 * 1024 * 1024
 ARCHIVE: Final = "application/zip"
 MEDIA_TYPES: Final[dict[Form, str]] = {"json": "application/json", "png": "image/png", "charx": ARCHIVE}
@@ -60,16 +63,16 @@ class Cards:
         self._kept = kept
 
     async def take(
-        self, owner: Owner, data: bytes, character_id: str | None = None, voice: str | None = None
+        self, owner: Owner, data: bytes, character_id: str | None = None, placed: Mapping[str, str] = NOTHING
     ) -> Imported:
-        """Make a character of a card; `voice` is what it speaks with, in the place of what the card names.
+        """Make a character of a card; `placed` are fields that stand in the place of what the card names.
 
         Raises `InvalidInput` and its kin, saying what is wrong with the card.
         """
         opened = await self._kept.apart(lambda: opened_card(data))
         face, kept = opened.face, new_id("card")
         portrait = face_id(kept) if face else None
-        taken = opened.taken if voice is None else {**opened.taken, "voice": voice}
+        taken = {**opened.taken, **placed}
         first = character_of(character_id or slug(taken["name"]), taken, kept, portrait)
         try:
             if portrait is not None and face is not None:
