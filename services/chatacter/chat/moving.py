@@ -42,9 +42,7 @@ NO_FILE: Final = "{file} cannot be read."
 THERE: Final = "{file} is there already; name another."
 UNVOICED: Final = "voice {voice}: {why} Nothing was {done}; --without-voice leaves the voice out."
 GONE: Final = "left out voice {voice}: {why}"
-UNUSED: Final = (
-    "voice {voice} is there, and {character}, who was before and stays as it was, does not speak with it."
-)
+UNUSED: Final = "voice {voice} is there, and {character}, who was before and stays as it was, does not speak with it."
 CARDLESS: Final = "{why} The voice {voice} is there already, and nobody speaks with it yet."
 
 Url = Annotated[str, typer.Option(envvar="CHATACTER_URL", help="Where Chatacter answers.")]
