@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from chatacter.chassis import logs
+from chatacter.serving.licences import require_accepted
 from chatacter.serving.replicas import ray_side
 from visualizr.app import application as app_around
 from visualizr.app import made
@@ -22,14 +23,22 @@ from visualizr.settings import VisualizrSettings
 def application(_: Mapping[str, Any]) -> Any:
     """Describe the service to Ray Serve, whose configuration needs no arguments for it. Raises `Misconfigured`."""
     settings = VisualizrSettings.known()
+    allowed(settings)
     return ray_side().entered(planned(settings), replica, door)
 
 
 def replica() -> VideoBackend:
-    """Make the backend of one replica."""
+    """Make the backend of one replica. Raises `Misconfigured`."""
     settings = VisualizrSettings.known()
     logs.configure(settings)
-    return made(settings)
+    return allowed(settings)
+
+
+def allowed(settings: VisualizrSettings) -> VideoBackend:
+    """Make the backend. Raises `Misconfigured` unless its licence is accepted: Ray loads without asking the door."""
+    backend = made(settings)
+    require_accepted(settings.served_name, backend.capabilities.licence, settings.accept_model_licenses)
+    return backend
 
 
 def door(handle: Any) -> FastAPI:

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from chatacter.chassis import logs
+from chatacter.serving.licences import require_accepted
 from chatacter.serving.replicas import ray_side
 from vocalizr.app import application as app_around
 from vocalizr.app import made
@@ -22,14 +23,21 @@ from vocalizr.settings import VocalizrSettings
 def application(_: Mapping[str, Any]) -> Any:
     """Describe the service to Ray Serve, whose configuration needs no arguments for it. Raises `Misconfigured`."""
     settings = VocalizrSettings.known()
-    return ray_side().entered(planned(settings, made(settings).capabilities), replica, door)
+    return ray_side().entered(planned(settings, allowed(settings).capabilities), replica, door)
 
 
 def replica() -> SpeechBackend:
-    """Make the backend of one replica."""
+    """Make the backend of one replica. Raises `Misconfigured`."""
     settings = VocalizrSettings.known()
     logs.configure(settings)
-    return in_batches(partial(made, settings))
+    return in_batches(partial(allowed, settings))
+
+
+def allowed(settings: VocalizrSettings) -> SpeechBackend:
+    """Make the backend. Raises `Misconfigured` unless its licence is accepted: Ray loads without asking the door."""
+    backend = made(settings)
+    require_accepted(settings.served_name, backend.capabilities.licence, settings.accept_model_licenses)
+    return backend
 
 
 def door(handle: Any) -> FastAPI:
