@@ -178,8 +178,12 @@ def check_trigger_authentication(references: References, who: str, spec: Manifes
 
 
 def check_pdb(references: References, who: str, spec: Manifest) -> None:
-    if not any(matches(spec["selector"], pods.labels) for pods in references.cluster.pods()):
+    chosen = [pods.owner for pods in references.cluster.pods() if matches(spec["selector"], pods.labels)]
+    if not chosen:
         references.missing.append(f"{who} selects no pods")
+    # Kubernetes asks the owner's scale how many pods there should be, and a RayCluster has none: no pod may ever go.
+    if "maxUnavailable" in spec and any(owner.startswith("RayService/") for owner in chosen):
+        references.missing.append(f"{who} counts from what a RayCluster cannot tell")
 
 
 def check_workload(references: References, who: str, spec: Manifest) -> None:

@@ -15,7 +15,7 @@ from scripts.manifests.programs import ROOT
 from tests.manifests import kuberay, schemas
 from tests.manifests.served_models import MODEL, inference, told
 from tests.manifests.test_inference import address
-from tests.manifests.workloads import Cluster, Pods
+from tests.manifests.workloads import Cluster, Pods, matches
 
 pytestmark = pytest.mark.manifests
 
@@ -58,6 +58,10 @@ def deployments(cluster: Cluster) -> dict[str, dict[str, Any]]:
 def nodes(cluster: Cluster) -> dict[str, Pods]:
     """The pods of the head and of the workers."""
     return {pods.labels[kuberay.NODE]: pods for pods in cluster.pods() if kuberay.NODE in pods.labels}
+
+
+def named(manifest: dict[str, Any]) -> str:
+    return str(manifest["metadata"]["name"])
 
 
 def env(pods: Pods) -> dict[str, Any]:
@@ -144,6 +148,19 @@ def test_a_worker_that_must_go_has_time_for_the_longest_work() -> None:
     drain = int(env(worker)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
     assert (pause, drain, env(worker)["SHUTDOWN_GRACE"]) == (12, 900, "900")
     assert worker.spec["terminationGracePeriodSeconds"] > pause + drain
+
+
+@pytest.mark.parametrize(
+    ("least", "away", "kept"), [(1, 1, None), (3, 1, 2), (3, 0, 3), (2, 5, None), (4, "25%", 3), (3, "50%", 1)]
+)
+def test_a_drain_is_never_refused_for_a_number_that_nobody_knows(least: int, away: int | str, kept: int | None) -> None:
+    cluster = rendered(scaling={"minReplicas": least, "maxReplicas": 8}, podDisruptionBudget={"maxUnavailable": away})
+    found = [each["spec"] for each in cluster.of_kind("PodDisruptionBudget") if named(each) == "chatacter-bark"]
+    assert [spec.get("minAvailable") for spec in found] == ([] if kept is None else [kept])
+    for spec in found:
+        assert "maxUnavailable" not in spec
+        chosen = [node for node, pods in nodes(cluster).items() if matches(spec["selector"], pods.labels)]
+        assert chosen == ["worker"]
 
 
 def test_the_head_takes_no_gpu_and_no_node_with_one() -> None:

@@ -54,6 +54,25 @@ scaleUp:
 {{- kindIs "invalid" .scaling.scaleDownSeconds | ternary .timeout .scaling.scaleDownSeconds | int | min 3600 -}}
 {{- end }}
 
+{{/*
+How many pods a drain leaves, in a PodDisruptionBudget's words; nothing where there is none. Pods of Ray's belong to a
+RayCluster, which has no scale: Kubernetes refuses every eviction there but where a number says how many stay. Takes the model.
+*/}}
+{{- define "inference.disruption" -}}
+{{- $budget := .podDisruptionBudget -}}
+{{- if and $budget.enabled (eq .mode "Ray") -}}
+{{- $least := int .scaling.minReplicas -}}
+{{- $said := toString $budget.maxUnavailable -}}
+{{- $percent := div (add (mul $least (trimSuffix "%" $said | int)) 99) 100 -}}
+{{- $kept := sub $least (ternary $percent (int $said) (hasSuffix "%" $said)) -}}
+{{- if gt $kept 0 -}}
+minAvailable: {{ $kept }}
+{{- end -}}
+{{- else if $budget.enabled -}}
+maxUnavailable: {{ $budget.maxUnavailable }}
+{{- end -}}
+{{- end }}
+
 {{/* A change of a secret that this chart makes must reach the pods, which read it only at their start. */}}
 {{- define "inference.podAnnotations" -}}
 {{- $token := (index . 0).Values.global.serviceToken -}}
