@@ -201,10 +201,23 @@ async def test_two_that_load_at_once_are_measured_one_by_one() -> None:
 async def test_one_that_is_larger_than_the_room_stays_alone() -> None:
     async with weighed(3, a=4, b=2) as (a, b):
         await use(b)
-        await use(a)
-        await until(lambda: not b.present)
+        for _ in range(3):
+            await use(a)
+            await asyncio.gather(*a._leaving)
+            assert a.present, "nobody else would have its room"
+        assert not b.present
         await use(b)
-        await until(lambda: not a.present)
+        assert (a.present, b.present) == (False, True)
+
+
+async def test_of_several_that_were_at_work_together_the_one_that_is_too_large_alone_stays() -> None:
+    async with weighed(4, a=3, b=5) as (a, b):
+        async with AsyncExitStack() as both:
+            async with a.used():
+                await both.enter_async_context(b.used())
+            await until(lambda: not a.present)
+        await asyncio.gather(*b._leaving)
+        assert b.present
 
 
 async def test_who_was_at_work_when_the_room_grew_too_small_leaves_after_it() -> None:

@@ -83,19 +83,19 @@ class Room:
             yield
             guest.held = max(guest.held, (await asyncio.to_thread(self._measure)).since(before))
         await self.kept_within(guest)
+        if self._held() > self._limit:
+            logger.warning("models hold more than they may", extra={"bytes": self._held(), "limit": self._limit})
 
     async def kept_within(self, keep: Guest | None = None) -> None:
-        """Unload what nobody uses, all but `keep`, until the limit is met."""
+        """Unload what nobody uses, all but `keep` and the last one, until the limit is met."""
         async with self._lock:
             while self.over and await self._left(keep):
                 pass
-        if self.over:
-            logger.warning("models hold more than they may", extra={"bytes": self._held(), "limit": self._limit})
 
     @property
     def over(self) -> bool:
-        """Whether the models in memory hold more than they may."""
-        return self._limit is not None and self._held() > self._limit
+        """Whether several models are in memory, and hold more than they may."""
+        return self._limit is not None and len(self._others(None)) > 1 and self._held() > self._limit
 
     def _held(self) -> int:
         return sum(guest.held for guest in self._guests if guest.present)
