@@ -191,7 +191,7 @@ def test_a_drawing_smiles_and_scowls(portrait: PortraitBackend, name: str) -> No
 
 def test_the_same_seed_films_the_same_acting(portrait: PortraitBackend) -> None:
     picture = Picture("image/svg+xml", (PORTRAITS / "iris.svg").read_bytes())
-    wanted = shot(picture, silence(), prompt="[thoughtful] Hm *looks away* well", fps=FPS, seed=4)
+    wanted = shot(picture, silence(), prompt="[thoughtful] Hm [looks away] well", fps=FPS, seed=4)
     first, second = (filmed(portrait, wanted) for _ in range(2))
     assert np.array_equal(watched(first).frames, watched(second).frames)
     assert first.metadata["directions"] == ["thoughtful at 0.00", "aside at 0.10"]

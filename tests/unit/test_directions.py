@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatacter.contracts.directions import EMOTIONS, GAZES, Direction, script
+from chatacter.contracts.directions import EMOTIONS, GAZES, Direction, Script, bracketed, script
 
 pytestmark = pytest.mark.unit
 
@@ -14,13 +14,17 @@ pytestmark = pytest.mark.unit
     [
         ("Plain *words* (really), see [1].", "Plain *words* (really), see [1].", []),
         ("[smiles] Hello there.", "Hello there.", [("happy", 0)]),
-        ("Hello *looks away* there.", "Hello there.", [("aside", 5)]),
-        ("Oh *sighs*, dear.", "Oh, dear.", [("sigh", 2)]),
+        ("Hello. *looks away* There!", "Hello. There!", [("aside", 6)]),
+        ("Hello [looks away] there.", "Hello there.", [("aside", 5)]),
+        ("Oh [sighs], dear.", "Oh, dear.", [("sigh", 2)]),
         ("[happy] So! [sad] No.", "So! No.", [("happy", 0), ("sad", 3)]),
         ("So *happy*, so (sad).", "So *happy*, so (sad).", []),
-        ("She *smiles and nods* yes.", "She yes.", [("happy", 3), ("nod", 3)]),
+        ("*smiles and nods* Yes.", "Yes.", [("happy", 0), ("nod", 0)]),
+        ('"No." *She slowly nods.* *laughs* "Yes."', '"No." "Yes."', [("nod", 5), ("laugh", 5)]),
+        ("[smiles, leaning in] So! [slightly sad and angry] No.", "So! No.", [("happy", 0), ("sad", 3), ("angry", 3)]),
+        ("*sigh* I know. *Nervously* Hm.", "I know. Hm.", [("sigh", 0), ("afraid", 7)]),
         ("[emotion=angry, gaze: left] Go.", "Go.", [("angry", 0), ("left", 0)]),
-        ("Yes (laughs). (laughing all the way to the bank)", None, [("laugh", 3)]),
+        ("Yes. (laughs) (laughing all the way to the bank)", None, [("laugh", 4)]),
         ("See [he smiles](http://x.example) and **nods**.", "See [he smiles](http://x.example) and **nods**.", []),
         ("Bye. *shakes her head*", "Bye.", [("shake", 4)]),
         ("*raises an eyebrow*\n\nIndeed.", "Indeed.", [("brow", 0)]),
@@ -32,6 +36,41 @@ def test_what_is_said_and_what_is_acted(text: str, spoken: str | None, acted: li
         assert found.spoken == spoken
     assert [(each.value, each.position) for each in found.directions] == acted
     assert found.unknown == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Have you seen *The Crying Game*?",
+        "Your *smile* is beautiful",
+        "I was *thinking* about you",
+        "*laughter* is the best medicine",
+        "*Nobody who smiles at the poor should be judged for it*",
+        "[I am so glad you came]",
+        "He [the mad king] was dead",
+        "*Thinking, Fast and Slow*",
+        "x[happy]=1",
+        "[mad as a hatter][1], [happy][2]",
+        "Call me (I was thinking)",
+        "*Sadly, no.* *Smiles are free.*",
+        "*Smiles of a Summer Night*. *Cries and Whispers*.",
+        "*Smile*! *Nod if you understand.*",
+        "*Looking back, I was wrong.* *Thinking is hard.*",
+        "*Sadly* he left. Everybody *laughs*. *Laughing* 5 times a day",
+        "[Sad, but true]",
+    ],
+)
+def test_what_may_be_meant_to_be_said_is_said(text: str) -> None:
+    assert script(text) == Script(text, (), ())
+
+
+def test_directions_know_where_what_is_said_begins() -> None:
+    found = script("\n\n *smiles*\n\nHello [sad] you \n")
+    assert (found.spoken, [each.position for each in found.directions]) == ("Hello you", [0, 5])
+    first = script("\n \nHello you, [sad] there")
+    assert first.spoken[first.directions[0].position :] == " there"
+    assert script("*Smiling*, I left", "Well,").directions == ()
+    assert len(script("*Smiling*, I left", "Well.").directions) == 1
 
 
 def test_how_much_is_told_by_words() -> None:
@@ -57,3 +96,15 @@ def test_any_text_has_a_script(text: str) -> None:
     assert all(0 <= each.position <= len(found.spoken) for each in found.directions)
     if not found.directions and not found.unknown:
         assert found.spoken == text
+
+
+def test_directions_are_told_apart_once_stars_are_taken_away() -> None:
+    written = "*smiles* So! *Looks away.* [emotion=sad, gaze=up] It is *very* late. [gaze=inwards] (sighs) Hm."
+    marked = "[smiles] So! [Looks away.] [emotion=sad, gaze=up] It is *very* late.  [sighs] Hm."
+    assert bracketed(written) == marked
+    assert script(marked).directions == script(written).directions
+
+
+@given(st.text(alphabet="ab []*()=,.\nsmiles", max_size=60))
+def test_what_is_bracketed_says_the_same(text: str) -> None:
+    assert script(bracketed(text)).spoken.split() == script(text).spoken.split()

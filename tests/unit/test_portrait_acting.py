@@ -46,7 +46,7 @@ def played(acted: Role, seed: int = 5, sound: Sound = QUIET, liveliness: float =
 
 def test_a_direction_is_due_when_its_word_begins() -> None:
     assert word_starts(WORDS) == [0.1, 0.6, 1.4, 1.7]
-    due = role("[smiles] Hello there *looks away* my [sad] friend [surprised]").cues
+    due = role("[smiles] Hello there [looks away] my [sad] friend [surprised]").cues
     assert [(round(second, 2), each.value) for second, each in due] == [
         (0.0, "happy"),
         (1.4, "aside"),
@@ -118,7 +118,7 @@ def test_eyes_follow_what_passes_by_without_jumps() -> None:
 
 
 def test_the_same_seed_plays_the_same_and_another_does_not() -> None:
-    acted = role("[looks away] Hello there *laughs* my friend", emotion="thoughtful")
+    acted = role("[looks away] Hello there [laughs] my friend", emotion="thoughtful")
     first, again = (played(acted, seed=8).motion for _ in range(2))
     for field in fields(Motion):
         assert np.array_equal(getattr(first, field.name), getattr(again, field.name))
