@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis
 
 from chattr.adapters.fakes.characters import FakeCharacters
 from chattr.adapters.redis_characters import RedisCharacters
@@ -193,3 +195,50 @@ async def test_what_was_read_whole_for_a_list_is_not_read_whole_again(
         monkeypatch.setattr(characters, "some", counted)
         assert [one.id for one in await characters.list(ANN)] == sorted(stored)
         assert read == []
+
+
+class Watched(RedisCharacters):
+    """Characters of a Redis; told by their ids which records it was asked to hash, script by script."""
+
+    def __init__(self, redis: Redis, clock: Callable[[], float]) -> None:
+        super().__init__(redis, clock)
+        self.hashed: list[list[str]] = []
+
+    async def _asked(self, script: Any, tenant: str, names: Sequence[str]) -> Any:
+        if script is self._proven:
+            self.hashed.append(list(names))
+        return await super()._asked(script, tenant, names)
+
+
+async def test_a_list_has_redis_hash_little_at_a_time_and_what_is_large_not_each_time(redis_url: str) -> None:
+    now = 0.0
+    said = ("語" * 4_000,) * 16
+    async with connected(redis_url) as redis:
+        characters = Watched(redis, lambda: now)
+        for number in range(4):
+            for one in (character(f"large-{number}", greetings=said), character(f"small-{number}")):
+                assert await characters.write(ANN, one, None) == "done"
+        await characters.list(ANN)
+        smalls = [f"small-{number}" for number in range(4)]
+        assert characters.hashed == [["large-0"], ["large-1"], ["large-2"], ["large-3", *smalls]]
+        characters.hashed.clear()
+        await characters.list(ANN)
+        assert characters.hashed == [smalls]
+
+        async def put(one: Character) -> None:
+            """Write as a version does that knows no briefs."""
+            await redis.hset("chatacter:{acme/-}:characters", one.id, one.model_dump_json())
+
+        async def named() -> str:
+            return next(one.name for one in await characters.list(ANN) if one.id == "large-0")
+
+        await put(character("large-0", greetings=said, name="Of another length"))
+        assert await named() == "Of another length"
+        await named()
+        await put(character("large-0", greetings=said, name="Of the one length"))
+        assert await named() == "Of another length", "which is believed for a minute"
+        now += 61
+        assert await named() == "Of the one length"
+        revision = (await there(characters, ANN, "large-0")).revision
+        assert await characters.write(ANN, character("large-0", greetings=said, name="Here"), revision) == "done"
+        assert await named() == "Here", "what a replica of this version writes is seen at once"

@@ -4,10 +4,15 @@ one hash of all: the id of what is published → its tenant.
 A write is one script, which touches both; so this needs one Redis with its replicas, not a Redis Cluster. A revision is
 the hash of what is stored, so that records of every version have one. A brief says of which revision it is: a replica
 of a version that knows no briefs may write meanwhile, or again after a rollback; what it wrote is read whole, once.
+
+Redis hashes slowly, on the one thread that answers everybody: a list has it hash little at a time, and a large record
+whose length did not change not again for a minute. So long a list may miss what an older replica wrote into that.
 """
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -41,12 +46,20 @@ redis.call('HSET', KEYS[3], ARGV[1], redis.sha1hex(ARGV[4]) .. ARGV[6])
 return 'done'
 """
 )
-# KEYS characters briefs; ARGV ids. Redis hashes what it holds and sends the briefs alone.
-BRIEFS: Final = """
+# KEYS characters briefs; ARGV ids. How long each record is, and its brief behind the revision that this is of.
+LOOK: Final = """
+local found = {}
+for i, id in ipairs(ARGV) do
+  found[i] = {redis.call('HSTRLEN', KEYS[1], id), redis.call('HGET', KEYS[2], id)}
+end
+return found
+"""
+# The same of those alone whose brief is of what is stored: Redis hashes that.
+PROVEN: Final = """
 local found = {}
 for i, id in ipairs(ARGV) do
   local stored, brief = redis.call('HGET', KEYS[1], id), redis.call('HGET', KEYS[2], id)
-  found[i] = stored and brief and string.sub(brief, 1, 40) == redis.sha1hex(stored) and string.sub(brief, 41)
+  found[i] = stored and brief and string.sub(brief, 1, 40) == redis.sha1hex(stored) and {string.len(stored), brief}
 end
 return found
 """
@@ -55,8 +68,14 @@ RENEW: Final = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
 if stored and redis.sha1hex(stored) == ARGV[2] then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ARGV[3]) end
 """
-# Characters that Redis looks at in one go: nobody else is answered meanwhile.
-AT_ONCE: Final = 20
+# What Redis does in one go, while nobody else is answered: it looks at so many, and hashes so many bytes or one record.
+AT_ONCE: Final = 200
+HASHED_AT_ONCE: Final = 262_144
+REVISION: Final = 40
+# From here on a record is not hashed again for so many seconds.
+LARGE: Final = 32_768
+LATELY: Final = 60
+MOST_SEEN: Final = 10_000
 # KEYS characters claims briefs; ARGV id tenant expected.
 DELETE: Final = (
     UNCHANGED
@@ -70,15 +89,38 @@ return 1
 )
 
 
+class Seen:
+    """Which large records were lately of the length and the revision that they say. The oldest is forgotten."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: OrderedDict[tuple[str, str], tuple[int, bytes, float]] = OrderedDict()
+
+    def lately(self, place: tuple[str, str], length: int, revision: bytes) -> bool:
+        """Whether a record need not be hashed now."""
+        seen = self._seen.get(place)
+        return seen is not None and seen[:2] == (length, revision) and self._clock() - seen[2] < LATELY
+
+    def keep(self, place: tuple[str, str], length: int, revision: bytes) -> None:
+        """Remember what was hashed now."""
+        self._seen.pop(place, None)
+        if length >= LARGE:
+            self._seen[place] = (length, revision, self._clock())
+        if len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+
+
 class RedisCharacters:
     """All tenants' characters."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.monotonic) -> None:
         # Replies are bytes: `connected` decodes nothing, which redis-py's types do not know.
         self._redis: Any = redis
         self._write = redis.register_script(WRITE)
         self._delete = redis.register_script(DELETE)
-        self._fresh = redis.register_script(BRIEFS)
+        self._look = redis.register_script(LOOK)
+        self._proven = redis.register_script(PROVEN)
+        self._seen = Seen(clock)
         self._renew = redis.register_script(RENEW)
         self._records = Records(Character)
 
@@ -143,23 +185,32 @@ class RedisCharacters:
         return [(place[0], briefs[place]) for place in places if place in briefs]
 
     async def _stored(self, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """Return the briefs that are of what is stored now."""
-        asked = [
-            (tenant, names[first : first + AT_ONCE])
-            for tenant, names in by_tenant(places).items()
-            for first in range(0, len(names), AT_ONCE)
-        ]
+        """Return the briefs that are of what is stored now.
+
+        One script after the other, since Redis answers nobody else between those that are sent together.
+        """
+        fresh: dict[tuple[str, str], bytes] = {}
+        for tenant, names in by_tenant(places).items():
+            unsure: list[tuple[str, int]] = []
+            for first in range(0, len(names), AT_ONCE):
+                some = names[first : first + AT_ONCE]
+                for name, (length, brief) in zip(some, await self._asked(self._look, tenant, some), strict=True):
+                    if brief and self._seen.lately((tenant, name), length, brief[:REVISION]):
+                        fresh[tenant, name] = brief[REVISION:]
+                    elif brief and length:
+                        unsure.append((name, length))
+            for some in by_bytes(unsure, HASHED_AT_ONCE):
+                for name, found in zip(some, await self._asked(self._proven, tenant, some), strict=True):
+                    if found:
+                        length, brief = found
+                        self._seen.keep((tenant, name), length, brief[:REVISION])
+                        fresh[tenant, name] = brief[REVISION:]
+        return fresh
+
+    async def _asked(self, script: Any, tenant: str, names: Sequence[str]) -> Any:
+        """Return what a script says of some characters of a tenant."""
         with told():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for tenant, names in asked:
-                    await self._fresh(keys=keys_of(Owner(tenant))[::2], args=names, client=pipe)
-                answers = await pipe.execute()
-        return {
-            (tenant, name): brief
-            for (tenant, names), answer in zip(asked, answers, strict=True)
-            for name, brief in zip(names, answer, strict=True)
-            if brief
-        }
+            return await script(keys=keys_of(Owner(tenant))[::2], args=names)
 
     async def _records_of(self, places: Sequence[tuple[str, str]]) -> Sequence[bytes | None]:
         """Read characters as they are stored, all in one go."""
@@ -188,6 +239,20 @@ def home(owner: Owner) -> str:
 def keys_of(owner: Owner) -> list[str]:
     """Name what a write touches: characters, claims, briefs."""
     return [home(owner), CLAIMS, key(owner.shared, "briefs")]
+
+
+def by_bytes(sized: Sequence[tuple[str, int]], most: int) -> Iterator[list[str]]:
+    """Part names so that no part with more than one of them is of more bytes than that."""
+    part: list[str] = []
+    held = 0
+    for name, size in sized:
+        if part and held + size > most:
+            yield part
+            part, held = [], 0
+        part.append(name)
+        held += size
+    if part:
+        yield part
 
 
 def by_tenant(places: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
