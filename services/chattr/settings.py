@@ -156,6 +156,8 @@ class VocalizrSettings(PredictorSettings):
     """Speech model that characters speak with unless they or a request name another."""
     voice: str = "af_heart"
     """Voice of characters that name none; one of that model."""
+    timeout: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds until speech must begin, and the longest pause within it. A chapter may be heard for longer."""
 
 
 class VisualizrSettings(PredictorSettings):

@@ -201,6 +201,37 @@ async def test_time_that_runs_out_ends_the_call(wire: Wire) -> None:
     await until(lambda: wire.filmer.stopped == 1)
 
 
+class Unhurried(FakeSpeaker):
+    """Takes longer for the whole than anybody gives it for the beginning."""
+
+    async def step(self, number: int) -> None:
+        """Wait before each piece."""
+        await super().step(number)
+        await asyncio.sleep(0.4)
+
+
+async def test_a_chapter_is_heard_to_its_end_however_long_that_takes() -> None:
+    async with served(predictor_app(Unhurried(), FakeFilmer(), Seen())) as url, VocalizrHttp(url) as vocalizr:
+        assert b"".join(await all_of(vocalizr.speak(SPOKEN, soon(0.9), "acme"))) == b"".join(SOUND)
+        assert isinstance((await all_of(vocalizr.speech_events(SPOKEN, soon(0.9), "acme")))[-1], SpeechDone)
+
+
+async def test_speech_that_does_not_begin_in_time_is_late(wire: Wire) -> None:
+    wire.speaker.hold_at = 0
+    async with VocalizrHttp(wire.url) as vocalizr:
+        with pytest.raises(DeadlineExceeded):
+            await all_of(vocalizr.speak(SPOKEN, soon(0.2), "acme"))
+    wire.speaker.released.set()
+
+
+async def test_speech_that_falls_silent_for_as_long_as_it_had_to_begin_is_given_up(wire: Wire) -> None:
+    wire.speaker.hold_at = 1
+    async with VocalizrHttp(wire.url) as vocalizr:
+        with pytest.raises(UpstreamFailed, match="stopped answering"):
+            await all_of(vocalizr.speak(SPOKEN, soon(0.5), "acme"))
+    await until(lambda: wire.speaker.stopped == 1)
+
+
 async def test_a_predictor_that_falls_silent_is_given_up(wire: Wire) -> None:
     wire.filmer.hold_at = 1
     async with VisualizrHttp(wire.url, silence=0.1) as visualizr:

@@ -54,7 +54,8 @@ class PredictorHttp:
     """One predictor at a base URL. Opened and closed as an async context manager; constructing it does nothing.
 
     `silence` is how many seconds may pass between two pieces of an answer that has begun. Until it begins only the
-    deadline counts: a balancer may hold the request while a replica starts.
+    deadline counts: a balancer may hold the request while a replica starts. Of an `endless` answer, as long as its
+    listener takes to hear it, only the beginning has a deadline; then it may pause for as long as that was.
     """
 
     def __init__(self, place: Place, *, token: SecretStr | None = None, silence: float | None = None) -> None:
@@ -115,6 +116,7 @@ class PredictorHttp:
         *,
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
+        endless: bool = False,
     ) -> aiohttp.ClientResponse:
         """Send a request and return the response once it begins. Raises what the predictor says is wrong."""
         if self._session is None:
@@ -124,7 +126,10 @@ class PredictorHttp:
         sent = outgoing_headers(headers)
         if self._token is not None:
             sent["authorization"] = f"Bearer {self._token.get_secret_value()}"
-        timeout = aiohttp.ClientTimeout(total=deadline.remaining, sock_connect=CONNECT_SECONDS)
+        given = deadline.remaining
+        timeout = aiohttp.ClientTimeout(
+            total=None if endless else given, sock_read=given if endless else None, sock_connect=CONNECT_SECONDS
+        )
         with self._told():
             response = await self._session.request(
                 method, self._url + path, data=body or None, headers=sent, timeout=timeout, allow_redirects=False
@@ -148,7 +153,7 @@ class PredictorHttp:
                 async with silence:
                     return await response.content.readany()
         except errors.DeadlineExceeded as error:
-            if silence.expired():
+            if silence.expired() or isinstance(error.__cause__, aiohttp.SocketTimeoutError):
                 raise errors.UpstreamFailed(self._say(SILENT)) from error
             raise
 

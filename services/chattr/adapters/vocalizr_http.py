@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
+from aiohttp import ClientResponse
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from chatacter.chassis.deadline import Deadline
@@ -27,7 +28,7 @@ class VocalizrHttp(PredictorHttp):
     async def speak(self, request: SpeechRequest, deadline: Deadline, tenant: str) -> AsyncGenerator[bytes]:
         """Yield encoded sound as it is made."""
         body = request.model_dump_json(exclude_none=True).encode()
-        response = await self.opened("POST", SPEECH, deadline, body=body, headers={**JSON, TENANT_HEADER: tenant})
+        response = await self._speaking(body, deadline, tenant)
         async with aclosing(self.chunks(response)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -38,7 +39,7 @@ class VocalizrHttp(PredictorHttp):
         """Yield sound with what belongs to it."""
         asked = request.model_copy(update={"stream_format": "sse"})
         body = asked.model_dump_json(exclude_none=True).encode()
-        response = await self.opened("POST", SPEECH, deadline, body=body, headers={**JSON, TENANT_HEADER: tenant})
+        response = await self._speaking(body, deadline, tenant)
         async with aclosing(self.events(response)) as events:
             async for data in events:
                 if data == b"[DONE]":
@@ -48,6 +49,10 @@ class VocalizrHttp(PredictorHttp):
                 if isinstance(event, SpeechDone):
                     return
         raise self.broke_off()
+
+    async def _speaking(self, body: bytes, deadline: Deadline, tenant: str) -> ClientResponse:
+        headers = {**JSON, TENANT_HEADER: tenant}
+        return await self.opened("POST", SPEECH, deadline, body=body, headers=headers, endless=True)
 
     def _event(self, data: bytes) -> SpeechDelta | SpeechDone:
         value = self.parsed(data)

@@ -44,7 +44,7 @@ class Models(Protocol):
 
 
 class Speaker(Models, Protocol):
-    """Turns text into sound."""
+    """Turns text into sound. The deadline is that of its beginning: how long all of it lasts is its listener's."""
 
     def speak(self, request: SpeechRequest, deadline: Deadline, tenant: str) -> AsyncGenerator[bytes]:
         """Yield encoded sound as it is made; with `stream_format=sse` the events as they travel.
