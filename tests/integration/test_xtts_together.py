@@ -207,3 +207,14 @@ def test_where_memory_ends_the_last_to_come_goes_and_the_others_are_heard(
     assert {number: type(error) for number, error in together.left.items()} == {4: OutOfMemory, 3: OutOfMemory}
     for number in range(3):
         assert_same(by_itself[number], together.chunks[number])
+
+
+@pytest.mark.parametrize("pace", [1.0, 1.5, 2.0])
+def test_a_sentence_of_a_single_code_has_a_sound_at_any_pace(backend: CoquiSpeech, pace: float) -> None:
+    from vocalizr.backends.coqui.chunks import OVERLAP, Strand
+
+    voicing = backend._ready()[0]
+    chunks = voicing._chunks  # type: ignore[attr-defined]
+    latents, speaker = next(iter(voicing._latents.values()))  # type: ignore[attr-defined]
+    (sound,) = chunks.sounds([Strand(speaker.view(-1, 1), pace)], [[latents[0, 0]]])
+    assert sound.size >= OVERLAP

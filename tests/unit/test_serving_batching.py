@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from chatacter.chassis.errors import InvalidInput, OutOfMemory
-from chatacter.serving.batching import AHEAD, GROWTH, MOST_PADDING, Batch, Batcher, Joining, Limits, Made
+from chatacter.serving.batching import AHEAD, GROWTH, MOST_PADDING, Batch, Batcher, Joining, Left, Limits, Made
 
 pytestmark = pytest.mark.unit
 
@@ -234,10 +234,34 @@ def test_after_batches_that_go_well_they_are_as_large_as_before(model: Model, pe
     model.may.release(100)
     for one in [held, *asked]:
         one.result(SECONDS)
-    assert model.batcher._room < 1000
+    after = model.batcher._room
+    assert after <= 5 + 1000 // GROWTH
     for _ in range(GROWTH):
         assert list(model.batcher.results(["."], threading.Event())) == [".."]
+    assert model.batcher._room <= after + 2 * (1000 // GROWTH), "much has to go well, not many pieces"
+    full = "x" * 1000
+    for _ in range(GROWTH + 1):
+        assert list(model.batcher.results([full], threading.Event())) == [full * 2]
     assert model.batcher._room == 1000
+
+
+def test_who_went_away_proves_nothing_about_memory() -> None:
+    class Leaving(Model):
+        def do(
+            self, words: Sequence[str], cancelled: Sequence[threading.Event], _: Joining[str]
+        ) -> Iterator[Made[str] | Left]:  # type: ignore[override]
+            for number, event in enumerate(cancelled):
+                assert event.wait(SECONDS)
+                yield Left(number)
+
+    model = Leaving(free=True)
+    model.batcher._room = 1
+    people = People(model)
+    for number in range(3):
+        asked = people.ask("word")
+        people.events[number].set()
+        assert asked.result(SECONDS) == []
+    assert model.batcher._room == 1
 
 
 def test_one_that_alone_finds_no_memory_is_told(model: Model) -> None:

@@ -175,14 +175,17 @@ def test_an_error_is_only_its_own_requests(model: Spelling, people: People) -> N
     assert first.result(SECONDS) == "abcdefgh"
 
 
-def test_who_fails_unheard_is_done_again_alone(model: Spelling, people: People) -> None:
+def test_who_fails_alone_is_told_at_once_and_keeps_nobody_from_joining(model: Spelling, people: People) -> None:
     first, bad = begun(people, "abcdefgh"), people.ask("!")
-    model.may.release(100)
+    people.stepped(2)
     with pytest.raises(InvalidInput):
         bad.result(SECONDS)
-    assert first.result(SECONDS) == "abcdefgh"
-    assert model.steps[-1] == ["!"]
-    assert model.batches == 2
+    other = people.ask("xyz")
+    people.stepped(2)
+    assert model.steps[-1] == ["abcdefgh", "xyz"]
+    model.may.release(100)
+    assert (first.result(SECONDS), other.result(SECONDS)) == ("abcdefgh", "xyz")
+    assert model.batches == 1
 
 
 def test_who_finds_no_memory_unheard_waits_until_there_is_some(model: Spelling, people: People) -> None:

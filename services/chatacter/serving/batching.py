@@ -19,7 +19,7 @@ AHEAD: Final = 2
 MOST_PADDING: Final = 1 / 3
 # How soon a request that is not wanted any more leaves.
 GLANCE: Final = 0.02
-# After how many pieces that go well batches are as large again as before one that found no memory.
+# After how many full batches that go well they are as large again as before one that found no memory.
 GROWTH: Final = 32
 # How long the thread waits for more work before it ends.
 LINGER: Final = 5.0
@@ -129,9 +129,10 @@ class Batcher(Generic[P, R]):
     A request that comes while a batch is done goes into the next one; on an idle server it begins at once. One piece
     of a request is in a batch at a time. The longest waiting piece is always in the next batch. A batch that fails is
     done again piece by piece, so that an error meets only the request that it belongs to; one that found no memory
-    makes the following ones smaller, until some have gone well.
+    makes the following ones smaller, until many have gone well.
 
-    Work that goes in steps may take others along while it runs, who then do not wait for its end.
+    Work that goes in steps may take others along while it runs, who then do not wait for its end. Whom it tells to have
+    failed alone is not done again, unless for want of memory.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class Batcher(Generic[P, R]):
         self._limits = limits
         self._told = told
         self._room = limits.work
+        self._well = 0
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
         self._turns: list[Turn[P, R]] = []
@@ -269,7 +271,7 @@ class Batcher(Generic[P, R]):
 
     def _hand_out(self, seats: "Seats[P, R]", made: Made[R] | Left) -> None:
         if isinstance(made, Left) and made.error is not None:
-            self._failed(seats, [made.number], made.error)
+            self._failed(seats, [made.number], made.error, again=isinstance(made.error, OutOfMemory))
             return
         with self._lock:
             turn = seats.taken[made.number]
@@ -278,9 +280,17 @@ class Batcher(Generic[P, R]):
                 turn.heard = True
             if isinstance(made, Left) or made.last:
                 del seats.taken[made.number]
-                self._room = min(self._limits.work, self._room + max(1, self._limits.work // GROWTH))
+                if isinstance(made, Made):
+                    self._went_well(self._size(turn.left[0]))
                 self._piece_ended(turn)
             turn.news.notify()
+
+    def _went_well(self, size: int) -> None:
+        """Let batches grow a little each time that a full one's work has gone well."""
+        self._well += size
+        if self._well >= self._room:
+            self._well = 0
+            self._room = min(self._limits.work, self._room + max(1, self._limits.work // GROWTH))
 
     def _ended(self, seats: "Seats[P, R]") -> None:
         """End the pieces of which no last result came, e.g. because they were not wanted any more."""
@@ -294,18 +304,18 @@ class Batcher(Generic[P, R]):
         turn.running = turn.heard = turn.alone = False
         turn.since = time.monotonic()
 
-    def _failed(self, seats: "Seats[P, R]", numbers: Sequence[int], error: Exception) -> None:
+    def _failed(self, seats: "Seats[P, R]", numbers: Sequence[int], error: Exception, *, again: bool = True) -> None:
         """Have those of whom nothing was heard done again, in less company or alone; end the others with the error."""
         with self._lock:
             company = len(seats.taken)
             if isinstance(error, OutOfMemory) and company > 1:
                 cost = self._limits.cost([self._size(turn.left[0]) for turn in seats.taken.values()])
-                self._room = max(1, cost // 2)
+                self._room, self._well = max(1, cost // 2), 0
             for number in numbers:
                 turn = seats.taken.pop(number)
                 turn.running = False
                 turn.news.notify()
-                if company > 1 and not turn.heard:
+                if again and company > 1 and not turn.heard:
                     turn.alone = not isinstance(error, OutOfMemory)
                 else:
                     turn.failed(error)

@@ -96,12 +96,17 @@ class Chunks:
         return Window(frames[:, first:], begin - first * self._hop)
 
     def _frames(self, latents: Tensor, pace: float) -> Tensor:
-        """Return frames, [channels, frames], of latents, [codes, channels]. Source: `HifiDecoder.forward`."""
+        """Return frames, [channels, frames], of latents, [codes, channels]. Source: `HifiDecoder.forward`.
+
+        That one makes nothing of a single code that is said fast; here it is one frame at least.
+        """
         decoder = self._decoder
         factors = [1 / max(pace, SLOWEST), decoder.ar_mel_length_compression / decoder.output_hop_length]
         factors.append(decoder.output_sample_rate / decoder.input_sample_rate)
         frames = latents.t()[None].float()
         for factor in factors:
-            if factor != 1.0:
+            if frames.shape[-1] * factor < 1.0:
+                frames = frames[..., :1]
+            elif factor != 1.0:
                 frames = interpolate(frames, scale_factor=[factor], mode="linear")
         return frames[0]
