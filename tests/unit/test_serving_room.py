@@ -227,6 +227,38 @@ async def test_who_was_at_work_when_the_room_grew_too_small_leaves_after_it() ->
         await until(lambda: a.present + b.present == 1)
 
 
+async def test_what_others_take_during_a_load_counts_until_it_is_measured_again() -> None:
+    machine: dict[str, int] = {}
+    room = Room(limit=10, measure=lambda: Footprint(sum(machine.values()), 0))
+    a, b = Heavy("a", 4, machine), Heavy("b", 2, machine)
+    gate, loading = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        loading.set()
+        gate.wait(5)
+        b.load()
+
+    one = Loading("a", a.load, a.close, preload=False, room=room)
+    other = Loading("b", slowly, b.close, preload=False, room=room)
+    room.enter([one, other])
+    async with one.running(), other.running():
+        await use(one)
+        second = asyncio.create_task(use(other))
+        await asyncio.to_thread(loading.wait, 5)
+        async with one.used():
+            machine["what a works with"] = 3
+        gate.set()
+        await second
+        assert other.held == 5, "it may have been all its own"
+        await other.unload()
+        await use(other)
+        assert other.held == 2
+        await other.unload()
+        b.size = 0
+        await use(other)
+        assert other.held == 2, "what its process kept for it is its own too"
+
+
 def test_a_footprint_is_that_of_the_device_where_one_computes_on_it() -> None:
     before = Footprint(100, 10)
     assert [Footprint(*now).since(before) for now in ((150, 10), (150, 40), (90, 10))] == [50, 30, 0]

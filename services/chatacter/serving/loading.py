@@ -68,6 +68,11 @@ class Loading:
         return self._users == 0 and self._task is not None and self._task.done()
 
     @property
+    def at_work(self) -> bool:
+        """Whether somebody uses it, and it is loaded."""
+        return self._users > 0 and self._task is not None and self._task.done()
+
+    @property
     def required(self) -> bool:
         """Whether a service of several models waits for this one: loaded at the start, and not unloaded since."""
         return self._preload

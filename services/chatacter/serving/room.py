@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
@@ -32,6 +34,11 @@ class Guest(Protocol):
         ...
 
     @property
+    def at_work(self) -> bool:
+        """Whether somebody uses it, and it is loaded."""
+        ...
+
+    @property
     def used_at(self) -> float:
         """When it was used last."""
         ...
@@ -45,8 +52,8 @@ class Room:
     """Holds at most `size` models at once, and at most `limit` bytes of them; None: as many as there are.
 
     What a model takes is known once it was loaded: from then on others make room for it before, the first time after.
-    With a limit models load one at a time, so that each can be measured. One that is larger than all the room stays
-    alone.
+    With a limit models load one at a time, so that each can be measured. What is measured while others work may hold
+    what these took: it counts until the model is measured again. One that is larger than all the room stays alone.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Room:
         self._limit = limit
         self._measure = measure
         self._guests: list[Guest] = []
+        self._sure: set[str] = set()
         self._lock = asyncio.Lock()
         self._loading = asyncio.Lock()
 
@@ -79,12 +87,27 @@ class Room:
             yield
             return
         async with self._loading:
+            began, busy = time.monotonic(), self._busy(guest)
             before = await asyncio.to_thread(self._measure)
             yield
-            guest.held = max(guest.held, (await asyncio.to_thread(self._measure)).since(before))
+            taken = (await asyncio.to_thread(self._measure)).since(before)
+            self._weighed(guest, taken, sure=not busy and not self._busy(guest, since=began))
         await self.kept_within(guest)
         if self._held() > self._limit:
             logger.warning("models hold more than they may", extra={"bytes": self._held(), "limit": self._limit})
+
+    def _busy(self, guest: Guest, since: float = math.inf) -> bool:
+        """Whether another model is at work, or began to be since then."""
+        return any(other.at_work or other.used_at >= since for other in self._guests if other is not guest)
+
+    def _weighed(self, guest: Guest, taken: int, *, sure: bool) -> None:
+        """Keep what was measured. A model that loads again may get what its process kept, and seem to take less."""
+        known = guest.name in self._sure
+        if sure:
+            self._sure.add(guest.name)
+            guest.held = max(guest.held, taken) if known else taken
+        elif not known:
+            guest.held = taken
 
     async def kept_within(self, keep: Guest | None = None) -> None:
         """Unload what nobody uses, all but `keep` and the last one, until the limit is met."""
