@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from chatacter.chassis.errors import InvalidInput
 from chatacter.contracts.speech import Phoneme, Voice
 from chatacter.serving.batching import Joining, Left, Made, nobody
 from chatacter.serving.licences import Licence
@@ -16,6 +17,10 @@ Samples = NDArray[np.float32]
 
 NOTHING_TO_SAY: Final = "input: there is nothing in this text that this model can pronounce."
 NO_CLONING: Final = "This model has its own voices and cannot speak in another's."
+
+
+class NothingToSay(InvalidInput):
+    """There is nothing in a text that a model can pronounce."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,8 @@ class SpeechCapabilities:
     `languages` are BCP 47 tags, `sample_rate` samples a second, `speed` the slowest and the fastest factor;
     `licence` is that of the weights, None where nobody knows it. One with `together` is a `SpeaksTogether`: it speaks
     several texts in one go. `places` are the texts that it speaks side by side, where the service has no say in it.
-    With `seeds`, the same text with the same seed sounds the same. `device` is told once it is loaded: where it
-    computes, and in which numbers.
+    With `seeds`, the same text with the same seed sounds the same. `drawn` are the voices that are somebody else for
+    each utterance. `device` is told once it is loaded: where it computes, and in which numbers.
     """
 
     languages: frozenset[str]
@@ -55,6 +60,7 @@ class SpeechCapabilities:
     places: int | None = None
     blending: bool = False
     seeds: bool = False
+    drawn: frozenset[str] = frozenset()
     device: str | None = None
 
 
@@ -121,7 +127,7 @@ class SpeechBackend(Protocol):
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Speak clause by clause, the first one short. Ends early once `cancelled` is set.
 
-        Raises `InvalidInput` before the first chunk for a text in which there is nothing to pronounce.
+        Raises `NothingToSay` before the first chunk for a text in which there is nothing to pronounce.
         """
         ...
 
@@ -150,13 +156,14 @@ class Piece:
 class SpeaksTogether(SpeechBackend, Protocol):
     """A backend that speaks pieces of several texts, in several voices, in one go.
 
-    What a piece sounds like must not depend on the pieces beside it, but for rounding.
+    What a piece sounds like must not depend on the pieces beside it, but for rounding, which in half precision may
+    decide what is drawn.
     """
 
     def pieces(self, utterance: Utterance) -> Sequence[Piece]:
         """Cut an utterance into pieces, the first one short.
 
-        Raises `InvalidInput` for a text in which there is nothing to pronounce.
+        Raises `NothingToSay` for a text in which there is nothing to pronounce.
         """
         ...
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
-from chatacter.chassis.errors import InvalidInput, NotReady
+from chatacter.chassis.errors import NotReady
 from chatacter.contracts.speech import Voice
 from chatacter.serving.batching import untold
 from chatacter.serving.replicas import RETRY_AFTER, Neighbours, Replicas, Replication
 from vocalizr.as_loaded import AsLoaded
-from vocalizr.backend import Recording, SpeechBackend, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import NothingToSay, Recording, SpeechBackend, SpeechCapabilities, SpeechChunk, Utterance
 from vocalizr.clauses import stretches
 from vocalizr.settings import VocalizrSettings
 
@@ -52,16 +52,18 @@ class OnReplicas:
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Have replicas speak, one a stretch: what one makes ahead of its listener is a stretch, not a chapter.
 
-        Ray's streams hold nobody back. A stretch without a sound is left out where another has one.
+        Ray's streams hold nobody back. A stretch without a sound is left out where another has one. A voice that is
+        somebody else for each utterance says all of it in one.
         """
         clock, refused = 0.0, None
-        for part in stretches(utterance.text):
+        whole = utterance.voice in self.capabilities.drawn
+        for part in [utterance.text] if whole else stretches(utterance.text):
             begun = clock
             try:
                 for chunk in self._replicas.stream("speak", replace(utterance, text=part), cancelled=cancelled):
                     yield chunk.later(begun)
                     clock += chunk.samples.size / self.capabilities.sample_rate
-            except InvalidInput as error:
+            except NothingToSay as error:
                 refused = error
         if refused is not None and not clock:
             raise refused

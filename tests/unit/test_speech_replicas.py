@@ -1,5 +1,6 @@
 """Speech by replicas, as the service sees them: what is asked of them once, and what they are called."""
 
+import pickle
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -9,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from chatacter.chassis.errors import InvalidInput, NotReady, Unavailable
+from chatacter.chassis.errors import InvalidInput, NotReady, TooLarge, Unavailable
 from chatacter.serving import replicas as serving
 from chatacter.serving.batching import untold
 from chatacter.serving.replicas import Replicas, Replication
-from vocalizr.backend import Utterance
+from vocalizr.backend import NothingToSay, SpeechChunk, Utterance
 from vocalizr.backends.fake import RATE, FakeSpeech, FakeTogether
 from vocalizr.replicas import OnReplicas
 from vocalizr.settings import VocalizrSettings
@@ -109,6 +110,34 @@ def test_a_long_text_is_asked_for_stretch_by_stretch_on_one_clock() -> None:
     phonemes = [phoneme for chunk in chunks for phoneme in chunk.phonemes]
     assert all(one.end == pytest.approx(other.start) for one, other in pairwise(phonemes))
     assert phonemes[-1].end == pytest.approx(sum(chunk.samples.size for chunk in chunks) / RATE)
+
+
+def test_what_a_replica_refuses_for_another_reason_is_refused() -> None:
+    class Picky(FakeSpeech):
+        def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+            if "9" in utterance.text:
+                raise TooLarge("Numbers are too much.")
+            return super().speak(utterance, cancelled)
+
+    backend = OnReplicas(FakeSpeech().capabilities, Local(Picky()))
+    text = "One sentence of some forty letters here. " * 60 + "\n9."
+    with pytest.raises(TooLarge):
+        list(backend.speak(Utterance(text, "high", 4.0, None, None), threading.Event()))
+
+
+def test_a_voice_that_is_somebody_else_each_time_says_all_of_a_text() -> None:
+    local = Local(FakeSpeech())
+    backend = OnReplicas(replace(FakeSpeech().capabilities, drawn=frozenset({"low"})), local)
+    text = "One sentence of some forty letters here. " * 60
+    for voice in ("high", "low"):
+        list(backend.speak(Utterance(text, voice, 4.0, None, None), threading.Event()))
+    assert [len(part) for part in local.asked[-1:]] == [len(text)]
+    assert len(local.asked) > 2
+
+
+def test_a_refusal_comes_from_another_process_as_it_was_raised() -> None:
+    told = pickle.loads(pickle.dumps(NothingToSay("Nothing.", param="input")))
+    assert (type(told), told.message, told.param) == (NothingToSay, "Nothing.", "input")
 
 
 def test_a_text_without_a_sound_is_refused_by_the_replica() -> None:

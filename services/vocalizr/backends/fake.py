@@ -14,6 +14,7 @@ from chatacter.serving.batching import Made
 from vocalizr.backend import (
     NO_CLONING,
     NOTHING_TO_SAY,
+    NothingToSay,
     Piece,
     Recording,
     SpeechCapabilities,
@@ -75,7 +76,7 @@ class FakeSpeech:
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Beep clause by clause."""
         if not any(letter.isalnum() for letter in utterance.text):
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
         self.begun += 1
         pitch = pitch_of(utterance)
         clock = 0.0
@@ -133,7 +134,7 @@ class FakeTogether(FakeSpeech):
     def pieces(self, utterance: Utterance) -> Sequence[Piece]:
         """Cut at clauses."""
         if not any(letter.isalnum() for letter in utterance.text):
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
         self.begun += 1
         return [
             Piece(number, len(clause), (clause, utterance)) for number, clause in enumerate(clauses(utterance.text))

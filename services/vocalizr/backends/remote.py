@@ -22,6 +22,7 @@ from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
 from vocalizr.backend import (
     NO_CLONING,
     NOTHING_TO_SAY,
+    NothingToSay,
     Recording,
     Samples,
     SpeechCapabilities,
@@ -83,7 +84,7 @@ class RemoteSpeech:
         Raises `Unavailable`, `UpstreamFailed`, or its refusal as our own.
         """
         if not sayable(utterance.text):
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
         if len(utterance.text) <= self._settings.vocalizr_remote_max_characters:
             yield from map(SpeechChunk, self._said(utterance, cancelled))
             return

@@ -6,11 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chatacter.chassis.errors import Cancelled, InvalidInput, Unsupported
+from chatacter.chassis.errors import Cancelled, Unsupported
 from chatacter.chassis.plugins import needing
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
 from chatacter.serving.licences import MIT
-from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import (
+    NO_CLONING,
+    NOTHING_TO_SAY,
+    NothingToSay,
+    Recording,
+    SpeechCapabilities,
+    SpeechChunk,
+    Utterance,
+)
 from vocalizr.backends.bark.presets import language_of
 from vocalizr.backends.pytorch.edges import flowing
 from vocalizr.backends.pytorch.weights import no_weights, place, whole
@@ -42,6 +50,7 @@ class BarkSpeech:
         max_characters=MAX_INPUT_CHARACTERS,
         licence=MIT,
         seeds=True,
+        drawn=frozenset((ANYBODY,)),
     )
 
     def __init__(self, settings: VocalizrSettings) -> None:
@@ -72,7 +81,7 @@ class BarkSpeech:
         model = self._ready()
         pieces = [piece for piece in clauses(utterance.text) if any(letter.isalnum() for letter in piece)]
         if not pieces:
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
         own = language_of(utterance.voice)
         if utterance.voice != ANYBODY and utterance.language not in (None, own):
             raise Unsupported(OTHER_LANGUAGE.format(voice=utterance.voice, own=own), param="language")

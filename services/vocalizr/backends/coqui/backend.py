@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from chatacter.chassis.errors import InvalidInput, Misconfigured
+from chatacter.chassis.errors import Misconfigured
 from chatacter.chassis.plugins import needing
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
 from chatacter.serving.batching import Joining, Left, Made, nobody
 from chatacter.serving.licences import Licence
 from vocalizr.backend import (
     NOTHING_TO_SAY,
+    NothingToSay,
     Piece,
     Recording,
     SpeechCapabilities,
@@ -101,7 +102,7 @@ class CoquiSpeech:
         language = told.language(utterance.language)
         texts = voicing.pieces(utterance.text, language)
         if not texts:
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
         seed = self._settings.vocalizr_seed if utterance.seed is None else utterance.seed
         turn = turns.utterance(seed)
         return [

@@ -8,11 +8,19 @@ from typing import Final
 
 import numpy as np
 
-from chatacter.chassis.errors import Cancelled, InvalidInput, Misconfigured, Unsupported
+from chatacter.chassis.errors import Cancelled, Misconfigured, Unsupported
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
 from chatacter.models.store import ModelStore
 from chatacter.serving.licences import APACHE
-from vocalizr.backend import NO_CLONING, NOTHING_TO_SAY, Recording, SpeechCapabilities, SpeechChunk, Utterance
+from vocalizr.backend import (
+    NO_CLONING,
+    NOTHING_TO_SAY,
+    NothingToSay,
+    Recording,
+    SpeechCapabilities,
+    SpeechChunk,
+    Utterance,
+)
 from vocalizr.backends.kokoro.english import English
 from vocalizr.backends.kokoro.joins import joined
 from vocalizr.backends.kokoro.model import MAX_SYMBOLS, SAMPLE_RATE, KokoroModel, Styles, styles_of
@@ -97,7 +105,7 @@ class KokoroSpeech:
         pieces = pronounced(accent, utterance.text)
         following = next(pieces, None)
         if following is None:
-            raise InvalidInput(NOTHING_TO_SAY, param="input")
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
         clock = 0.0
         while following is not None:
             if cancelled.is_set():
