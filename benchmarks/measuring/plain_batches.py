@@ -1,4 +1,7 @@
-"""What one writes with `serve.batch`: whoever has come within 10 ms is said by one call, and nobody joins."""
+"""What one writes with `serve.batch`: whoever has come within 10 ms is said by one call, and nobody joins.
+
+It answers with whole pieces: `serve.batch` can stream, and this peer does not, so that its first sound is its last.
+"""
 
 import threading
 import time

@@ -46,7 +46,9 @@ class SpeechRequest(Open):
     language: str | None = Field(default=None, description="BCP 47 tag; the voice's own language when absent")
     timings: bool = Field(default=False, description="With stream_format=sse: phoneme timings beside each delta")
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        default=None, description="The same text with the same seed sounds the same, where the model draws lots"
+        default=None,
+        description="The same text with the same seed sounds the same, where the model draws lots; among others who "
+        "speak meanwhile, in float32 on a processor",
     )
 
     @property
