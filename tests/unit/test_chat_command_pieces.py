@@ -18,7 +18,7 @@ from chatacter.client.api import Api
 from chatacter.client.connection import refusal
 from chatacter.client.errors import Away, ClientError, KeyNeeded, Refused
 from chatacter.client.events import reply_events
-from chatacter.client.sentences import Sentences, speakable
+from chatacter.client.sentences import Sentences, filmable, speakable
 from vocalizr.audio import wav_head
 
 pytestmark = pytest.mark.unit
@@ -38,7 +38,11 @@ def cut(*pieces: str) -> list[str]:
         ("It costs 3.50 today. Sold.", ["It costs 3.50 today.", "Sold."]),
         ("Chapter 7. It begins.", ["Chapter 7.", "It begins."]),
         ("1. Tea\n2. Storms", ["1. Tea", "2. Storms"]),
-        ('"Fly!" she said. *laughs* Wait…', ['"Fly!"', "she said.", "laughs Wait…"]),
+        ('"Fly!" she said. *laughs* Wait…', ['"Fly!"', "she said.", "Wait…"]),
+        ("Well [smiles. Then nods] yes. No.", ["Well yes.", "No."]),
+        ("*He laughs. Then he nods.* Hello. [sad] Bye.", ["Hello.", "Bye."]),
+        ("Two (a. b) c. *Yes. No.* d. 2 *x. y", ["Two (a. b) c.", "Yes. No.", "d.", "2 x. y"]),
+        ("I was, as I always was, *thinking*, I know.", ["I was, as I always was,", "thinking , I know."]),
         ("One line\n\nanother line", ["One line", "another line"]),
         ("你好。再见！", ["你好。", "再见！"]),
         ("... !!! ---", []),
@@ -75,7 +79,7 @@ def test_a_long_sentence_is_cut_once_more_and_the_first_one_early(text: str, pie
     assert cut(text) == pieces
 
 
-@given(st.text(alphabet="ab .,!?\n*1", max_size=60), st.integers(1, 7))
+@given(st.text(alphabet="ab .,!?\n*1[(", max_size=60), st.integers(1, 7))
 def test_nothing_is_lost_and_pieces_do_not_matter(text: str, size: int) -> None:
     whole = cut(text)
     assert cut(*(text[at : at + size] for at in range(0, len(text), size))) == whole
@@ -85,6 +89,15 @@ def test_nothing_is_lost_and_pieces_do_not_matter(text: str, size: int) -> None:
 
 def test_markup_is_not_read_aloud() -> None:
     assert speakable("**Yes**, _I_ `see`\n# it") == "Yes , I see it"
+
+
+def test_directions_are_not_read_aloud_and_are_filmed() -> None:
+    reply = "*smiles* **Yes**, your *smile*.\n\n(sighs) [gaze=inwards] [sad] No."
+    assert speakable(reply) == "Yes , your smile . No."
+    assert filmable(reply, 99) == "[smiles] Yes , your smile . [sighs] [sad] No."
+    assert filmable(reply, 34) == "[smiles] Yes , your smile ."
+    assert filmable("*smiles* [nods]", 99) == ""
+    assert len(filmable("[ word" * 99, 400)) > 380
 
 
 async def test_events_are_cut_at_line_feeds_alone() -> None:

@@ -11,7 +11,7 @@ from chatacter.chat.terminal import Terminal
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError, Refused
 from chatacter.client.events import CANCELLED, COMPLETED, CREATED, FAILED, ReplyEvent
-from chatacter.client.sentences import Sentences, speakable
+from chatacter.client.sentences import Sentences, filmable, plain, speakable
 from chatacter.contracts.video import MAX_PROMPT_CHARACTERS, VIDEO_MEDIA_TYPES, Video, VideoFormat
 
 CANCEL_SECONDS: Final = 5.0
@@ -242,13 +242,13 @@ class Chat:
 
         Cancelling this task once removes the film from the server.
         """
-        text = speakable(self.last_reply)
+        text = filmable(self.last_reply, MAX_PROMPT_CHARACTERS)
         if not text:
             raise ClientError(NOTHING_SAID.format("filmed"))
-        if len(text) > MAX_PROMPT_CHARACTERS:
+        if len(plain(self.last_reply)) > MAX_PROMPT_CHARACTERS:
             self._terminal.note(SHORTENED.format(MAX_PROMPT_CHARACTERS))
         kind = film_format(file)
-        video = await self._api.film(text[:MAX_PROMPT_CHARACTERS], str(self.character["id"]), kind)
+        video = await self._api.film(text, str(self.character["id"]), kind)
         try:
             video = await self._watch(video)
         except asyncio.CancelledError:

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from chatacter.contracts.directions import bracketed, script
+
 # An end of a sentence: marks, closing quotes or brackets, then a space. Ideographic marks need no space.
 END: Final = re.compile(r"""([.!?…]+["'”’)\]*_]*)(?=\s)|([。！？]+)|(\n+)""")
 NOT_AN_END: Final = re.compile(
@@ -13,6 +15,14 @@ MARKUP: Final = re.compile(r"[*_`#>]+")
 # Where a sentence may be cut once more: after a clause's mark, or before a conjunction.
 CLAUSE_END: Final = re.compile(r"[,;:—–](?=\s)")
 CONJUNCTION: Final = re.compile(r"\s(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
+# What may be a stage direction, to its end or to where it is written yet.
+BRACKET: Final = re.compile(
+    r"(?=((?<!\w)\[[^\[\]\n]{1,160}(?:\]|\Z)"
+    r"|(?<![*\w])\*(?=[^\s*])[^*\n]{1,160}(?:\*|\Z)"
+    r"|\((?=\S)[^()\n]{1,160}(?:\)|\Z)))"
+)
+CLOSED_BY: Final = {"[": "]", "*": "*", "(": ")"}
+LONGEST_BRACKET: Final = 162
 # Characters of a first piece that is worth saying by itself.
 SHORTEST_CLAUSE: Final = 16
 SHORTEST_PART: Final = 24
@@ -20,8 +30,23 @@ SHORTEST_PART: Final = 24
 LONG_CLAUSE: Final = 80
 
 
-def speakable(text: str) -> str:
-    """Take out markup that would be read aloud, and fold spaces."""
+def speakable(text: str, after: str = "") -> str:
+    """Take out stage directions and markup that would be read aloud, and fold spaces. `after`: what was said before."""
+    return plain(script(text, after).spoken)
+
+
+def filmable(text: str, most: int) -> str:
+    """Write what is said and acted as a film is ordered, of `most` characters; empty where nothing is said in it."""
+    text = plain(bracketed(text))
+    cut = text[:most]
+    opened = cut.rfind("[", max(0, most - LONGEST_BRACKET))
+    if len(text) > most and opened > cut.rfind("]"):
+        cut = cut[:opened]
+    return cut.rstrip() if has_words(script(cut).spoken) else ""
+
+
+def plain(text: str) -> str:
+    """Take out markup, and fold spaces."""
     return " ".join(MARKUP.sub(" ", text).split())
 
 
@@ -33,6 +58,7 @@ class Sentences:
 
     def __init__(self) -> None:
         self._text = ""
+        self._said = ""
         self._begun = False
 
     def feed(self, text: str) -> list[str]:
@@ -47,21 +73,33 @@ class Sentences:
 
     def finish(self) -> list[str]:
         """Return what is left."""
-        rest, self._text = speakable(self._text), ""
+        rest, self._text = speakable(self._text, self._said), ""
         return [rest] if has_words(rest) else []
 
     def _cut(self) -> str | None:
         """Take the first complete piece off the front; empty where there is nothing to say in it, None if none is."""
-        ends = [found.end() for found in END.finditer(self._text) if self._ends(found.end())][:1]
+        closed = self._brackets()
         shortest = LONG_CLAUSE if self._begun else SHORTEST_CLAUSE
-        ends += [at.end() for at in CLAUSE_END.finditer(self._text) if at.end() >= shortest][:1]
+        marks = [(END, self._ends), (CLAUSE_END, shortest.__le__)]
         if not self._begun:
-            ends += [at.end() for at in CONJUNCTION.finditer(self._text) if at.end() >= SHORTEST_PART][:1]
+            marks.append((CONJUNCTION, SHORTEST_PART.__le__))
+        ends = []
+        for mark, wanted in marks:
+            places = (found.end() for found in mark.finditer(self._text))
+            whole = (at for at in places if not any(start < at < end for start, end in closed))
+            ends += [at for at in whole if wanted(at)][:1]
         if not ends:
             return None
         end = min(ends)
-        piece, self._text = speakable(self._text[:end]), self._text[end:]
+        taken, self._text = self._text[:end], self._text[end:]
+        piece, self._said = speakable(taken, self._said), taken
         return piece if has_words(piece) else ""
+
+    def _brackets(self) -> list[tuple[int, int]]:
+        """Find from where to where nothing may be cut; beyond the end of the text where a bracket is not closed yet."""
+        found = [hit.span(1) for hit in BRACKET.finditer(self._text)]
+        text = self._text
+        return [(at, end if text[end - 1] == CLOSED_BY[text[at]] else len(text) + 1) for at, end in found]
 
     def _ends(self, end: int) -> bool:
         return NOT_AN_END.search(self._text[:end]) is None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from chatacter.client.api import Api
 from chatacter.client.errors import ClientError, Refused
 from chatacter.client.events import ReplyEvent
-from chatacter.client.sentences import speakable
+from chatacter.client.sentences import filmable
 from chatacter.contracts.video import MAX_PROMPT_CHARACTERS
 from chattr.ui import words
 from chattr.ui.door import Door
@@ -218,10 +218,10 @@ class Seat:
 
     @property
     def last_reply(self) -> str:
-        """What was said last by the character, as it can be spoken; empty before that."""
+        """What was said last by the character, as it can be filmed; empty before that."""
         if not self.talked or self.said[-1].role != "assistant":
             return ""  # a greeting alone was not said by a model
-        return speakable(self.said[-1].content)
+        return filmable(self.said[-1].content, MAX_PROMPT_CHARACTERS)
 
     @property
     def can_film(self) -> bool:
@@ -379,7 +379,7 @@ class Seat:
 
     async def film(self) -> AsyncGenerator[Shoot]:
         """Film the last reply; yield how far it is. Closing this early removes the order from the server."""
-        text = self.last_reply[:MAX_PROMPT_CHARACTERS]
+        text = self.last_reply
         if self.character is None or not text:
             raise ClientError(words.NOTHING_TO_FILM)
         who = self.card_of(self.said[-1].character or self.character.id)
