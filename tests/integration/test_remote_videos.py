@@ -206,14 +206,46 @@ def test_a_server_that_is_away_for_a_moment_loses_no_film() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("video_bGl0ZWxsbTpjdXN0b20=", "video_bGl0ZWxsbTpjdXN0b20%3D"),
+        ("a+b/c?d#e%2e", "a%2Bb%2Fc%3Fd%23e%252e"),
+        ("../keys", "..%2Fkeys"),
+    ],
+)
+def test_ids_are_anything_and_stay_one_part_of_an_address(name: str, path: str) -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(f"{request.method} {request.url.raw_path.decode()}")
+        if request.url.path.endswith("/content"):
+            return httpx.Response(200, content=small_film(), headers={"content-type": "video/mp4"})
+        asked = request.method == "GET"
+        return httpx.Response(200, json={"id": name, "status": "completed" if asked else "queued"})
+
+    assert isinstance(filmed(answered(answer))[-1], Film)
+    here = f"/v1/videos/{path}"
+    assert seen == ["POST /v1/videos", f"GET {here}", f"GET {here}/content", f"DELETE {here}"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a\nb", "a\x00"])
+def test_ids_that_are_none(name: str) -> None:
+    with pytest.raises(UpstreamFailed):
+        filmed(answered(lambda _: httpx.Response(200, json={"id": name, "status": "queued"})))
+
+
+@pytest.mark.parametrize(
     ("asked", "more", "error"),
     [
         ([None], {"visualizr_remote_timeout": 0.05}, Unavailable),
         ([state("queued")], {"visualizr_remote_longest": 0.3}, DeadlineExceeded),
         ([state("expired")], {}, UpstreamFailed),
-        ([httpx.Response(404, json={"error": {"message": "Gone."}})], {}, InvalidInput),
+        ([httpx.Response(404, json={"error": {"message": "Gone."}})], {}, UpstreamFailed),
+        ([httpx.Response(409)], {}, UpstreamFailed),
+        ([httpx.Response(410)], {}, UpstreamFailed),
+        ([httpx.Response(400)], {}, InvalidInput),
         ([{"status": "queued"}], {}, UpstreamFailed),
-        ([{"id": "../keys", "status": "queued"}], {}, UpstreamFailed),
+        ([{"id": "..", "status": "queued"}], {}, UpstreamFailed),
     ],
 )
 def test_what_does_not_end_well_is_removed_there(
@@ -233,6 +265,8 @@ def test_what_does_not_end_well_is_removed_there(
         httpx.Response(200, content=b"no film", headers={"content-type": "video/mp4"}),
         httpx.Response(200, content=b"<html>", headers={"content-type": "text/html"}),
         httpx.Response(500),
+        httpx.Response(404, json={"error": {"message": "Gone."}}),
+        httpx.Response(409),
     ],
 )
 def test_what_is_no_film(content: httpx.Response) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -40,6 +41,8 @@ WHO: Final = "The video server behind this one"
 AWAY: Final = "The video server that VISUALIZR_REMOTE_URL names does not answer."
 NO_JOB: Final = f"{WHO} answered with something that is no video job."
 CANCELLED: Final = "The film was cancelled."
+NO_NAMES: Final = frozenset({"", ".", ".."})
+LOST: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.CONFLICT, httpx.codes.GONE})
 # What a request leaves out, it leaves to the other one.
 AS_THE_OTHER_ONE: Final = Preset(width=0, height=0, fps=0)
 # Fields that its server may take beside OpenAI's, and what they are called in a shot.
@@ -203,9 +206,10 @@ class RemoteVideos:
         """Fetch a film. Raises `UpstreamFailed` for one that is none, or is too large."""
         content = bytearray()
         try:
-            with client.stream("GET", f"videos/{name}/content", headers=outgoing_headers()) as response:
+            with client.stream("GET", f"{address_of(name)}/content", headers=outgoing_headers()) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
+                    require_there(response)
                     raise refusal(response, WHO)
                 for part in response.iter_bytes():
                     if cancelled.is_set():
@@ -219,7 +223,7 @@ class RemoteVideos:
 
     def _removed(self, client: httpx.Client, name: str) -> None:
         try:
-            client.delete(f"videos/{name}", headers=outgoing_headers(), timeout=PARTING).raise_for_status()
+            client.delete(address_of(name), headers=outgoing_headers(), timeout=PARTING).raise_for_status()
         except httpx.HTTPError as error:
             logger.warning(
                 "the job could not be removed from the video server", extra={"error.type": type(error).__name__}
@@ -234,19 +238,31 @@ def job_of(response: httpx.Response) -> RemoteVideo:
         job = JOB.validate_json(response.content)
     except ValidationError as error:
         raise UpstreamFailed(NO_JOB) from error
-    if not job.id.replace("-", "").replace("_", "").isalnum():  # it becomes part of an address
+    if not job.id.isprintable() or job.id in NO_NAMES:  # it becomes part of an address
         raise UpstreamFailed(NO_JOB)
     return job
+
+
+def address_of(name: str) -> str:
+    """Return where a job is; ids are anything, LiteLLM's end with `=`."""
+    return f"videos/{quote(name, safe='')}"
+
+
+def require_there(response: httpx.Response) -> None:
+    """Raise `UpstreamFailed` where a job that was ordered is gone or unfit: whoever asks for the film did no wrong."""
+    if response.status_code in LOST:
+        raise UpstreamFailed(f"{WHO} lost the film: it answers with status {response.status_code}.")
 
 
 def asked_after(client: httpx.Client, name: str) -> tuple[RemoteVideo | None, float]:
     """Return how a job is, None where the server is away or busy, and the seconds until it may be asked again."""
     try:
-        response = client.get(f"videos/{name}", headers=outgoing_headers())
+        response = client.get(address_of(name), headers=outgoing_headers())
     except httpx.TransportError:
         return None, 1.0
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
         return None, 1.0
+    require_there(response)
     wanted = response.headers.get("openai-poll-after-ms", "")
     seconds = int(wanted) / 1000 if wanted.isdigit() else 1.0
     return job_of(response), min(max(seconds, POLL[0]), POLL[1])
