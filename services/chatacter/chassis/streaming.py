@@ -1,6 +1,7 @@
 """Streams that fail before they open, and that end their work when the listener leaves."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
@@ -8,16 +9,24 @@ import anyio
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from chatacter.chassis.errors import Cancelled
 from chatacter.chassis.tasks import stopped
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 SSE = "text/event-stream"
+# A browser that plays takes what lasts it about two minutes at once. Whoever takes nothing for so many seconds has left.
+TAKEN_WITHIN = 300.0
 # What keeps proxies from holding a stream back.
 UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class Untaken(Exception):
+    """The client keeps its connection and reads nothing from it."""
 
 
 class ClosingStream(StreamingResponse):
@@ -35,9 +44,22 @@ class ClosingStream(StreamingResponse):
         self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream; close the generator also on a hang-up."""
+        """Send the stream; close the generator also on a hang-up, and where nothing is taken for too long.
+
+        The answer ends in the middle then, and the server closes the connection.
+        """
+
+        async def taken(message: Message) -> None:
+            try:
+                async with asyncio.timeout(TAKEN_WITHIN):
+                    await send(message)
+            except TimeoutError as error:
+                raise Untaken from error
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, taken)
+        except Untaken:
+            logger.info("nobody takes the answer any more")
         finally:
             with anyio.CancelScope(shield=True):
                 await self._chunks.aclose()
