@@ -93,6 +93,25 @@ async def test_retry_after_grows_with_the_queue_and_with_how_long_jobs_take(monk
     await asyncio.gather(*tasks)
 
 
+async def test_one_chapter_does_not_send_the_next_ones_away_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    gate = Gate(1, 2)
+    for seconds in (2, 1200, 2, 2):
+        async with gate.place():
+            now += seconds
+    assert gate.retry_after == pytest.approx(2)
+
+
+async def test_nobody_is_sent_away_for_as_long_as_chapters_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    gate = Gate(1, 2)
+    async with gate.place():
+        now += 1200
+    assert gate.retry_after == pytest.approx(120)
+
+
 @given(concurrency=st.integers(1, 4), queue=st.integers(0, 4), jobs=st.integers(0, 12))
 def test_never_more_than_allowed(concurrency: int, queue: int, jobs: int) -> None:
     async def scenario() -> None:

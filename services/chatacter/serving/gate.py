@@ -5,12 +5,15 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from statistics import median
 from typing import Final
 
 from chatacter.chassis.errors import Busy
 
 REMEMBERED: Final = 20
 FIRST_GUESS: Final = 2.0
+# Nobody is sent away for longer: a place may be free much sooner than chapters, one after the other, let expect.
+LONGEST_WAIT: Final = 120.0
 FULL: Final = "All places at this model and in its queue are taken. Try again after the time in Retry-After."
 
 
@@ -47,8 +50,8 @@ class Gate:
     @property
     def retry_after(self) -> float:
         """Seconds after which a place in the queue is likely free, from how long recent jobs took."""
-        typical = sum(self._durations) / len(self._durations) if self._durations else FIRST_GUESS
-        return max(1.0, typical * (self.waiting + 1) / self._concurrency)
+        typical = median(self._durations) if self._durations else FIRST_GUESS
+        return min(max(1.0, typical * (self.waiting + 1) / self._concurrency), LONGEST_WAIT)
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
