@@ -4,9 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-# The end of a sentence: its mark, what closes after it, and a space; or a line's end. A run of marks is looked at once.
-SENTENCE_END: Final = re.compile(r"(?:(?<![.!?…])[.!?…]+[\"')\]”’]*(?=\s)|\n)\s*")
-CLAUSE_END: Final = re.compile(r"(?:[,;:—]+[\"')\]”’]*)(?=\s)\s*")
+# The end of a sentence: its mark, what closes after it, and a space, which Chinese and Japanese do without; or a line's
+# end. A run of marks is looked at once.
+SENTENCE_END: Final = re.compile(
+    r"(?:(?<![.!?…])[.!?…]+[\"')\]”’]*(?=\s)|(?<![。！？])[。！？]+[\"')\]”’」』）]*|\n)\s*"
+)
+CLAUSE_END: Final = re.compile(r"(?:[,;:—]+[\"')\]”’]*(?=\s)|[、，；：]+[」』）]*)\s*")
 BEFORE_CONJUNCTION: Final = re.compile(r"\s+(?=(?:and|but|because|which|while|when|where|who|so|or|then|if|that)\s)")
 
 WHOLE: Final = 40

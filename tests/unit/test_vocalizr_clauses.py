@@ -48,6 +48,18 @@ def test_the_first_piece_is_short_and_the_others_are_sentences() -> None:
     assert pieces[-1] == "Then this."
 
 
+@pytest.mark.parametrize("sentence", ["我昨天去了城里的图书馆，借了三本书。", "彼は「今日は、もう帰ろう！」と静かに言った。"])
+def test_chinese_and_japanese_are_cut_after_their_marks_which_no_space_follows(sentence: str) -> None:
+    pieces = clauses(sentence * 60)
+    assert "".join(pieces).replace(" ", "") == sentence * 60
+    assert {piece[-1] for piece in pieces} <= set("。，、！」")
+    assert all(part[-1] in "。」" for part in stretches(sentence * 300))
+
+
+def test_a_long_sentence_of_chinese_is_cut_at_a_clause() -> None:
+    assert {piece[-1] for piece in clauses("我们沿着河边慢慢地走，" * 40)} == {"，"}
+
+
 def test_a_text_without_spaces_is_cut_all_the_same() -> None:
     assert [len(piece) for piece in clauses("x" * 500)] == [180, 180, 140]
 
@@ -82,7 +94,7 @@ def test_stretches_end_at_lines_else_sentences_else_words(text: str, found: list
     assert list(stretches(text, 20)) == found
 
 
-@pytest.mark.parametrize("unit", [".", ",", " ", "a", ". ", ".'", "\n", " and"])
+@pytest.mark.parametrize("unit", [".", ",", "。", "、", "。」", " ", "a", ". ", ".'", "\n", " and"])
 def test_the_longest_text_is_cut_in_a_moment_whatever_it_is_made_of(unit: str) -> None:
     began = time.process_time()
     clauses("x " + unit * (250_000 // len(unit)))
