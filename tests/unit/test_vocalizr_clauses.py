@@ -48,7 +48,9 @@ def test_the_first_piece_is_short_and_the_others_are_sentences() -> None:
     assert pieces[-1] == "Then this."
 
 
-@pytest.mark.parametrize("sentence", ["我昨天去了城里的图书馆，借了三本书。", "彼は「今日は、もう帰ろう！」と静かに言った。"])
+@pytest.mark.parametrize(
+    "sentence", ["我昨天去了城里的图书馆，借了三本书。", "彼は「今日は、もう帰ろう！」と静かに言った。"]
+)
 def test_chinese_and_japanese_are_cut_after_their_marks_which_no_space_follows(sentence: str) -> None:
     pieces = clauses(sentence * 60)
     assert "".join(pieces).replace(" ", "") == sentence * 60

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SSE = "text/event-stream"
-# A browser that plays takes what lasts it about two minutes at once. Whoever takes nothing for so many seconds has left.
+# A browser that plays takes at once what lasts it about two minutes. Whoever takes nothing for this long has left.
 TAKEN_WITHIN = 300.0
 # What keeps proxies from holding a stream back.
 UNBUFFERED = {"cache-control": "no-store", "x-accel-buffering": "no"}
