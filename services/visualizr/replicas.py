@@ -28,6 +28,10 @@ class OnReplicas:
         """Say when no replica is left."""
         return self._replicas.amiss()
 
+    def give_up(self) -> None:
+        """Wait no longer for replicas."""
+        self._replicas.give_up()
+
     def film(self, shot: Shot, cancelled: threading.Event) -> Iterator[Progress | Film]:
         """Have one replica film."""
         return self._replicas.stream("film", shot, cancelled=cancelled)

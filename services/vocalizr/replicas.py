@@ -49,6 +49,10 @@ class OnReplicas:
         """Say when no replica is left."""
         return self._replicas.amiss()
 
+    def give_up(self) -> None:
+        """Wait no longer for replicas."""
+        self._replicas.give_up()
+
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Have replicas speak, one a stretch: what one makes ahead of its listener is a stretch, not a chapter.
 

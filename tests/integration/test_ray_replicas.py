@@ -5,7 +5,8 @@ import base64
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured, NotReady
 from chatacter.serving.batching import Made
+from chatacter.serving.replicas import ray_side
 from tests.film_material import shot, tone
 from tests.vocalizr_server import until_answered, until_metric, vocalizr
 from tests.waiting import until
@@ -23,9 +26,10 @@ from visualizr.backend import Film
 from visualizr.backends.fake import FakeBackend
 from visualizr.replicas import on_replicas as films_on_replicas
 from visualizr.settings import VisualizrSettings
+from vocalizr.app import application
 from vocalizr.backend import Piece, SpeechChunk, Utterance
 from vocalizr.backends.fake import FakeSpeech, FakeTogether
-from vocalizr.replicas import OnReplicas, on_replicas
+from vocalizr.replicas import OnReplicas, beside, on_replicas, planned
 from vocalizr.settings import VocalizrSettings
 
 pytest.importorskip("ray")
@@ -33,6 +37,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.integration
 
 RAY: dict[str, Any] = {"vocalizr_engine": "ray", "ray_replicas": 2, "ray_replica_cpus": 0.1, "shutdown_grace": 5}
+ENTERED = {**RAY, "ray_replicas": 1, "shutdown_grace": 60}
 ASKED = {"model": "fake", "voice": "high", "response_format": "pcm", "input": "Hello there, how are you?"}
 # A replica is a process that imports all that it needs.
 STARTING = 60.0
@@ -47,6 +52,8 @@ class Noting(FakeTogether):
         self.folder = folder
 
     def load(self) -> None:
+        with (self.folder / "tries").open("a") as tries:
+            tries.write("one\n")
         if (self.folder / "unloadable").exists():
             raise Misconfigured("There is no such model.")
         while (self.folder / "held").exists():
@@ -78,13 +85,55 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def backend(folder: Path) -> Iterator[OnReplicas]:
-    """Two replicas."""
+    """Two replicas, of a Ray that never stops trying what `entered` describes so."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT", "1000000")
     found = on_replicas(VocalizrSettings(**RAY), partial(Noting, folder))
     with pytest.raises(NotReady):
         found.voices()
     found.load()
     yield found
     found.close()
+    monkeypatch.undo()
+
+
+class Watched(OnReplicas):
+    """What a door has of its replicas; it writes down that they came, and that it leaves."""
+
+    def __init__(self, folder: Path, made: OnReplicas) -> None:
+        super().__init__(made.capabilities, made._replicas)
+        self.folder = folder
+
+    def load(self) -> None:
+        (self.folder / "waits").touch()
+        super().load()
+        (self.folder / "came").touch()
+
+    def close(self) -> None:
+        super().close()
+        (self.folder / "left").touch()
+
+
+def opened(folder: Path, handle: Any) -> FastAPI:
+    """Build the service before the replicas."""
+    settings = VocalizrSettings(**ENTERED)
+    return application(settings, Watched(folder, beside(settings, partial(Noting, folder), handle)))
+
+
+@contextmanager
+def entered(folder: Path) -> Iterator[Callable[[], None]]:
+    """Have Ray Serve start a door and a replica of its own; yield what begins to end them."""
+    side, settings = ray_side(), VocalizrSettings(**ENTERED)
+    described = side.entered(
+        planned(settings, FakeTogether().capabilities), partial(Noting, folder), partial(opened, folder)
+    )
+    side.serve.run_many([side.serve.RunTarget(described, "whole", None)], wait_for_applications_running=False)
+    try:
+        yield lambda: side.serve.delete("whole", _blocking=False)
+    finally:
+        for name in ("unloadable", "held"):
+            (folder / name).unlink(missing_ok=True)
+        side.serve.delete("whole")
 
 
 class Started(OnReplicas):
@@ -195,6 +244,31 @@ def test_a_model_that_no_replica_can_load_is_not_ready(backend: OnReplicas, fold
         other.load()
     (folder / "unloadable").unlink()
     other.close()
+
+
+async def test_a_whole_service_outlasts_a_model_that_cannot_be_loaded(
+    backend: OnReplicas, empty: None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_side(), "PAUSE", 0.1)
+    (folder / "unloadable").touch()
+    with entered(folder):
+        # More often than Ray Serve tries a replica by itself.
+        await until(
+            lambda: len((folder / "tries").read_text().split()) > 3 if (folder / "tries").exists() else False, 60
+        )
+        (folder / "unloadable").unlink()
+        await until((folder / "came").exists, STARTING)
+
+
+async def test_a_door_that_waits_for_its_replica_ends_when_it_is_told(
+    backend: OnReplicas, empty: None, folder: Path
+) -> None:
+    (folder / "held").touch()
+    with entered(folder) as end:
+        await until((folder / "waits").exists, STARTING)
+        end()
+        # Long before Ray would kill it.
+        await until((folder / "left").exists, 30)
 
 
 def test_who_ends_leaves_the_others_of_the_same_model_on_the_same_ray(backend: OnReplicas, empty: None) -> None:

@@ -34,6 +34,7 @@ OF_RAY = {
     "RAY_REPLICA_CPUS",
     "RAY_USAGE_STATS_ENABLED",
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S",
+    "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT",
 }
 
 
@@ -148,6 +149,11 @@ def test_a_worker_that_must_go_has_time_for_the_longest_work() -> None:
     drain = int(env(worker)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
     assert (pause, drain, env(worker)["SHUTDOWN_GRACE"]) == (12, 900, "900")
     assert worker.spec["terminationGracePeriodSeconds"] > pause + drain
+
+
+def test_a_model_that_could_not_be_loaded_is_tried_again_without_end() -> None:
+    # Ray Serve's controller runs at the head.
+    assert int(env(nodes(rendered())["head"])["RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT"]) >= 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
-from chatacter.chassis.errors import Misconfigured, NotReady, OutOfMemory
+from chatacter.chassis.errors import Misconfigured, NotReady, OutOfMemory, Unavailable
+from chatacter.serving import loading as at
 from chatacter.serving.loading import UNEXPECTED, Loading
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.unit
 
@@ -81,6 +83,40 @@ async def test_a_service_that_ends_while_loading_waits_and_closes() -> None:
     async with loading.running():
         asyncio.get_running_loop().call_soon(model.go.set)
     assert (model.loaded, model.closed) == (1, 1)
+
+
+async def test_what_is_done_elsewhere_is_tried_again_until_it_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at, "RETRY_AFTER", 0.01)
+    model = Model(Unavailable("None could start."))
+    model.go.set()
+    loading = Loading("voice", model.load, model.close, amiss=lambda: None)
+    async with loading.running():
+
+        async def hindered() -> bool:
+            return await loading.check() == "failed: None could start."
+
+        await eventually(hindered)
+        with pytest.raises(NotReady):
+            await loading.obtain()
+        model.error = None
+        await loading.settled()
+        assert await loading.check() is None
+    assert (model.loaded, model.closed) == (1, 1)
+
+
+async def test_a_service_that_ends_waits_neither_for_another_try_nor_for_others() -> None:
+    over = threading.Event()
+    refused = Unavailable("None could start.")
+
+    def awaited() -> None:
+        tries.append(over.wait(10))
+        raise refused
+
+    tries: list[bool] = []
+    async with asyncio.timeout(3):
+        async with Loading("voice", awaited, lambda: None, amiss=lambda: None, give_up=over.set).running():
+            pass
+    assert tries == [True]
 
 
 async def test_a_load_that_a_request_began_and_that_failed_is_begun_again() -> None:

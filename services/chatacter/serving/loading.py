@@ -9,7 +9,7 @@ from typing import Final
 
 import anyio
 
-from chatacter.chassis.errors import ChatacterError, Misconfigured, NotReady
+from chatacter.chassis.errors import ChatacterError, Misconfigured, NotReady, Unavailable
 from chatacter.serving.memory import done_within_memory
 from chatacter.serving.room import Room
 from chatacter.serving.work import ended
@@ -28,8 +28,9 @@ class Loading:
     the first request begins it and waits; until then the service counts as ready. Models may share a room with too few
     places for all: one that nobody uses is then unloaded, and loaded again by the next request. A load that a request
     began and that fails is begun again by the next one; one that the service began stays failed. A loaded model whose
-    work is done elsewhere may be `amiss`: it says what is, and may block. `loaded` is called after each load, in the
-    event loop.
+    work is done elsewhere may be `amiss`: it says what is, and may block; where the service began its load, that is
+    tried again while it raises `Unavailable`. `loaded` is called after each load, in the event loop; `give_up` when the
+    service ends, so that a load that waits for others ends too.
     """
 
     def __init__(
@@ -42,14 +43,17 @@ class Loading:
         room: Room | None = None,
         amiss: Callable[[], str | None] | None = None,
         loaded: Callable[[], None] = lambda: None,
+        give_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._load = load
         self._close = close
         self._told = loaded
+        self._give_up = give_up
         self._preload = preload
         self._task: asyncio.Task[None] | None = None
-        self._ended = False
+        self._over = asyncio.Event()
+        self._hindered: str | None = None
         self._room = room or Room()
         self._amiss = amiss
         self._users = 0
@@ -87,7 +91,7 @@ class Loading:
             yield
         finally:
             self._users -= 1
-            if self._room.over and not self._ended:
+            if self._room.over and not self._over.is_set():
                 leaving = asyncio.create_task(self._room.kept_within(), name="make room")
                 self._leaving.add(leaving)
                 leaving.add_done_callback(self._leaving.discard)
@@ -109,7 +113,8 @@ class Loading:
         try:
             yield
         finally:
-            self._ended = True
+            self._over.set()
+            self._give_up()
             with anyio.CancelScope(shield=True):
                 await self.settled()
                 await asyncio.gather(*self._leaving)
@@ -123,12 +128,12 @@ class Loading:
 
     def told(self) -> str | None:
         """Return None when the model can work, else a sentence that says what it waits for or why it failed."""
-        if self._ended:
+        if self._over.is_set():
             return "closed"
         if self._task is None:
             return "loading" if self._preload else None
         if not self._task.done():
-            return "loading"
+            return f"failed: {self._hindered}" if self._hindered else "loading"
         error = self._task.exception()
         if error is None:
             return None
@@ -144,11 +149,11 @@ class Loading:
     async def obtain(self) -> None:
         """Return once the model can work. Raises `NotReady` while it loads, and what loading failed with."""
         task = self._task
-        if task is None and not self._preload and not self._ended:
+        if task is None and not self._preload and not self._over.is_set():
             async with self._room.made(self):
                 task = self._task = self._task or self._begun()
             await asyncio.wait([task])
-        if self._ended or task is None or not task.done():
+        if self._over.is_set() or task is None or not task.done():
             raise NotReady(f"The model {self.name} is still loading.", retry_after=RETRY_AFTER)
         error = task.exception()
         if isinstance(error, ChatacterError):
@@ -170,7 +175,7 @@ class Loading:
         began = time.monotonic()
         try:
             async with self._room.measured(self):
-                await asyncio.to_thread(done_within_memory, self._load, FULL)
+                await self._had()
         except Exception:
             if not self._preload:
                 await asyncio.to_thread(self._close)  # what a load that failed has taken
@@ -179,6 +184,25 @@ class Loading:
         self._told()
         facts = {"model": self.name, "seconds": round(time.monotonic() - began, 3)}
         logger.info("model loaded", extra={**facts, "bytes": self.held} if self.held else facts)
+
+    async def _had(self) -> None:
+        while True:
+            try:
+                return await asyncio.to_thread(done_within_memory, self._load, FULL)
+            except Unavailable as error:
+                if self._amiss is None or not self._preload or not await self._waited(error):
+                    raise
+
+    async def _waited(self, error: ChatacterError) -> bool:
+        """Tell why the load is tried again, and wait until it is; False where the service ends before."""
+        if self._hindered != error.message:
+            logger.warning("model cannot be loaded yet", exc_info=error, extra={"model": self.name})
+        self._hindered = error.message
+        try:
+            await asyncio.wait_for(self._over.wait(), RETRY_AFTER)
+        except TimeoutError:
+            return True
+        return False
 
     def _log(self, task: asyncio.Task[None]) -> None:
         error = task.exception() if not task.cancelled() else None

@@ -1,5 +1,6 @@
 """Ray Serve: how replicas are described, started, asked and ended. The only module that imports ray."""
 
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
@@ -35,16 +36,26 @@ MISSED: Final = 2.0
 MANY: Final = 100_000
 # How often a replica whose model cannot be loaded is tried before the service says so.
 ATTEMPTS: Final = 2
+# As often as it takes: what Ray once takes for failed it never tries again. It also counts tries by replica, three for
+# each, unless RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT says otherwise where it runs.
+ENDLESS: Final = 1_000_000
+# Seconds before such a try ends; Ray begins the next at once.
+PAUSE: Final = 10.0
 GONE: Final = "The replica that did this was lost. Another one may be free, or it comes back in a moment."
 FAILED: Final = "The replicas could not be started; the service's log and Ray's say why."
+GIVEN_UP: Final = "The service ended before a replica was there."
 
 
 class Replica:
     """One replica: a backend, made and loaded in this process. It counts as healthy once it is loaded."""
 
-    def __init__(self, make: Make) -> None:
-        self._backend = make()
-        self._backend.load()
+    def __init__(self, make: Make, pause: float = 0.0) -> None:
+        try:
+            self._backend = make()
+            self._backend.load()
+        except Exception:
+            time.sleep(pause)
+            raise
 
     async def call(self, verb: str, arguments: tuple[Any, ...]) -> Any:
         """Call one of the backend's blocking methods, off the event loop."""
@@ -106,42 +117,52 @@ def entered(plan: Replication, make: Make, create: Callable[[Any], FastAPI]) -> 
         max_ongoing_requests=MANY,
         graceful_shutdown_timeout_s=plan.grace,
     )
-    application: serve.Application = door.bind(create, described(plan, make))
+    application: serve.Application = door.bind(create, described(plan, make, ENDLESS, PAUSE))
     return application
 
 
-def awaited() -> None:
-    """Return once a replica of the application that this process is the door of has loaded. Raises `Misconfigured`."""
-    while not standing(own := untyped_serve.get_replica_context().app_name):
-        if untyped_serve.status().applications[own].status == "DEPLOY_FAILED":
-            raise Misconfigured(FAILED)
-        time.sleep(GLANCE)
+def awaited(over: threading.Event) -> None:
+    """Return once a replica of the application that this process is the door of has loaded.
+
+    Raises `Unavailable` where Ray has given them up, until somebody deploys them anew, and once `over` is set.
+    """
+    own = untyped_serve.get_replica_context().app_name
+    while not standing(own):
+        if over.wait(GLANCE):
+            raise Unavailable(GIVEN_UP)
+        told = application_of(own)
+        if told and told.status == "DEPLOY_FAILED":
+            raise Unavailable(FAILED, retry_after=RETRY_AFTER)
 
 
 def standing(name: str | None) -> int:
     """Say how many replicas of an application are there and well; without a name, of that of this process."""
-    name = name or untyped_serve.get_replica_context().app_name
-    try:
-        application = untyped_serve.status().applications.get(name)
-    except (RayServeException, RayError):
-        return 0
+    application = application_of(name or untyped_serve.get_replica_context().app_name)
     replicas = application.deployments.get(DEPLOYMENT) if application else None
     return int(replicas.replica_states.get("RUNNING", 0)) if replicas else 0
 
 
-def described(plan: Replication, make: Make) -> serve.Application:
-    """Describe replicas to Ray Serve."""
+def application_of(name: str) -> Any:
+    """Return what Ray Serve says of an application; None where it knows none, or says nothing."""
+    try:
+        return untyped_serve.status().applications.get(name)
+    except (RayServeException, RayError):
+        return None
+
+
+def described(plan: Replication, make: Make, attempts: int = ATTEMPTS, pause: float = 0.0) -> serve.Application:
+    """Describe replicas to Ray Serve, which are tried so often, with a pause after each try that failed."""
     deployment: Any = serve.deployment(
         Replica,
         name=DEPLOYMENT,
         num_replicas=plan.replicas,
         max_ongoing_requests=plan.ongoing,
-        max_constructor_retry_count=ATTEMPTS,
+        max_constructor_retry_count=attempts,
         graceful_shutdown_timeout_s=plan.grace,
         health_check_period_s=MISSED,
         ray_actor_options={"num_cpus": plan.cpus, "num_gpus": plan.gpus},
     )
-    application: serve.Application = deployment.bind(make)
+    application: serve.Application = deployment.bind(make, pause)
     return application
 
 

@@ -67,6 +67,7 @@ class Replicas:
         self._application: str | None = replication.name
         self._looking = threading.Lock()
         self._amiss: str | None = None
+        self._over = threading.Event()
 
     def load(self) -> None:
         """Start the replicas; return once each has loaded its model. Raises `Misconfigured`."""
@@ -85,6 +86,10 @@ class Replicas:
             finally:
                 self._looking.release()
         return self._amiss
+
+    def give_up(self) -> None:
+        """Wait no longer for replicas that others start: the service ends."""
+        self._over.set()
 
     def call(self, verb: str, *arguments: Any) -> Any:
         """Ask any replica for one answer.
@@ -160,9 +165,9 @@ class Neighbours(Replicas):
         self._application = None
 
     def load(self) -> None:
-        """Return once a replica has loaded its model. Raises `Misconfigured` for a model that none can load."""
+        """Return once a replica has loaded its model. Raises `Unavailable` where Ray tries none, and once given up."""
         self._ray = ray_side()
-        self._ray.awaited()
+        self._ray.awaited(self._over)
         self._handle = self._given
 
     def close(self) -> None:

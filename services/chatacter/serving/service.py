@@ -184,4 +184,7 @@ def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: 
         gate.resize(plan.concurrency())
 
     amiss = getattr(backend, "amiss", None)  # of those whose work is done in other processes
-    return Loading(plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss, loaded=loaded)
+    give_up = getattr(backend, "give_up", lambda: None)
+    return Loading(
+        plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss, loaded=loaded, give_up=give_up
+    )

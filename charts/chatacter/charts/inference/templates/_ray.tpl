@@ -72,6 +72,8 @@ imagePullPolicy: {{ include "inference.pullPolicy" . }}
 env:
   {{- $env := include "inference.env" . | fromYamlArray }}
   {{- $env = append $env (dict "name" "RAY_USAGE_STATS_ENABLED" "value" "0") }}
+  {{- /* Ray Serve tries a replica three times by itself, and then never again. */}}
+  {{- $env = append $env (dict "name" "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT" "value" "1000000") }}
   {{- /* So long a node that must go takes nothing new and lets what runs come to its end. */}}
   {{- $env = append $env (dict "name" "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S" "value" (toString $model.grace)) }}
   {{- include "chatacter.refuseTwice" (dict "component" (printf "inference.models.%s" $model.key) "env" $env "values" (dict "settings" dict "extraEnv" $model.extraEnv)) }}
