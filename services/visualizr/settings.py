@@ -100,8 +100,9 @@ class VisualizrSettings(PredictorSettings):
     the videos API none."""
     visualizr_remote_timeout: Annotated[float, Field(gt=0)] = 30.0
     """With `remote` and `remote-videos`: seconds without any sign of life after which the other one counts as gone."""
-    visualizr_remote_longest: Annotated[float, Field(gt=0)] = 3600.0
-    """With `remote-videos`: seconds after which a film that is not finished there is given up, and removed there."""
+    visualizr_remote_longest: Annotated[float, Field(gt=0)] = 540.0
+    """With `remote-videos`: seconds after which a film that is not finished there is given up, and removed there. Below
+    Chattr's `VISUALIZR__TIMEOUT`, which ends the wait for a film: raise both together."""
     visualizr_remote_fields: CommaSeparated = ()
     """With `remote-videos`: what its server takes beside OpenAI's `prompt`, `size` and `input_reference`, separated by
     commas: `emotion`, `emotion_strength`, `fps`, `gaze`, `guidance_scale`, `motion_strength`, `negative_prompt`,

@@ -68,6 +68,10 @@ class TestFewSteps:
         assert (draft.metadata["num_inference_steps"], draft.metadata["blocks_skipped"]) == (4, 0)
         assert not np.array_equal(watched(draft).frames, watched(standard).frames)
 
+    def test_its_unet_has_no_cache_and_that_is_told(self, quick: Case) -> None:
+        told = self.draft(quick, steps=16).metadata
+        assert (told["cache_interval"], told["blocks_run"], told["blocks_skipped"]) == (1, 0, 0)
+
     def test_the_same_seed_gives_the_same_frames(self, quick: Case) -> None:
         first, again, other = (watched(self.draft(quick, seed=seed)).frames for seed in (7, 7, 8))
         assert np.array_equal(first, again)
@@ -124,6 +128,15 @@ def test_steps_begin_at_all_noise_and_end_at_none() -> None:
         right = (sample / (sigma**2 + 1) - finished) * (sigma**2 + 1) ** 0.5 / sigma
         sample = steps.step(right, time, sample).prev_sample
     assert torch.allclose(sample, finished, atol=1e-2)
+
+
+@pytest.mark.parametrize("count", [4, 7, 20, 21, 30, 39, 40])
+def test_more_steps_end_with_less_noise(count: int) -> None:
+    fewer, more = ConsistencySteps(), ConsistencySteps()
+    fewer.set_timesteps(count - 1)
+    more.set_timesteps(count)
+    assert more._sigmas == sorted(more._sigmas, reverse=True)
+    assert more._sigmas[-2] <= fewer._sigmas[-2]
 
 
 class TestLikeness:

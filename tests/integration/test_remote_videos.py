@@ -23,6 +23,7 @@ from chatacter.chassis.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from chattr.settings import VisualizrSettings as AtChattr
 from tests.film_material import PHOTO, shot, tone, watched
 from tests.served import served
 from tests.videos_server import VideosServer
@@ -276,6 +277,15 @@ def test_what_is_no_film(content: httpx.Response) -> None:
     assert seen[-1].startswith("DELETE")
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_film_longer_than_any_is_given_up(heard: bool) -> None:
+    content = httpx.Response(200, content=small_film(heard), headers={"content-type": "video/mp4"})
+    answer, seen = scripted(state("completed"), content=content)
+    with pytest.raises(UpstreamFailed, match="VISUALIZR_MAX_SECONDS"):
+        filmed(answered(answer, visualizr_max_seconds=0.3))
+    assert seen[-1].startswith("DELETE")
+
+
 @pytest.mark.parametrize(
     ("response", "error"),
     [
@@ -312,3 +322,7 @@ def test_one_side_alone_is_no_size() -> None:
 def test_it_needs_an_address() -> None:
     with pytest.raises(ValueError, match="VISUALIZR_REMOTE_URL"):
         VisualizrSettings(visualizr_model="remote-videos")
+
+
+def test_a_film_is_given_up_before_chattr_orders_it_again() -> None:
+    assert VisualizrSettings().visualizr_remote_longest < AtChattr().timeout

@@ -22,6 +22,7 @@ FETCHED: Final = 0.9
 RECORDED: Final = 0.99
 FASTEST: Final = 60
 NO_FILM: Final = "The video server behind this one sent something that is no film."
+TOO_LONG: Final = "The video server behind this one sent a film longer than VISUALIZR_MAX_SECONDS."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ def refilmed(
 ) -> Iterator[Progress | Film]:
     """Record a film anew, frame by frame. Without a sound in the shot it keeps its own length, and its own sound.
 
-    With one it is as long as that: cut, or shown again from its beginning. Raises `UpstreamFailed` for what is no film,
-    `Cancelled` within a frame.
+    With one it is as long as that: cut, or shown again from its beginning. Raises `UpstreamFailed` for what is no film
+    or longer than VISUALIZR_MAX_SECONDS, `Cancelled` within a frame.
     """
     try:
         yield from recorded(reel_of(file), shot, settings, cancelled, told)
@@ -56,12 +57,15 @@ def recorded(
     fps = shot.fps or max(1, min(FASTEST, round(reel.rate)))
     sound = shot.sound or (own_sound(reel.file, settings.visualizr_max_seconds) if reel.heard else None)
     wanted = max(1, -(-len(shot.sound.samples) * fps // SOUND_RATE)) if shot.sound else None
+    most = wanted or max(1, round(settings.visualizr_max_seconds * fps))
     expected = wanted or max(1, round(reel.frames / reel.rate * fps))
     count = again = 0
     with Recorder(shot.output_format, reel.size, fps, sound, settings.visualizr_threads) as record:
         for first, frame in shown(
             reel, fps, settings.visualizr_max_image_pixels, cancelled, endless=wanted is not None
         ):
+            if count == most:
+                raise UpstreamFailed(TOO_LONG)
             record.add(frame)
             count += 1
             again += not first
@@ -109,5 +113,5 @@ def own_sound(file: Picture, most: float) -> Sound:
     """Decode the sound that a film brings. Raises `InvalidInput`, `UpstreamFailed`."""
     samples = decoded(file.data, footage.CLIP_TYPES[file.media_type], round(most * SOUND_RATE))
     if samples is None:
-        raise UpstreamFailed("The video server behind this one sent a film longer than VISUALIZR_MAX_SECONDS.")
+        raise UpstreamFailed(TOO_LONG)
     return Sound(samples, SOUND_RATE)

@@ -210,7 +210,7 @@ class DiffusionBackend:
             return {}
         cache = self._cache
         return {
-            "cache_interval": cache.now,
+            "cache_interval": cache.now if cache.blocks_run else 1,  # a UNet for few steps has none
             "blocks_run": cache.blocks_run,
             "blocks_skipped": cache.blocks_skipped,
         }

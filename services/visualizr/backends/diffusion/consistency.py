@@ -45,7 +45,7 @@ class ConsistencySteps:
         import torch  # noqa: PLC0415 - only behind a loaded model
 
         least, most = LEAST_SIGMA ** (1 / RHO), MOST_SIGMA ** (1 / RHO)
-        places = [number * (MOST_STEPS // steps) / (MOST_STEPS - 1) for number in range(steps)]
+        places = [number * MOST_STEPS // steps / (MOST_STEPS - 1) for number in range(steps)]
         self._sigmas = [(most + place * (least - most)) ** RHO for place in places] + [0.0]
         told = [0.25 * math.log(sigma) for sigma in self._sigmas[:-1]]
         self.timesteps = torch.tensor(told, dtype=torch.float32, device=device)
