@@ -133,8 +133,8 @@ def test_a_prompt_is_never_code_and_has_its_shape(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "weights", "clones", "together"),
     [
-        (create_xtts, "tts_models/multilingual/multi-dataset/xtts_v2", True, False),
-        (create_xtts, None, True, False),
+        (create_xtts, "tts_models/multilingual/multi-dataset/xtts_v2", True, True),
+        (create_xtts, None, True, True),
         (create, "tts_models/en/vctk/vits", False, True),
         (create, "tts_models/en/ljspeech/glow-tts", False, False),
     ],
