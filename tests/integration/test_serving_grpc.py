@@ -41,12 +41,6 @@ TOKEN = "the shared secret"
 BEARER = ("authorization", f"Bearer {TOKEN}")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def grpc_kept() -> None:
-    """Keep gRPC's poller: it joins its thread in the loop when the last server or client of a process goes."""
-    grpc.aio.init_grpc_aio()
-
-
 @pytest.fixture
 def kserve() -> Any:
     """The kserve package, imported as the service does."""
