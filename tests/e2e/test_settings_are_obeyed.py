@@ -139,7 +139,7 @@ def test_visualizr(recorder: Recorder, tmp_path: Path) -> None:
     with recorder.running("visualizr", drawn | {"ACCEPT_MODEL_LICENSES": "stable-video-diffusion-community"}):
         pass
     animated = {"VISUALIZR_MODEL": "animatediff", "VISUALIZR_WEIGHTS": str(tiny_animatediff(tmp_path / "animatediff"))}
-    with recorder.running("visualizr", animated):
+    with recorder.running("visualizr", animated | {"VISUALIZR_ACCELERATION": "max"}):
         pass
     on_ray = {"VISUALIZR_MODEL": "fake", "VISUALIZR_ENGINE": "ray", "PRELOAD_MODELS": "false"}
     with recorder.running("visualizr", on_ray):

@@ -13,6 +13,7 @@ import pytest
 from tests.service_process import running
 from vocalizr.backend import Utterance
 from vocalizr.backends.fake import FakeSpeech
+from vocalizr.clauses import stretches
 
 pytestmark = pytest.mark.integration
 
@@ -33,10 +34,11 @@ def site(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def said(number: int) -> bytes:
-    """What is heard of a story that is told alone."""
-    utterance = Utterance(STORIES[number], VOICES[number % 2], 1.0, None, None)
-    chunks = FakeSpeech().speak(utterance, threading.Event())
+def said(number: int, engine: str) -> bytes:
+    """What is heard of a story that is told alone: as a whole, or by Ray in stretches."""
+    parts = stretches(STORIES[number]) if engine == "ray" else [STORIES[number]]
+    told = [Utterance(part, VOICES[number % 2], 1.0, None, None) for part in parts]
+    chunks = [chunk for one in told for chunk in FakeSpeech().speak(one, threading.Event())]
     return np.rint(np.concatenate([chunk.samples for chunk in chunks]) * 32767).astype("<i2").tobytes()
 
 
@@ -74,5 +76,5 @@ def test_what_is_spoken_together_is_said_to_its_end(site: Path, tmp_path: Path, 
             rest = list(listeners.map(b"".join, told))
         assert vocalizr.process.wait(60 + CLOSING_SECONDS) == 0
     for number, sound in enumerate(rest):
-        assert heard[number] + sound == said(number)
+        assert heard[number] + sound == said(number, engine)
     assert "Traceback" not in vocalizr.written()

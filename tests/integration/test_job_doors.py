@@ -223,9 +223,9 @@ async def test_an_address_opens_one_file_for_a_while(rig: Rig) -> None:
         link["url"].partition("?")[0],
     ):
         assert (await rig.web.get(changed)).status_code == 401, changed
-    short = (await rig.web.post(f"/api/v1/media/{video['id']}-1/link", json={"expires_in": 1})).json()
+    short = (await rig.web.post(f"/api/v1/media/{video['id']}-1/link", json={"expires_in": 60})).json()
     assert (await rig.web.get(short["url"])).status_code == 200
-    rig.links.ahead = 3
+    rig.links.ahead = 61
     over = await rig.web.get(short["url"])
     assert (over.status_code, "run out" in over.json()["detail"]) == (401, True)
     rig.links.ahead = 0
