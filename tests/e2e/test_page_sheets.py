@@ -137,7 +137,7 @@ def test_the_keyboard_stays_where_it_was_when_memories_are_drawn_anew(browser: B
 
 def test_the_keyboard_stays_where_it_was_when_people_and_voices_are_drawn_anew(browser: Browser) -> None:
     ada, mira, iris = person("Ada"), person("Mira"), person("Iris")
-    with sheet(browser, "company") as page:
+    with sheet(browser, "company", "face.js") as page:
         answer(page, here=[ada], others=[mira, iris], **PEOPLE)
         page.get_by_role("button", name="Invite Iris").press("Enter")
         answer(page, here=[ada, iris], others=[mira], **PEOPLE)

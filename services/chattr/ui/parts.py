@@ -41,14 +41,14 @@ class Parts:
             self.trouble = gr.Markdown(visible=False, elem_id="trouble")
             self._key()
             self.cast = gr.HTML(
-                {}, html_template=CAST, js_on_load=static("cast.js"), elem_id="cast", apply_default_css=False
+                {}, html_template=CAST, js_on_load=static("face.js", "cast.js"), elem_id="cast", apply_default_css=False
             )
             with gr.Row(elem_id="scene", equal_height=False):
                 self._stage()
                 self._talk()
             self.shelf = part("shelf", "icons.js", "focus.js", "bring.js", "shelf.js")
             self.known = part("known", "icons.js", "focus.js", "known.js")
-            self.company = part("company", "icons.js", "focus.js", "company.js")
+            self.company = part("company", "icons.js", "face.js", "focus.js", "company.js")
             self.voices = part("voices", "icons.js", "focus.js", "bring.js", "record.js", "voices.js")
             self.editor = part("editor", "icons.js", "bring.js", "editor.js")
             self._about()

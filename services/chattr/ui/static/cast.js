@@ -7,15 +7,6 @@ function card(one, chosen) {
   button.className = "card";
   button.dataset.id = one.id;
   button.setAttribute("aria-pressed", String(one.id === chosen));
-  const face = document.createElement(one.portrait ? "img" : "span");
-  face.className = "face";
-  if (one.portrait) {
-    face.src = one.portrait;
-    face.alt = "";
-  } else {
-    face.textContent = one.name.slice(0, 1);
-    face.setAttribute("aria-hidden", "true");
-  }
   const words = document.createElement("span");
   words.className = "words";
   const name = document.createElement("strong");
@@ -23,7 +14,7 @@ function card(one, chosen) {
   const line = document.createElement("span");
   line.textContent = one.line || "";
   words.append(name, line);
-  button.append(face, words);
+  button.append(faceOf(one), words);
   button.addEventListener("click", () => {
     for (const other of list.querySelectorAll("button")) {
       other.setAttribute("aria-pressed", String(other === button));

@@ -10,19 +10,10 @@ const ask = (what, value = "") => trigger("act", { what, value });
 function person(one, act, label, words) {
   const row = document.createElement("li");
   row.dataset.id = one.id;
-  const face = document.createElement(one.portrait ? "img" : "span");
-  face.className = "face";
-  if (one.portrait) {
-    face.src = one.portrait;
-    face.alt = "";
-  } else {
-    face.textContent = one.name.slice(0, 1);
-    face.setAttribute("aria-hidden", "true");
-  }
   const called = document.createElement("span");
   called.className = "text";
   called.textContent = one.name;
-  row.append(face, called);
+  row.append(faceOf(one), called);
   if (act) row.append(button(act, label, () => ask(act, one.id), words));
   return row;
 }
