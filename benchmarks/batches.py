@@ -130,7 +130,7 @@ def in_ray(folder: str) -> tuple[Callable[[int, int], float], Callable[[], None]
 
 def padding(backend: CoquiSpeech) -> float:
     """Share of padding if the texts of one batch were padded to the longest, in letters."""
-    sizes = [backend.pieces(utterance)[0].symbols for utterance in utterances(16)]
+    sizes = [next(backend.pieces(utterance)).symbols for utterance in utterances(16)]
     return 1 - sum(sizes) / (len(sizes) * max(sizes))
 
 
@@ -180,7 +180,7 @@ def first_of_whole(backend: SpeechBackend, times: int) -> float:
 
 def difference(backend: CoquiSpeech) -> float:
     """The largest difference of a sample, spoken alone and among sixteen."""
-    pieces = [backend.pieces(utterance)[0] for utterance in utterances(16)]
+    pieces = [next(backend.pieces(utterance)) for utterance in utterances(16)]
     events = [threading.Event() for _ in pieces]
     alone = [next(iter(backend.speak_together([piece], events[:1]))).result.samples for piece in pieces]
     beside = [made.result.samples for made in backend.speak_together(pieces, events)]
@@ -205,7 +205,7 @@ def parts(backend: CoquiSpeech, times: int) -> tuple[dict[str, float], dict[str,
 
     for name in ("text_encoder", "flow", "waveform_decoder"):
         timed(getattr(model, name), name)
-    pieces = [backend.pieces(utterance)[0] for utterance in utterances(16)]
+    pieces = [next(backend.pieces(utterance)) for utterance in utterances(16)]
     events = [threading.Event() for _ in pieces]
     found: list[list[dict[str, float]]] = [[], []]
     for _ in range(times):

@@ -124,7 +124,7 @@ def by_coqui(backend: CoquiSpeech) -> Say:
     names = ("temperature", "length_penalty", "repetition_penalty", "top_k", "top_p")
 
     def say(number: int) -> Any:
-        content = backend.pieces(asked(number))[0].content
+        content = next(backend.pieces(asked(number))).content
         latents, speaker = voicing._voice(content.utterance)
         with turn:
             torch.manual_seed(content.seed)
@@ -209,7 +209,7 @@ def rounding(backend: CoquiSpeech) -> tuple[float, float, float]:
 
     The last one is the share of attention's work, the one before of all the layers' work.
     """
-    pieces = [backend.pieces(asked(number))[0] for number in range(16)]
+    pieces = [next(backend.pieces(asked(number))) for number in range(16)]
     voicing: Any = backend._ready()[0]
     company = Company(voicing._gpt, voicing._chunks, voicing._begun)
     events = [threading.Event() for _ in pieces]

@@ -36,7 +36,7 @@ class PlainBatches:
         return sound, began, self._clock()
 
     async def _all(self, utterances: list[Utterance]) -> list[np.ndarray]:
-        pieces = [self._backend.pieces(utterance)[0] for utterance in utterances]
+        pieces = [next(self._backend.pieces(utterance)) for utterance in utterances]
         sounds: list[list[np.ndarray]] = [[] for _ in pieces]
         for made in self._backend.speak_together(pieces, [threading.Event() for _ in pieces]):
             sounds[made.number].append(made.result.samples)

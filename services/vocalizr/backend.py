@@ -1,7 +1,7 @@
 """What a speech backend is: `load`, one streaming verb, `close`, and capabilities that callers test."""
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -160,10 +160,10 @@ class SpeaksTogether(SpeechBackend, Protocol):
     decide what is drawn.
     """
 
-    def pieces(self, utterance: Utterance) -> Sequence[Piece]:
-        """Cut an utterance into pieces, the first one short.
+    def pieces(self, utterance: Utterance) -> Iterable[Piece]:
+        """Cut an utterance into pieces, the first one short; best as they are wanted, since a text may be a chapter.
 
-        Raises `NothingToSay` for a text in which there is nothing to pronounce.
+        Raises `NothingToSay`, at the latest where the first piece is asked for, when there is nothing to pronounce.
         """
         ...
 

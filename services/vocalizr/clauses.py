@@ -43,22 +43,22 @@ def place_to_cut(window: str) -> int:
     return ends[-1] if ends else window.rfind(" ") + 1 or len(window)
 
 
-def clauses(text: str, *, first: int = FIRST, most: int = MOST, least: int = LEAST) -> list[str]:
+def clauses(text: str, *, first: int = FIRST, most: int = MOST, least: int = LEAST) -> Iterator[str]:
     """Cut a text into pieces of at most `most` characters at the ends of sentences, else of clauses, else of words.
+
+    They are cut as they are wanted.
 
     A first sentence of more than `WHOLE` characters is cut once more, at a place within its `first` characters where
     it has one. Very short sentences, under `least` characters, are joined with the next. No letter is lost: only white
     space around a cut is.
     """
-    pieces: list[str] = []
-    for sentence in (each for stretch in stretches(text) for each in sentences(stretch, least)):
-        if not pieces and len(sentence) > WHOLE:
+    for number, sentence in enumerate(each for stretch in stretches(text) for each in sentences(stretch, least)):
+        head, rest = "", sentence
+        if number == 0 and len(sentence) > WHOLE:
             head, rest = early_cut(sentence, first, least)
-            pieces.append(head) if head else None
-            pieces.extend(shortened(rest, most))
-        else:
-            pieces.extend(shortened(sentence, most))
-    return pieces
+        if head:
+            yield head
+        yield from shortened(rest, most)
 
 
 def sentences(text: str, least: int) -> Iterator[str]:

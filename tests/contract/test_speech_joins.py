@@ -10,7 +10,7 @@ import pytest
 
 from chatacter.models.store import ModelStore
 from chatacter.serving.batching import untold
-from vocalizr.backend import Samples, SpeechBackend, Utterance
+from vocalizr.backend import NothingToSay, Samples, SpeechBackend, Utterance
 from vocalizr.backends.coqui.backend import CoquiSpeech
 from vocalizr.backends.kokoro.backend import KokoroSpeech
 from vocalizr.settings import VocalizrSettings
@@ -36,14 +36,18 @@ def kokoro(models_home: Path) -> SpeechBackend:
     return backend
 
 
-@pytest.fixture(scope="module")
-def vits(tiny_vits: Path) -> SpeechBackend:
+def coqui(weights: Path) -> CoquiSpeech:
     settings = VocalizrSettings(
-        vocalizr_model="coqui", vocalizr_weights=str(tiny_vits), vocalizr_seed=7, vocalizr_threads=1
+        vocalizr_model="coqui", vocalizr_weights=str(weights), vocalizr_seed=7, vocalizr_threads=1
     )
     backend = CoquiSpeech(settings, "")
     backend.load()
-    return together(backend, untold)
+    return backend
+
+
+@pytest.fixture(scope="module")
+def vits(tiny_vits: Path) -> SpeechBackend:
+    return together(coqui(tiny_vits), untold)
 
 
 @pytest.fixture(params=["kokoro", "vits"])
@@ -95,3 +99,21 @@ def test_a_chapter_is_spoken_in_bounded_memory_and_heard_at_once(vits: SpeechBac
     assert samples * 4 > 30e6
     assert most < 10e6
     assert first < 0.1 * (time.perf_counter() - began)
+
+
+@pytest.mark.parametrize(("model", "reads"), [("vits", "text_to_ids"), ("xtts", "encode")])
+def test_a_chapter_is_read_as_it_is_spoken(
+    model: str, reads: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 200,000 characters some sentences before the first sound; all where there is nothing to say, and no sound."""
+    backend = coqui(request.getfixturevalue(f"tiny_{model}"))
+    tokenizer = backend._ready()[0]._model.tokenizer  # type: ignore[attr-defined]
+    read, reading = [], getattr(tokenizer, reads)
+    monkeypatch.setattr(tokenizer, reads, lambda text, **more: read.append(len(text)) or reading(text, **more))
+    text = PARAGRAPH * (200_000 // len(PARAGRAPH))
+    speaking = together(backend, untold).speak(utterance(backend, text), threading.Event())
+    next(speaking)
+    assert 0 < sum(read) < 1000
+    speaking.close()  # type: ignore[attr-defined]
+    with pytest.raises(NothingToSay):
+        next(together(backend, untold).speak(utterance(backend, "?! " * 70_000), threading.Event()))

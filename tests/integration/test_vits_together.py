@@ -45,7 +45,7 @@ def asked(backend: CoquiSpeech) -> list[Piece]:
     """The first pieces of texts of many lengths, in three voices, at three speeds."""
     voices = [voice.id for voice in backend.voices()]
     return [
-        backend.pieces(Utterance(text, voices[number % len(voices)], (0.8, 1.0, 1.5)[number % 3], None, None))[0]
+        next(backend.pieces(Utterance(text, voices[number % len(voices)], (0.8, 1.0, 1.5)[number % 3], None, None)))
         for number, text in enumerate(TEXTS)
     ]
 
@@ -72,11 +72,11 @@ def test_it_sounds_the_same_whatever_it_is_said_beside(backend: CoquiSpeech) -> 
 
 def test_voices_and_speeds_are_each_ones_own(backend: CoquiSpeech) -> None:
     utterances = [Utterance(TEXTS[1], voice.id, 1.0, None, None) for voice in backend.voices()]
-    sounds = said(backend, [backend.pieces(utterance)[0] for utterance in utterances])
+    sounds = said(backend, [next(backend.pieces(utterance)) for utterance in utterances])
     lengths = min(sound.size for sound in sounds.values())
     assert np.abs(sounds[0][:lengths] - sounds[1][:lengths]).max() > 100 * WITHIN
     slow, fast = (Utterance(TEXTS[1], "bob", speed, None, None) for speed in (0.5, 2.0))
-    sounds = said(backend, [backend.pieces(slow)[0], backend.pieces(fast)[0]])
+    sounds = said(backend, [next(backend.pieces(slow)), next(backend.pieces(fast))])
     assert sounds[0].size > 1.5 * sounds[1].size
 
 
@@ -94,7 +94,7 @@ def test_it_is_what_coqui_itself_would_say(backend: CoquiSpeech, monkeypatch: py
     model = voicing._model  # type: ignore[attr-defined]
     monkeypatch.setattr(model, "inference_noise_scale", 0.0)
     monkeypatch.setattr(model, "inference_noise_scale_dp", 0.0)
-    pieces = [backend.pieces(Utterance(text, "eve", 1.0, None, None))[0] for text in TEXTS]
+    pieces = [next(backend.pieces(Utterance(text, "eve", 1.0, None, None))) for text in TEXTS]
     mine = voicing.said([piece.content for piece in pieces], [threading.Event() for _ in pieces])
     for piece, sound in zip(pieces, (made.result for made in mine if isinstance(made, Made)), strict=True):
         theirs = model.synthesize(piece.content.text, speaker="eve", language="en")["wav"]

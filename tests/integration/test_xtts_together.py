@@ -58,7 +58,7 @@ def asked(backend: CoquiSpeech, count: int = 16) -> list[Piece]:
     """The first pieces of texts of many lengths, in two voices, at three speeds, each with a seed of its own."""
     voices = [voice.id for voice in backend.voices()]
     utterances = [Utterance(TEXTS[n % len(TEXTS)], voices[n // 3 % 2], SPEEDS[n % 3], "en", None) for n in range(count)]
-    pieces = [backend.pieces(utterance)[0] for utterance in utterances]
+    pieces = [next(backend.pieces(utterance)) for utterance in utterances]
     return [replace(piece, content=replace(piece.content, seed=SEED + n)) for n, piece in enumerate(pieces)]
 
 
@@ -181,7 +181,7 @@ def test_a_voice_that_cannot_be_spoken_harms_nobody(
     """Neither those beside it nor those who have its place in the cache afterwards."""
     pieces = asked(backend, 9)
     bad = Utterance(TEXTS[1], "mine", 1.0, "en", None, likeness(value, size))
-    pieces[3] = pieces[8] = backend.pieces(bad)[0]
+    pieces[3] = pieces[8] = next(backend.pieces(bad))
     together = Listening(pieces[:4], [(2, piece) for piece in pieces[4:8]] + [(30, pieces[8])]).to(backend)
     assert {number: type(error) for number, error in together.left.items()} == {3: kind, 8: kind}
     for number, chunks in enumerate(by_itself[:9]):

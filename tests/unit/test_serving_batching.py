@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from chatacter.chassis.errors import InvalidInput, OutOfMemory
-from chatacter.serving.batching import AHEAD, GROWTH, MOST_PADDING, Batch, Batcher, Joining, Left, Limits, Made
+from chatacter.serving.batching import AHEAD, AT_HAND, GROWTH, MOST_PADDING, Batch, Batcher, Joining, Left, Limits, Made
 
 pytestmark = pytest.mark.unit
 
@@ -205,6 +205,31 @@ def test_what_was_made_before_an_error_is_heard(model: Model) -> None:
     assert next(results) == "oneone"
     with pytest.raises(InvalidInput):
         next(results)
+
+
+def test_pieces_are_taken_as_they_are_wanted() -> None:
+    """However many a text has: the one that is done and the next one are at hand, and what was made ahead."""
+    model = Model(free=True)
+    cut: list[str] = []
+    words = (cut.append(str(number)) or str(number) for number in range(100_000))  # type: ignore[func-returns-value]
+    results = model.batcher.results(words, threading.Event())
+    for taken in range(1, 20):
+        next(results)
+        assert len(cut) <= taken + AHEAD + AT_HAND
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_cut_is_told_after_what_was_made_before_it() -> None:
+    def pieces() -> Iterator[str]:
+        yield from ("one", "two")
+        raise InvalidInput("This cannot be cut.")
+
+    model = Model(free=True)
+    results = model.batcher.results(pieces(), threading.Event())
+    assert [next(results), next(results)] == ["oneone", "twotwo"]
+    with pytest.raises(InvalidInput):
+        next(results)
+    assert model.batcher._turns == []
 
 
 def test_a_batch_that_finds_no_memory_is_done_in_smaller_ones(model: Model, people: People) -> None:

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from chatacter.chassis.errors import OutOfMemory
@@ -15,6 +16,8 @@ R = TypeVar("R")
 
 # How many results of one request are made before they are wanted.
 AHEAD: Final = 2
+# How many pieces of one request are at hand: the one that is done, and who follows it.
+AT_HAND: Final = 2
 # Of a batch whose pieces are padded to the longest, at most this share is padding.
 MOST_PADDING: Final = 1 / 3
 # How soon a request that is not wanted any more leaves.
@@ -86,10 +89,12 @@ def nobody() -> Sequence[tuple[Any, threading.Event]]:
 
 
 class Turn(Generic[P, R]):
-    """One request: the pieces that are left of it, and what was made and not taken yet."""
+    """One request: the pieces that come, those of them at hand, and what was made and not taken yet."""
 
     def __init__(self, pieces: Iterable[P], cancelled: threading.Event, lock: threading.Lock) -> None:
-        self.left = deque(pieces)
+        self.coming = iter(pieces)
+        self.left: deque[P] = deque()
+        self.all_here = False
         self.made: deque[R] = deque()
         self.cancelled = cancelled
         self.news = threading.Condition(lock)
@@ -107,9 +112,14 @@ class Turn(Generic[P, R]):
         return bool(self.left) and not self.running and len(self.made) < AHEAD and wanted
 
     @property
+    def short(self) -> bool:
+        """Whether more of its pieces should be at hand."""
+        return not self.all_here and len(self.left) < AT_HAND
+
+    @property
     def over(self) -> bool:
         """Whether nothing more comes of it."""
-        return self.cancelled.is_set() or (not self.made and (self.error is not None or not self.left))
+        return self.cancelled.is_set() or (self.all_here and not self.made and not self.left)
 
     def taken(self) -> R:
         """Take the next result; a piece that had to wait for that waits for a place in a batch from now on."""
@@ -120,7 +130,7 @@ class Turn(Generic[P, R]):
     def failed(self, error: Exception) -> None:
         """End with an error, after what was made before it."""
         self.left.clear()
-        self.error = error
+        self.all_here, self.error = True, error
 
 
 class Batcher(Generic[P, R]):
@@ -150,28 +160,42 @@ class Batcher(Generic[P, R]):
         self._thread: threading.Thread | None = None
 
     def results(self, pieces: Iterable[P], cancelled: threading.Event) -> Iterator[R]:
-        """Yield what is made of one request's pieces, in their order; blocks.
+        """Yield what is made of one request's pieces, in their order; blocks. They are taken as they are wanted.
 
         Ends early once `cancelled` is set, when the batch that runs has let go of its piece: the model is at work till
         then.
-        Raises what doing its pieces raises.
+        Raises what taking and doing its pieces raises.
         """
         turn: Turn[P, R] = Turn(pieces, cancelled, self._lock)
+        self._fetch(turn)
         self._enter(turn)
         try:
             while True:
                 with self._lock:
-                    while not turn.made and not turn.over:
+                    while not (turn.made or turn.short or turn.over):
                         turn.news.wait(GLANCE)
                     if turn.over:
                         break
-                    result = turn.taken()
+                    result = [] if turn.short else [turn.taken()]
                     self._news.notify()
-                yield result
+                if not result:
+                    self._fetch(turn)
+                yield from result
             if turn.error is not None and not cancelled.is_set():
                 raise turn.error
         finally:
             self._leave(turn)
+
+    def _fetch(self, turn: Turn[P, R]) -> None:
+        """Have one more of a request's pieces at hand; what that raises is told after what the others have made."""
+        try:
+            found = list(islice(turn.coming, 1))
+        except Exception as error:  # noqa: BLE001 - raised in the request that it belongs to
+            found, turn.error = [], error
+        with self._lock:
+            turn.left.extend(found)
+            turn.all_here = not found
+            self._news.notify()
 
     def _enter(self, turn: Turn[P, R]) -> None:
         with self._lock:

@@ -96,19 +96,18 @@ class CoquiSpeech:
         """Speak piece by piece; XTTS in chunks of a second while a sentence is still in the making."""
         return alone(self, utterance, cancelled)
 
-    def pieces(self, utterance: Utterance) -> Sequence[Piece]:
-        """Cut a text for `speak_together`."""
+    def pieces(self, utterance: Utterance) -> Iterator[Piece]:
+        """Cut a text for `speak_together`, as its pieces are wanted."""
         (told, _), (voicing, turns) = self._told(), self._ready()
         language = told.language(utterance.language)
-        texts = voicing.pieces(utterance.text, language)
-        if not texts:
-            raise NothingToSay(NOTHING_TO_SAY, param="input")
         seed = self._settings.vocalizr_seed if utterance.seed is None else utterance.seed
         turn = turns.utterance(seed)
-        return [
-            Piece(number, len(text), Portion(text, utterance, language, None if seed is None else seed + number, turn))
-            for number, text in enumerate(texts)
-        ]
+        number = -1
+        for number, text in enumerate(voicing.pieces(utterance.text, language)):
+            own = None if seed is None else seed + number
+            yield Piece(number, len(text), Portion(text, utterance, language, own, turn))
+        if number < 0:
+            raise NothingToSay(NOTHING_TO_SAY, param="input")
 
     def speak_together(
         self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event], joining: Joining[Piece] = nobody

@@ -6,6 +6,7 @@ Imports coqui-tts: only after the torchaudio mend.
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,13 +67,10 @@ class PlainVoicing:
         manager = self._model.speaker_manager
         return sorted(manager.speaker_names) if manager is not None and manager.speaker_names else [ONLY]
 
-    def pieces(self, text: str, language: str) -> list[str]:
-        """Cut at clauses, the first one short.
-
-        Phonemes are only looked for until some are found: those of a whole chapter take longer than its beginning.
-        """
-        found = [piece for piece in clauses(text) if any(letter.isalnum() for letter in piece)]
-        return found if any(self._sayable(piece, language) for piece in found) else []
+    def pieces(self, text: str, language: str) -> Iterator[str]:
+        """Cut at clauses, the first one short; it begins with the first one that has phonemes."""
+        pieces = (piece for piece in clauses(text) if any(letter.isalnum() for letter in piece))
+        return dropwhile(lambda piece: not self._sayable(piece, language), pieces)
 
     def said(
         self,

@@ -40,8 +40,8 @@ class Voicing(Protocol):
         """Its own voices."""
         ...
 
-    def pieces(self, text: str, language: str) -> list[str]:
-        """Cut a text into what the model takes at once; what it has no sound for is left out."""
+    def pieces(self, text: str, language: str) -> Iterator[str]:
+        """Cut a text, as it is wanted, into what the model takes at once; what it has no sound for is left out."""
         ...
 
     def said(

@@ -79,11 +79,12 @@ class XttsVoicing:
         """The voices in `speakers_xtts.pth`."""
         return sorted(self._latents)
 
-    def pieces(self, text: str, language: str) -> list[str]:
+    def pieces(self, text: str, language: str) -> Iterator[str]:
         """Cut at sentences; a sentence that becomes too many tokens, as numbers do, is cut once more."""
         short = language.partition("-")[0]
         most = min(MOST, round(0.9 * self._model.tokenizer.char_limits.get(short, MOST)))
-        return [piece for clause in clauses(text, first=0, most=most) for piece in self._fitting(clause, short)]
+        for clause in clauses(text, first=0, most=most):
+            yield from self._fitting(clause, short)
 
     def said(
         self,
