@@ -22,14 +22,14 @@ from visualizr.settings import VisualizrSettings
 
 def application(_: Mapping[str, Any]) -> Any:
     """Describe the service to Ray Serve, whose configuration needs no arguments for it. Raises `Misconfigured`."""
-    settings = VisualizrSettings.known()
+    settings = VisualizrSettings.for_ray_serve()
     allowed(settings)
     return ray_side().entered(planned(settings), replica, door)
 
 
 def replica() -> VideoBackend:
     """Make the backend of one replica. Raises `Misconfigured`."""
-    settings = VisualizrSettings.known()
+    settings = VisualizrSettings.for_ray_serve()
     logs.configure(settings)
     return allowed(settings)
 
@@ -43,6 +43,6 @@ def allowed(settings: VisualizrSettings) -> VideoBackend:
 
 def door(handle: Any) -> FastAPI:
     """Build the service before the replicas."""
-    settings = VisualizrSettings.known()
+    settings = VisualizrSettings.for_ray_serve()
     logs.configure(settings)
     return app_around(settings, beside(settings, partial(made, settings), handle))

@@ -22,13 +22,13 @@ from vocalizr.settings import VocalizrSettings
 
 def application(_: Mapping[str, Any]) -> Any:
     """Describe the service to Ray Serve, whose configuration needs no arguments for it. Raises `Misconfigured`."""
-    settings = VocalizrSettings.known()
+    settings = VocalizrSettings.for_ray_serve()
     return ray_side().entered(planned(settings, allowed(settings).capabilities), replica, door)
 
 
 def replica() -> SpeechBackend:
     """Make the backend of one replica. Raises `Misconfigured`."""
-    settings = VocalizrSettings.known()
+    settings = VocalizrSettings.for_ray_serve()
     logs.configure(settings)
     return in_batches(partial(allowed, settings))
 
@@ -42,6 +42,6 @@ def allowed(settings: VocalizrSettings) -> SpeechBackend:
 
 def door(handle: Any) -> FastAPI:
     """Build the service before the replicas."""
-    settings = VocalizrSettings.known()
+    settings = VocalizrSettings.for_ray_serve()
     logs.configure(settings)
     return app_around(settings, beside(settings, partial(made, settings), handle))

@@ -48,6 +48,8 @@ OTHERS = {
 FIXED = {
     "HOST": "a pod is reached from outside itself",
     "PORT": "Services, policies and probes name the port",
+    ("vocalizr", "GRPC_PORT"): "the chart opens no second port",
+    ("visualizr", "GRPC_PORT"): "the chart opens no second port",
     "LOG_FORMAT": "a cluster's collectors read JSON",
     "ENABLE_UI": "the page is a Deployment of its own",
     ("vocalizr", "REQUIRE_API_KEY"): "predictors are met by the other services alone, with their token",

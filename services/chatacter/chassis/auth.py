@@ -6,7 +6,7 @@ A key is 256 random bits, so one round of SHA-256 is enough to store it: there i
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, get_args
 
@@ -120,11 +120,17 @@ def keyring_of(settings: ServiceSettings, *, needed: bool = True) -> Keyring:
     return Keyring(keys, required=settings.keys_required)
 
 
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """Read the bearer token of a request's headers, whatever protocol brought them."""
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if kind.lower() == "bearer" else None
+
+
 def token_of(connection: HTTPConnection) -> str | None:
     """Read the key of a request: the bearer token, or a WebSocket's subprotocol, which is all a browser can set."""
-    kind, _, token = connection.headers.get("authorization", "").partition(" ")
-    if kind.lower() == "bearer" and token.strip():
-        return token.strip()
+    token = bearer_token(connection.headers)
+    if token is not None:
+        return token
     if connection.scope["type"] == "websocket":
         offered = (part.strip() for part in connection.headers.get("sec-websocket-protocol", "").split(","))
         return next(
@@ -154,8 +160,13 @@ def scope(*names: Scope) -> Callable[[Principal], Principal]:
     """Make a dependency that lets only callers with one of these scopes in. Raises `Forbidden` for others."""
 
     async def permitted(caller: Caller) -> Principal:
-        if caller.scopes.isdisjoint(names):
-            raise Forbidden(f"This key lacks the scope {' or '.join(f'`{name}`' for name in names)}.")
-        return caller
+        return allowed(caller, *names)
 
     return permitted  # type: ignore[return-value]
+
+
+def allowed(caller: Principal, *names: Scope) -> Principal:
+    """Return a caller who has one of these scopes. Raises `Forbidden` for others."""
+    if caller.scopes.isdisjoint(names):
+        raise Forbidden(f"This key lacks the scope {' or '.join(f'`{name}`' for name in names)}.")
+    return caller

@@ -15,6 +15,11 @@ REBINDING = "Without API keys this service answers only to localhost. Set REQUIR
 FOREIGN = "Pages of other sites may not use this service. Name the site in CORS_ORIGINS, or set REQUIRE_API_KEY=true."
 
 
+def too_slow(seconds: float) -> DeadlineExceeded:
+    """Say which limit an answer did not keep."""
+    return DeadlineExceeded(f"No answer within {seconds:g} s. Ask for less, or raise REQUEST_TIMEOUT.")
+
+
 class RequestLimits:
     """Refuses bodies that are too large or too slow, and answers that do not begin in time."""
 
@@ -44,7 +49,7 @@ class RequestLimits:
         except TimeoutError:
             if request.started or not until_start.expired():
                 raise
-            refusal = DeadlineExceeded(f"No answer within {self._seconds:g} s. Ask for less, or raise REQUEST_TIMEOUT.")
+            refusal = too_slow(self._seconds)
         except TooLarge as error:
             refusal = error
         if (refusal or request.refusal) is not None and not request.started:

@@ -88,12 +88,17 @@ def openai_body(error: errors.ChatacterError) -> OpenAIErrorBody:
     )
 
 
+def whole_seconds(retry_after: float) -> str:
+    """Write when to come back as `Retry-After` takes it: in whole seconds, at least one."""
+    return str(max(1, math.ceil(retry_after)))
+
+
 def response_of(error: errors.ChatacterError, path: str) -> Response:
     """Write an error for the door that it was asked at: OpenAI's shape under `/v1/`, a problem elsewhere."""
     row = mapped(error)
     headers = {"cache-control": "no-store"}
     if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+        headers["retry-after"] = whole_seconds(error.retry_after)
     if row.status == 401:  # RFC 9110, section 11.6.1
         headers["www-authenticate"] = "Bearer"
     if path.startswith("/v1/"):

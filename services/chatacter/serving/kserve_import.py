@@ -27,6 +27,8 @@ with no_arguments():
     from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
     from kserve.errors import InvalidInput as KServeInvalidInput
     from kserve.protocol.dataplane import DataPlane
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2_messages
+    from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as v2_service
     from kserve.protocol.rest.v2_datamodels import InferenceRequest, InferenceResponse, ModelMetadataResponse
 
 __all__ = [
@@ -41,4 +43,6 @@ __all__ = [
     "Model",
     "ModelMetadataResponse",
     "ModelRepository",
+    "v2_messages",
+    "v2_service",
 ]

@@ -12,6 +12,7 @@ from opentelemetry.trace import Tracer
 from chatacter.chassis.app import Service, build
 from chatacter.chassis.health import Check, Health
 from chatacter.chassis.telemetry import telemetry_of
+from chatacter.serving import grpc_door
 from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
 from chatacter.serving.licences import Licence, require_accepted
@@ -138,11 +139,15 @@ def predictors_app(
     models = Models(plan.name, release, predictors)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
+            server = grpc_door.bound(settings) if settings.grpc_port else None
             await stack.enter_async_context(beside())
             for loading in loadings:
                 await stack.enter_async_context(loading.running())
+            if server is not None:
+                house = grpc_door.House(models, app.state.keyring, telemetry.tracer, settings)
+                await stack.enter_async_context(grpc_door.serving(server, house, app.state.drain))
             yield {}
 
     service = Service(

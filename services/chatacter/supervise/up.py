@@ -114,7 +114,7 @@ def token(settings: LauncherSettings) -> str:
 
 
 def services(settings: LauncherSettings, shared: dict[str, str]) -> list[Process]:
-    """Describe the services. Only Chattr listens where HOST says: the predictors are for it alone."""
+    """Describe the services. Only Chattr listens where HOST says: the predictors are for it alone, and by REST."""
     logs = settings.chatacter_home.absolute() / "logs"
     described = []
     for name, (_, port) in ports(settings).items():
@@ -123,7 +123,7 @@ def services(settings: LauncherSettings, shared: dict[str, str]) -> list[Process
             Process(
                 name=name,
                 command=(sys.executable, "-m", name.lower()),
-                environment=inherited(**shared, HOST=host, PORT=str(port)),
+                environment=inherited(**shared, HOST=host, PORT=str(port), GRPC_PORT="0"),
                 log=logs / f"{name.lower()}.log",
                 ready=answers_ready(f"http://{url_host(host)}:{port}"),
             )
