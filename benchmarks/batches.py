@@ -27,6 +27,8 @@ from ray import serve
 
 sys.path.insert(0, str(results.ROOT))
 
+from measuring import bark_batches
+
 from chatacter.serving.batching import Batch
 from tests.tiny_speech import vits
 from vocalizr.backend import SpeechBackend, Utterance
@@ -244,10 +246,14 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5, help="turns of each variant; the best one is told")
     parser.add_argument("--count", type=int, default=48, help="texts in a turn")
     parser.add_argument("--plain", action="store_true", help="plain `serve.batch` too: starts a Ray")
+    parser.add_argument("--bark", action="store_true", help="Bark instead of VITS")
     parser.add_argument("--parts", action="store_true", help="only where the time goes")
     given = parser.parse_args()
     load = results.busy()
     torch.set_num_threads(1)
+    if given.bark:
+        bark_batches.page(TEXTS, given.times, load)
+        return
     if given.parts:
         with tempfile.TemporaryDirectory() as folder:
             table = where_the_time_goes(Path(folder), given.times)

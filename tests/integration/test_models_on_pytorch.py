@@ -194,9 +194,10 @@ def test_barks_signs_are_its_own_to_understand(tiny_bark: Path, monkeypatch: pyt
     read: list[str] = []
     backend = create_bark(settings("bark", tiny_bark))
     backend.load()
-    assert backend._model is not None
-    tokenizer = backend._model.tokenizer
-    monkeypatch.setattr(backend._model, "tokenizer", lambda text, **more: read.append(text) or tokenizer(text, **more))
+    assert backend._loaded is not None
+    model, _ = backend._loaded
+    tokenizer = model.tokenizer
+    monkeypatch.setattr(model, "tokenizer", lambda text, **more: read.append(text) or tokenizer(text, **more))
     assert sound(backend, by("narrator", "Hello [laughs] there.")).size
     assert read == ["Hello [laughs] there."]
 

@@ -6,17 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chatacter.chassis.errors import Cancelled, Unsupported
+import numpy as np
+
+from chatacter.chassis.errors import Unsupported
 from chatacter.chassis.plugins import needing
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
+from chatacter.serving.batching import Left, Made
 from chatacter.serving.licences import MIT
 from vocalizr.backend import (
     NO_CLONING,
     NOTHING_TO_SAY,
     NothingToSay,
+    Piece,
     Recording,
     SpeechCapabilities,
     SpeechChunk,
+    Together,
     Utterance,
 )
 from vocalizr.backends.bark.presets import language_of
@@ -24,8 +29,10 @@ from vocalizr.backends.pytorch.edges import flowing
 from vocalizr.backends.pytorch.weights import no_weights, place, whole
 from vocalizr.clauses import clauses
 from vocalizr.settings import VocalizrSettings
+from vocalizr.together import alone
 
 if TYPE_CHECKING:
+    from vocalizr.backends.bark.company import Company
     from vocalizr.backends.bark.model import Bark
 
 EXAMPLE: Final = "suno/bark-small"
@@ -34,6 +41,8 @@ RATE: Final = 24000
 LANGUAGES: Final = frozenset(("de", "en", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh"))
 # A voice without a prompt: somebody else for each text, and the same one to its end.
 ANYBODY: Final = "anybody"
+# What is beside a sentence costs it nothing: none is padded to another's length but at the beginning of a window.
+TOGETHER: Final = Together(pieces=16, symbols=3000, padded=False)
 OTHER_LANGUAGE: Final = "language: the voice {voice} speaks {own}; leave it out, or choose another voice."
 
 
@@ -49,13 +58,14 @@ class BarkSpeech:
         speed=(1.0, 1.0),
         max_characters=MAX_INPUT_CHARACTERS,
         licence=MIT,
+        together=TOGETHER,
         seeds=True,
         drawn=frozenset((ANYBODY,)),
     )
 
     def __init__(self, settings: VocalizrSettings) -> None:
         self._settings = settings
-        self._model: Bark | None = None
+        self._loaded: tuple[Bark, Company] | None = None
 
     def load(self) -> None:
         """Load the weights, fetching them first where they were named by their name at a hub."""
@@ -66,37 +76,53 @@ class BarkSpeech:
             from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio  # noqa: PLC0415 - with PyTorch
 
             mend_torchaudio()
+            from vocalizr.backends.bark.company import Company  # noqa: PLC0415 - with transformers
             from vocalizr.backends.bark.model import Bark  # noqa: PLC0415 - with transformers
-        self._model = Bark.load(whole(where) if isinstance(where, Path) else where, self._settings)
-        self.capabilities = replace(self.capabilities, device=self._model.device)
+        model = Bark.load(whole(where) if isinstance(where, Path) else where, self._settings)
+        self._loaded = model, Company(model)
+        self.capabilities = replace(self.capabilities, device=model.device)
 
     def voices(self) -> Sequence[Voice]:
         """List the speaker prompts, and last the voice that has none."""
         model = self._settings.served_name
-        named = [Voice(id=name, name=name, model=model, language=language_of(name)) for name in self._ready().speakers]
+        named = [
+            Voice(id=name, name=name, model=model, language=language_of(name)) for name in self._ready()[0].speakers
+        ]
         return [*named, Voice(id=ANYBODY, name="Anybody", model=model, language="en")]
 
     def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
         """Speak sentence by sentence; what is cancelled ends within a step of the model."""
-        model = self._ready()
-        pieces = [piece for piece in clauses(utterance.text) if any(letter.isalnum() for letter in piece)]
-        if not pieces:
+        return alone(self, utterance, cancelled)
+
+    def pieces(self, utterance: Utterance) -> Sequence[Piece]:
+        """Cut a text into sentences in one voice."""
+        from vocalizr.backends.bark.company import Portion  # noqa: PLC0415 - with transformers
+
+        model, _ = self._ready()
+        texts = [piece for piece in clauses(utterance.text) if any(letter.isalnum() for letter in piece)]
+        if not texts:
             raise NothingToSay(NOTHING_TO_SAY, param="input")
         own = language_of(utterance.voice)
         if utterance.voice != ANYBODY and utterance.language not in (None, own):
             raise Unsupported(OTHER_LANGUAGE.format(voice=utterance.voice, own=own), param="language")
-        speaker = model.speaker(None if utterance.voice == ANYBODY else utterance.voice, utterance.seed)
-        for piece in pieces:
-            if cancelled.is_set():
-                return
-            try:
-                said = speaker.say(piece, cancelled)
-            except Cancelled:
-                return
-            for samples in flowing([said], piece, RATE):
-                yield SpeechChunk(samples)
-                if cancelled.is_set():
-                    return
+        speaker = model.speaker(None if utterance.voice == ANYBODY else utterance.voice)
+        seed = self._settings.vocalizr_seed if utterance.seed is None else utterance.seed
+        return [
+            Piece(number, len(text), Portion(text, speaker, None if seed is None else seed + number))
+            for number, text in enumerate(texts)
+        ]
+
+    def speak_together(
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
+    ) -> Iterator[Made[SpeechChunk] | Left]:
+        """Speak sentences of several texts in several voices; each comes as soon as it is whole."""
+        _, company = self._ready()
+        for made in company.said([piece.content for piece in pieces], cancelled):
+            if isinstance(made, Left):
+                yield made
+                continue
+            heard = list(flowing([made.result], pieces[made.number].content.text, RATE))
+            yield Made(made.number, SpeechChunk(np.concatenate(heard)))
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Raise `Unsupported`: Bark is published without what makes a prompt of a recording."""
@@ -104,17 +130,17 @@ class BarkSpeech:
 
     def close(self) -> None:
         """Free the model, and what the device kept for it."""
-        if self._model is None:
+        if self._loaded is None:
             return
         from vocalizr.backends.pytorch.device import freed  # noqa: PLC0415 - with PyTorch
 
-        self._model = None
+        self._loaded = None
         freed()
 
-    def _ready(self) -> "Bark":
-        if self._model is None:
+    def _ready(self) -> "tuple[Bark, Company]":
+        if self._loaded is None:
             raise RuntimeError("load() comes first")
-        return self._model
+        return self._loaded
 
 
 def create(settings: VocalizrSettings) -> BarkSpeech:

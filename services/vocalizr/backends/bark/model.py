@@ -4,16 +4,14 @@ Imports PyTorch and transformers: only after the torchaudio mend.
 """
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from transformers import AutoTokenizer, BarkModel, StoppingCriteria, StoppingCriteriaList
+from transformers import AutoTokenizer, BarkModel
 from transformers.models.bark.generation_configuration_bark import (
     BarkCoarseGenerationConfig,
     BarkFineGenerationConfig,
@@ -21,30 +19,15 @@ from transformers.models.bark.generation_configuration_bark import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from chatacter.chassis.errors import Cancelled, Misconfigured
-from vocalizr.backend import Samples
+from chatacter.chassis.errors import Misconfigured
 from vocalizr.backends.bark import presets
+from vocalizr.backends.bark.drawing import only_last
 from vocalizr.backends.pytorch.device import hardware
 from vocalizr.backends.pytorch.turns import Turns
 from vocalizr.settings import VocalizrSettings
 
-# Tokens of text that the first network reads.
-TEXT: Final = 256
 COARSE: Final = 2
 WANTED: Final = ("*.json", "*.txt", "*.bin", "*.safetensors", "speaker_embeddings/**")
-
-
-class UnlessCancelled(StoppingCriteria):
-    """Ends a generation by raising `Cancelled`: half a sentence is of no use to the next network."""
-
-    def __init__(self, cancelled: threading.Event) -> None:
-        self._cancelled = cancelled
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Return that nothing is done yet."""
-        if self._cancelled.is_set():
-            raise Cancelled("The sound is not wanted any more.")
-        return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
 
 class Steps:
@@ -88,6 +71,8 @@ class Bark:
                 f"{folder} holds no whole Bark: it needs config.json, generation_config.json, the weights, and the "
                 "files of its tokenizer, as suno/bark and suno/bark-small have them."
             ) from error
+        for network in (model.semantic, model.coarse_acoustics):
+            network.lm_head.register_forward_pre_hook(only_last)
         turns = Turns(chosen.device, settings.vocalizr_seed)
         loaded = cls(model.to(chosen.device).eval(), tokenizer, steps, presets.listed(folder), turns)
         loaded.device = chosen.told
@@ -98,63 +83,19 @@ class Bark:
         """The voices that have a prompt."""
         return sorted(self._prompts)
 
-    def speaker(self, name: str | None, seed: int | None = None) -> "Speaker":
+    def speaker(self, name: str | None) -> "Speaker":
         """Begin a text in a voice; None for one that nobody has heard yet."""
         if name is None:
-            return Speaker(self, None, seed)
+            return Speaker(None)
         arrays = presets.prompt(self._prompts[name])
-        return Speaker(
-            self, {part: torch.from_numpy(codes).to(self.model.device) for part, codes in arrays.items()}, seed
-        )
+        return Speaker({part: torch.from_numpy(codes).to(self.model.device) for part, codes in arrays.items()})
 
 
 class Speaker:
-    """One text in one voice. A voice without a prompt takes its first sentence for one, and so stays the same."""
+    """Who says a text. A voice without a prompt takes its first sentence for one, and so stays the same."""
 
-    def __init__(self, bark: Bark, history: Mapping[str, Any] | None, seed: int | None = None) -> None:
-        self._bark = bark
-        self._history = history
-        self._turn = bark.turns.utterance(seed)
-
-    def say(self, sentence: str, cancelled: threading.Event) -> Samples:
-        """Say a sentence. Raises `Cancelled` soon after `cancelled` is set."""
-        with self._turn(), torch.inference_mode():
-            meaning, codes = self._codes(sentence, cancelled)
-            sound = self._bark.model.codec_decode(codes)
-        if self._history is None:
-            self._history = {"semantic_prompt": meaning[0], "coarse_prompt": codes[0, :COARSE], "fine_prompt": codes[0]}
-        return np.asarray(sound.float().cpu().numpy(), dtype=np.float32).reshape(-1)
-
-    def _codes(self, sentence: str, cancelled: threading.Event) -> tuple[Any, Any]:
-        """Return the meaning, [1, tokens], and the fine codes, [1, 8, frames]."""
-        bark, model, steps, history = self._bark, self._bark.model, self._bark.steps, self._history
-        until = StoppingCriteriaList([UnlessCancelled(cancelled)])
-        text = bark.tokenizer(
-            sentence,
-            return_tensors="pt",
-            padding="max_length",
-            max_length=TEXT,
-            truncation=True,
-            add_special_tokens=False,
-            return_token_type_ids=False,
-        ).to(model.device)
-        meaning = model.semantic.generate(
-            text["input_ids"],
-            attention_mask=text["attention_mask"],
-            history_prompt=history,
-            semantic_generation_config=steps.meaning,
-            stopping_criteria=until,
-        )
-        said = meaning[meaning != steps.meaning.semantic_pad_token][None]
-        configs = {"semantic_generation_config": steps.meaning, "coarse_generation_config": steps.coarse}
-        size = steps.codebook_size
-        coarse = model.coarse_acoustics.generate(
-            meaning, history_prompt=history, codebook_size=size, stopping_criteria=until, **configs
-        )
-        codes = model.fine_acoustics.generate(
-            coarse, history_prompt=history, codebook_size=size, fine_generation_config=steps.fine, **configs
-        )
-        return said, codes
+    def __init__(self, history: Mapping[str, Any] | None) -> None:
+        self.history = history
 
 
 def fetched(name: str) -> Path:
