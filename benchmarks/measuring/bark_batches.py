@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,6 @@ HEAD: Final = (
     "together",
     "together ÷ generate",
     "pieces a batch",
-    "sentence, one by one",
 )
 
 
@@ -93,18 +93,15 @@ def measured(folder: Path, texts: Sequence[str], times: int) -> tuple[list[tuple
         with ThreadPoolExecutor(side_by_side) as threads:
             return sum(threads.map(whole, asked))
 
+    def one_by_one(speak: Callable[[Piece], int], by: BarkSpeech) -> float:
+        return min(spent(lambda: sum(map(speak, pieces_of(by, asked)))) for _ in range(times))
+
+    before = one_by_one(lambda piece: by_generate(before_it, piece), before_it)
+    alone = one_by_one(lambda piece: int(said(backend, [piece])[0].size), backend)
     lines = []
     for side_by_side in (1, 4, 16):
         batches.clear()
-        found = [
-            (
-                spent(lambda: sum(by_generate(before_it, piece) for piece in pieces_of(before_it, asked))),
-                spent(lambda: sum(said(backend, [piece])[0].size for piece in pieces_of(backend, asked))),
-                spent(lambda count=side_by_side: at_once(count)),  # type: ignore[misc]
-            )
-            for _ in range(times)
-        ]
-        before, alone, many = (min(column) for column in zip(*found, strict=True))
+        many = min(spent(partial(at_once, side_by_side)) for _ in range(times))
         lines.append(
             (
                 f"{side_by_side}",
@@ -113,7 +110,6 @@ def measured(folder: Path, texts: Sequence[str], times: int) -> tuple[list[tuple
                 f"{1 / many:.1f} s ({alone / many:.1f} ×)",
                 f"{before / many:.1f} ×",
                 f"{sum(batch.pieces for batch in batches) / len(batches):.1f}",
-                f"{alone:.2f} s",
             )
         )
         print(*lines[-1], sep=" | ", flush=True)
