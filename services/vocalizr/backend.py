@@ -16,6 +16,7 @@ from chatacter.serving.licences import Licence
 Samples = NDArray[np.float32]
 
 NOTHING_TO_SAY: Final = "input: there is nothing in this text that this model can pronounce."
+NO_SOUND: Final = "What the model said in this voice is no sound: its numbers have left their range."
 NO_CLONING: Final = "This model has its own voices and cannot speak in another's."
 
 

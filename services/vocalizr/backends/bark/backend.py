@@ -25,6 +25,7 @@ from vocalizr.backend import (
     Utterance,
 )
 from vocalizr.backends.bark.presets import language_of
+from vocalizr.backends.bark.voicing import Portion
 from vocalizr.backends.pytorch.edges import flowing
 from vocalizr.backends.pytorch.weights import no_weights, place, whole
 from vocalizr.clauses import clauses
@@ -96,8 +97,6 @@ class BarkSpeech:
 
     def pieces(self, utterance: Utterance) -> Sequence[Piece]:
         """Cut a text into sentences in one voice."""
-        from vocalizr.backends.bark.company import Portion  # noqa: PLC0415 - with transformers
-
         model, _ = self._ready()
         texts = [piece for piece in clauses(utterance.text) if any(letter.isalnum() for letter in piece)]
         if not texts:

@@ -18,25 +18,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from chatacter.serving.batching import Left, Made
-from vocalizr.backend import Samples
+from vocalizr.backend import NO_SOUND, Samples
 from vocalizr.backends.bark.drawing import Choice, Row, draw
-from vocalizr.backends.bark.model import COARSE, Bark, Speaker
+from vocalizr.backends.bark.model import COARSE, Bark
+from vocalizr.backends.bark.voicing import Portion
+from vocalizr.backends.pytorch.chance import chance_of
 
 # Tokens of text that the first network reads.
 TEXT: Final = 256
 SEEDS: Final = 2**31
-BROKEN: Final = "What the model said in this voice is no sound: its numbers have left their range."
 
 Result = Made[Samples] | Left
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """A sentence, who says it, and its seed; None for another sound each time."""
-
-    text: str
-    speaker: Speaker
-    seed: int | None
 
 
 @dataclass(slots=True, eq=False)
@@ -74,7 +66,7 @@ class Company:
     def said(self, portions: Sequence[Portion], cancelled: Sequence[threading.Event]) -> Iterator[Result]:
         """Yield the sound of each, the short ones first. Raises what befalls all of them."""
         going = [
-            Sentence(number, portion, event, self._chance(portion.seed))
+            Sentence(number, portion, event, chance_of(self._model.device, portion.seed))
             for number, (portion, event) in enumerate(zip(portions, cancelled, strict=True))
             if not event.is_set()
         ]
@@ -90,7 +82,7 @@ class Company:
             if sentence.cancelled.is_set():
                 yield Left(sentence.number)
             elif sentence.broken:
-                yield Left(sentence.number, ArithmeticError(BROKEN))
+                yield Left(sentence.number, ArithmeticError(NO_SOUND))
             elif sentence.whole:
                 yield Made(sentence.number, self._sound(sentence))
             else:
@@ -196,11 +188,3 @@ class Company:
 
     def _tensor(self, codes: Sequence[int]) -> Tensor:
         return torch.tensor(codes, dtype=torch.long, device=self._model.device)
-
-    def _chance(self, seed: int | None) -> torch.Generator:
-        chance = torch.Generator(device=self._model.device)
-        if seed is None:
-            chance.seed()
-        else:
-            chance.manual_seed(seed)
-        return chance

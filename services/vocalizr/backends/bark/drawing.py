@@ -1,8 +1,7 @@
 """Codes drawn one after the other, for several rows at once, each with random numbers of its own.
 
 transformers' `generate` draws for all rows from PyTorch's one generator, and goes on with rows that have ended. Here a
-row is gone from the batch after its last code. Adding Gumbel noise to the scores and taking the highest is to draw by
-their probabilities; and rounding, which differs with who is beside a row, hardly ever changes which is the highest.
+row is gone from the batch after its last code.
 
 Imports PyTorch and transformers: only after the torchaudio mend.
 """
@@ -22,6 +21,8 @@ from transformers.generation.logits_process import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+
+from vocalizr.backends.pytorch.chance import exponential
 
 # What `generate` takes where the publisher's file says nothing of it.
 TOP_K: Final = 50
@@ -73,15 +74,9 @@ class Choice:
         for shape in self._shaping:
             scores = shape(None, scores)
         if self._drawn:
-            scores = scores + gumbel(chances, scores)
+            scores = scores - exponential(scores, chances).log()
         best, codes = scores.max(dim=-1)
         return codes + part.start, torch.isfinite(best)
-
-
-def gumbel(chances: Sequence[torch.Generator], like: Tensor) -> Tensor:
-    """Return noise for rows of scores, each from its own generator."""
-    shares = [torch.rand(like.shape[1], generator=chance, device=like.device) for chance in chances]
-    return -torch.log(-torch.log(torch.stack(shares)))
 
 
 def only_last(_: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:

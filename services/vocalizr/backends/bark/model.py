@@ -22,6 +22,7 @@ from transformers.utils.logging import disable_progress_bar
 from chatacter.chassis.errors import Misconfigured
 from vocalizr.backends.bark import presets
 from vocalizr.backends.bark.drawing import only_last
+from vocalizr.backends.bark.voicing import Speaker
 from vocalizr.backends.pytorch.device import hardware
 from vocalizr.backends.pytorch.turns import Turns
 from vocalizr.settings import VocalizrSettings
@@ -83,19 +84,12 @@ class Bark:
         """The voices that have a prompt."""
         return sorted(self._prompts)
 
-    def speaker(self, name: str | None) -> "Speaker":
+    def speaker(self, name: str | None) -> Speaker:
         """Begin a text in a voice; None for one that nobody has heard yet."""
         if name is None:
             return Speaker(None)
         arrays = presets.prompt(self._prompts[name])
         return Speaker({part: torch.from_numpy(codes).to(self.model.device) for part, codes in arrays.items()})
-
-
-class Speaker:
-    """Who says a text. A voice without a prompt takes its first sentence for one, and so stays the same."""
-
-    def __init__(self, history: Mapping[str, Any] | None) -> None:
-        self.history = history
 
 
 def fetched(name: str) -> Path:

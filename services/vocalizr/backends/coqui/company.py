@@ -10,7 +10,7 @@ from torch import Tensor
 from chatacter.chassis.errors import OutOfMemory
 from chatacter.serving.batching import Joining, Left, Made, nobody
 from chatacter.serving.memory import FULL, free, is_exhausted
-from vocalizr.backend import Samples
+from vocalizr.backend import NO_SOUND, Samples
 from vocalizr.backends.coqui.chunks import Chunks, Strand
 from vocalizr.backends.coqui.gpt import Gpt, Row, Steps
 from vocalizr.backends.coqui.voicing import Portion
@@ -19,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 # Codes of 46 ms in a chunk: as few as sound without a break before the next.
 CHUNK = 20
-BROKEN = "What the model said in this voice is no sound: its numbers have left their range."
 
 Begin = Callable[[Portion], tuple[Row, Strand]]
 Result = Made[Samples] | Left
@@ -119,7 +118,7 @@ class Company:
         """Make the sound of those who have said enough."""
         for sentence in [each for each in self._sentences if each.row.broken]:
             self._end(sentence)
-            yield Left(sentence.number, ArithmeticError(BROKEN))
+            yield Left(sentence.number, ArithmeticError(NO_SOUND))
         due = [sentence for sentence in self._sentences if sentence.due]
         if not due:
             return

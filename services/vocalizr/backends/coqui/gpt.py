@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from vocalizr.backends.pytorch.chance import exponential
+
 # By so many places the cache grows, so that it is seldom copied.
 PLACES: Final = 128
 # What coqui-tts has in the places of the text, which so counts as said already.
@@ -195,10 +197,7 @@ class Steps:
         gpt = self._model.gpt
         latents = gpt.final_norm(hidden.float())
         likely = self._model.sampling.likely(gpt.mel_head(latents).float(), said)
-        noise = torch.empty_like(likely)
-        for number, row in enumerate(rows):
-            noise[number].exponential_(generator=row.chance)
-        drawn = torch.argmax(likely / noise, dim=-1)
+        drawn = torch.argmax(likely / exponential(likely, [row.chance for row in rows]), dim=-1)
         said.scatter_(1, drawn[:, None], value=True)
         codes = torch.where(torch.isfinite(latents).all(dim=-1), drawn, BROKEN).tolist()
         for row, code, latent in zip(rows, codes, latents, strict=True):

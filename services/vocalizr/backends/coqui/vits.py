@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vocalizr.backend import Samples
 from vocalizr.backends.coqui.hifigan import Beyond, filters_of, reach_of, without_weight_norm
+from vocalizr.backends.pytorch.chance import chance_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +64,7 @@ class VitsTogether:
 
     def said(self, lines: Sequence[Line]) -> list[Samples]:
         """Return the samples of each line."""
-        chances = [self._chance(line.seed) for line in lines]
+        chances = [chance_of(self._device, line.seed) for line in lines]
         text = self._read(lines)
         counts = self._counts(lines, text, chances)
         frames = [self._frames(text, row, counts[row, : len(line.tokens)]) for row, line in enumerate(lines)]
@@ -155,14 +156,6 @@ class VitsTogether:
             np.array(samples[start * hop : (start + length) * hop])
             for start, length in zip(starts, lengths, strict=False)
         ]
-
-    def _chance(self, seed: int | None) -> torch.Generator:
-        chance = torch.Generator(device=self._device)
-        if seed is None:
-            chance.seed()
-        else:
-            chance.manual_seed(seed)
-        return chance
 
     def _noise(self, like: Tensor, chance: torch.Generator) -> Tensor:
         return torch.randn(like.shape, generator=chance, device=self._device).to(like.dtype)

@@ -23,6 +23,7 @@ from vocalizr.backends.coqui.chunks import Chunks, Strand
 from vocalizr.backends.coqui.company import Company
 from vocalizr.backends.coqui.gpt import Gpt, Row, Sampling
 from vocalizr.backends.coqui.voicing import Portion
+from vocalizr.backends.pytorch.chance import chance_of
 from vocalizr.backends.pytorch.device import Hardware
 from vocalizr.clauses import clauses
 
@@ -101,13 +102,8 @@ class XttsVoicing:
         latents, speaker = self._voice(portion.utterance)
         text = portion.text.strip().lower()
         tokens = self._model.tokenizer.encode(text, lang=portion.language.partition("-")[0])
-        chance = torch.Generator(device=self._hardware.device)
-        if portion.seed is None:
-            chance.seed()
-        else:
-            chance.manual_seed(portion.seed)
         strand = Strand(speaker.to(self._hardware.device).view(-1, 1), portion.utterance.speed)
-        return Row(self._gpt.prefix(latents, tokens), chance), strand
+        return Row(self._gpt.prefix(latents, tokens), chance_of(self._hardware.device, portion.seed)), strand
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Return the latents of a speaker. Raises `InvalidInput` for recordings with too little sound."""
