@@ -1,7 +1,7 @@
 """Sentences that Bark says together: code by code in its first two networks, each by itself in the others.
 
 The inputs of the first two are those of transformers' own `generate`, but a voice for each row instead of one for all.
-The third network looks both ways, so that what is padded would be heard; it and the codec take a sentence at a time.
+The third network always reads 1,024 places, arithmetic enough for one: it and the codec take a sentence at a time.
 
 Imports PyTorch and transformers: only after the torchaudio mend.
 """
@@ -49,6 +49,10 @@ class Sentence:
         """Whether all of its codes are there."""
         return len(self.codes) >= self.length
 
+    def row(self, given: Tensor, most: int) -> Row:
+        """Make a row of a batch of what a network is given, to draw so many codes at most."""
+        return Row(given, most, self.chance, self.cancelled)
+
 
 class Company:
     """Says sentences with a loaded model, in a call of `said` each batch."""
@@ -92,16 +96,12 @@ class Company:
     def _mean(self, sentences: Sequence[Sentence]) -> None:
         """Draw what sentences mean."""
         with torch.inference_mode():
-            rows = [self._row(sentence, self._read(sentence), self._longest) for sentence in sentences]
+            rows = [sentence.row(self._read(sentence), self._meaning.max_new_tokens) for sentence in sentences]
             draw(self._model.semantic, self._of_meaning, rows)
         for sentence, row in zip(sentences, rows, strict=True):
             sentence.meaning, sentence.broken = row.codes, row.broken
             count = self._coarse.n_coarse_codebooks
             sentence.length = math.floor(len(row.codes) * self._ratio / count) * count
-
-    @property
-    def _longest(self) -> int:
-        return int(self._meaning.max_new_tokens)
 
     def _read(self, sentence: Sentence) -> Tensor:
         """What the first network is given: text and what the voice said before, one upon the other."""
@@ -130,7 +130,7 @@ class Company:
         step = self._coarse.sliding_window_len
         with torch.inference_mode():
             rows = [
-                self._row(sentence, self._seen(sentence), min(step, sentence.length - len(sentence.codes)))
+                sentence.row(self._seen(sentence), min(step, sentence.length - len(sentence.codes)))
                 for sentence in sentences
             ]
             draw(self._model.coarse_acoustics, self._of_codes, rows)
@@ -182,9 +182,6 @@ class Company:
             meaning = self._tensor(sentence.meaning)
             speaker.history = {"semantic_prompt": meaning, "coarse_prompt": codes[0, :COARSE], "fine_prompt": codes[0]}
         return np.asarray(sound.float().cpu().numpy(), dtype=np.float32).reshape(-1)
-
-    def _row(self, sentence: Sentence, given: Tensor, most: int) -> Row:
-        return Row(given, most, sentence.chance, sentence.cancelled)
 
     def _tensor(self, codes: Sequence[int]) -> Tensor:
         return torch.tensor(codes, dtype=torch.long, device=self._model.device)
