@@ -28,6 +28,7 @@ from visualizr.app import application
 from visualizr.backend import Film, Picture, Progress, Shot, VideoBackend
 from visualizr.backends.fake import FakeBackend
 from visualizr.backends.portrait.backend import PortraitBackend
+from visualizr.backends.portrait.face import LEFT_EYE, RIGHT_EYE
 from visualizr.backends.remote import RemoteVideo
 from visualizr.backends.remote_videos import RemoteVideos
 from visualizr.ordered import check
@@ -259,6 +260,20 @@ class TestPortrait:
         picture = Picture("image/png", bytes(cv2.imencode(".png", small)[1]))
         with pytest.raises(InvalidInput, match=r"too small|no face"):
             await Case(portrait, picture).pieces(Case(portrait, picture).shot())
+
+    @pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+    async def test_a_photo_on_its_side_or_head_is_set_upright(self, portrait: PortraitBackend, quarters: int) -> None:
+        face = cv2.imread(str(PHOTO))
+        photo, points = portrait._faces.upright(np.ascontiguousarray(np.rot90(face, quarters)))
+        assert np.array_equal(photo, face)
+        assert np.abs(points - portrait._faces.largest(face)).max() < 8
+
+    async def test_a_face_that_leans_speaks_where_its_mouth_is(self, portrait: PortraitBackend) -> None:
+        face = cv2.imread(str(PHOTO))
+        leaning = cv2.warpAffine(face, cv2.getRotationMatrix2D((200, 200), 40, 1.0), (400, 400))
+        _, points = portrait._faces.upright(leaning)
+        across = points[LEFT_EYE] - points[RIGHT_EYE]
+        assert np.degrees(np.arctan2(across[1], across[0])) == pytest.approx(-40, abs=8)
 
     @pytest.mark.parametrize("picture", [DRAWING, PHOTOGRAPH], ids=["layered", "photo"])
     async def test_timings_move_the_mouth(self, portrait: PortraitBackend, picture: Picture) -> None:

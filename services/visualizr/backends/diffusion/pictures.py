@@ -7,23 +7,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from chatacter.chassis.errors import InvalidInput
+from visualizr import photos
 from visualizr.backend import Clip, Picture
 from visualizr.backends.diffusion.take import Take
-from visualizr.references import IMAGE, UNREADABLE_IMAGE
 
 Pixels = NDArray[np.uint8]
 
 
 def still(picture: Picture, width: int, height: int) -> Any:
     """Decode a photo and cut it to the film's frame, as Pillow has it. Raises `InvalidInput`."""
-    try:
-        photo = cv2.imdecode(np.frombuffer(picture.data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise InvalidInput(UNREADABLE_IMAGE, param=IMAGE) from error
-    if photo is None:
-        raise InvalidInput(UNREADABLE_IMAGE, param=IMAGE)
-    return as_pillow(covering(photo[..., ::-1], width, height))
+    return as_pillow(covering(photos.decoded(picture.data)[..., ::-1], width, height))
 
 
 def stills(clip: Clip, width: int, height: int) -> list[Any]:

@@ -4,16 +4,18 @@ Sources: Bazarevsky et al., "BlazeFace" (arXiv:1907.05047), back-camera model; K
 Surface Geometry from Monocular Video on Mobile GPUs" (arXiv:1907.06724).
 """
 
+import math
 import threading
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from chatacter.chassis.errors import InvalidInput
 from chatacter.models.store import ModelStore
 from visualizr.backends.portrait.easing import Floats
+from visualizr.photos import Photo
 
 MODEL: Final = "mediapipe-face"
 DETECTOR: Final = "face_detection_back.tflite"
@@ -41,7 +43,20 @@ NO_FACE: Final = "image_reference: no face was found. Use a frontal portrait: on
 TOO_SMALL: Final = "image_reference: the face is too small. Use a frontal portrait in which the face fills the picture."
 TURNED: Final = "image_reference: the face looks away. Use a frontal portrait that looks into the camera."
 
-Photo = NDArray[np.uint8]
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A face: its box' middle and longer side, in pixels; how far it leans, in radians; the detector's logit."""
+
+    middle: Floats
+    side: float
+    lean: float
+    likely: float
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether its eyes lie beside each other rather than one above the other."""
+        return abs(self.lean) <= math.pi / 4
 
 
 class FaceFinder:
@@ -66,29 +81,48 @@ class FaceFinder:
             self._detector = self._mesh = None
 
     def largest(self, photo: Photo) -> Floats:
-        """Return the mesh of the largest face: [468, 2] pixels of the photo (uint8 [height, width, 3], blue first).
+        """Return the mesh of an upright photo's largest face: [468, 2] pixels (uint8 [height, width, 3], blue first).
 
         Raises `InvalidInput` when there is no face, or none that can be animated.
         """
         with self._lock:
-            box = self._detected(photo)
-            angle = 0.0
-            for _ in range(2):  # the second look is straight and centred
-                points = self._meshed(photo, box, angle)
-                box = (points.min(axis=0) + points.max(axis=0)) / 2, float(np.ptp(points, axis=0).max())
-                across = points[LEFT_EYE] - points[RIGHT_EYE]
-                angle = float(np.arctan2(across[1], across[0]))
+            found = self._detected(photo, 0)
+            if found is None:
+                raise InvalidInput(NO_FACE, param=PARAM)
+            return self._laid(photo, found)
+
+    def upright(self, photo: Photo) -> tuple[Photo, Floats]:
+        """Return a photo, turned by quarters until its largest face is upright, and the mesh of that face.
+
+        Phones and messengers lose the mark that says which side is up. Raises `InvalidInput` as `largest` does.
+        """
+        with self._lock:
+            views = [(turns, self._detected(photo, turns)) for turns in range(4)]
+            seen = [(turns, found) for turns, found in views if found is not None and found.is_upright]
+            if not seen:
+                raise InvalidInput(NO_FACE, param=PARAM)
+            turns, found = max(seen, key=lambda view: view[1].likely)
+            turned = np.ascontiguousarray(np.rot90(photo, turns))
+            return turned, self._laid(turned, found)
+
+    def _laid(self, photo: Photo, found: "Found") -> Floats:
+        """Lay the mesh over a face that was found. Raises `InvalidInput`."""
+        middle, side, angle = found.middle, found.side, found.lean
+        for _ in range(2):  # the second look is straight and centred
+            points = self._meshed(photo, (middle, side), angle)
+            middle, side = (points.min(axis=0) + points.max(axis=0)) / 2, float(np.ptp(points, axis=0).max())
+            across = points[LEFT_EYE] - points[RIGHT_EYE]
+            angle = float(np.arctan2(across[1], across[0]))
         check(points)
         return points
 
-    def _detected(self, photo: Photo) -> tuple[Floats, float]:
-        """Return the middle and the longer side of the largest face's box."""
+    def _detected(self, photo: Photo, turns: int) -> "Found | None":
+        """Return the largest face of a photo that is turned by so many quarters, counter-clockwise."""
         assert self._detector is not None, "load() comes first"
         height, width = photo.shape[:2]
         scale = DETECTOR_SIDE / max(height, width)
-        small = cv2.resize(
-            photo, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
-        )
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = np.rot90(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), turns)
         square = np.zeros((DETECTOR_SIDE, DETECTOR_SIDE, 3), np.uint8)
         square[: small.shape[0], : small.shape[1]] = small
         self._detector.setInput(cv2.dnn.blobFromImage(square, 1 / 127.5, mean=(127.5, 127.5, 127.5), swapRB=True))
@@ -99,10 +133,15 @@ class FaceFinder:
         rectangles = np.concatenate([middles - sizes / 2, sizes], axis=1)
         kept = cv2.dnn.NMSBoxes(rectangles.tolist(), scores.tolist(), LIKELY, OVERLAP)
         if not len(kept):
-            raise InvalidInput(NO_FACE, param=PARAM)
+            return None
         best = max((int(index) for index in np.ravel(kept)), key=lambda index: float(sizes[index].prod()))
-        side = float(max(sizes[best])) * DETECTOR_SIDE / scale
-        return middles[best].astype(np.float64) * DETECTOR_SIDE / scale, side
+        across = boxes[best, 6:8] - boxes[best, 4:6]  # behind the box come the right eye and the left one
+        return Found(
+            middle=middles[best].astype(np.float64) * DETECTOR_SIDE / scale,
+            side=float(max(sizes[best])) * DETECTOR_SIDE / scale,
+            lean=float(np.arctan2(across[1], across[0])),
+            likely=float(scores[best]),
+        )
 
     def _meshed(self, photo: Photo, box: tuple[Floats, float], angle: float) -> Floats:
         """Lay the mesh over one face; `angle` is how far it leans, in radians. Raises `InvalidInput` if it is none."""

@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from chatacter.chassis.errors import InvalidInput
+from visualizr import photos
 from visualizr.backends.portrait.compositing import Box
 from visualizr.backends.portrait.easing import Floats
-from visualizr.backends.portrait.face import CHIN, FOREHEAD, PARAM, FaceFinder, Photo
+from visualizr.backends.portrait.face import CHIN, FOREHEAD, FaceFinder
 from visualizr.backends.portrait.motion import Motion
 from visualizr.backends.portrait.photo_face import IRISES_GO, IRISES_SINK, NARROWS, STILL, Axes, PhotoFace, grid, slid
 from visualizr.backends.portrait.stage import Frame, Performance
+from visualizr.photos import Photo
 
 Map = NDArray[np.float32]
 
@@ -39,17 +40,6 @@ CALM: Final = 0.6
 INSIDE: Final = (26, 20, 62)
 TONGUE: Final = (74, 66, 140)
 TEETH: Final = (196, 206, 214)
-
-
-def decoded(data: bytes) -> Photo:
-    """Decode a photo, upright, uint8 [height, width, 3]. Raises `InvalidInput`."""
-    try:
-        photo = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise InvalidInput("image_reference: the photo cannot be decoded.", param=PARAM) from error
-    if photo is None:
-        raise InvalidInput("image_reference: the photo cannot be decoded.", param=PARAM)
-    return photo.astype(np.uint8, copy=False)
 
 
 def framed(photo: Photo, points: Floats, width: int, height: int) -> tuple[Photo, Floats]:
@@ -340,5 +330,4 @@ def looking(along: Map, below: Map, opened: Map) -> Map:
 
 def photo_stage(data: bytes, faces: FaceFinder, width: int, height: int) -> PhotoStage:
     """Prepare a photo. Raises `InvalidInput` when it cannot be decoded, or has no face that can be animated."""
-    photo = decoded(data)
-    return PhotoStage(*framed(photo, faces.largest(photo), width, height))
+    return PhotoStage(*framed(*faces.upright(photos.decoded(data)), width, height))
