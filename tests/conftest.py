@@ -13,6 +13,7 @@ pytest_plugins = (
     "tests.chromium",
     "tests.redis_server",
     "tests.fake_llm_server",
+    "tests.gcs_server",
     "tests.listening",
     "tests.s3_server",
     "tests.tiny_speech",

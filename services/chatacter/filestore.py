@@ -64,8 +64,8 @@ class FileStore:
         try:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # noqa: PLC0415  # not in every image
 
-            fs, self._root = url_to_fs(self._url, use_listings_cache=False)
             self._failures = (OSError, *failures_of(self._package))
+            fs, self._root = url_to_fs(self._url, use_listings_cache=False)
         except ImportError as error:
             wanted = self._package or error.name or "what fsspec asks for"
             package = EXTRAS.get(wanted, wanted)

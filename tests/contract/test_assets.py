@@ -1,4 +1,4 @@
-"""What holds for every store of assets: a folder, memory, and S3's protocol spoken by a server on loopback."""
+"""What holds for every store of assets: a folder, memory, and on loopback servers of S3's and of Google's protocol."""
 
 import asyncio
 import hashlib
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3fs import S3FileSystem
+from fsspec import get_filesystem_class
 
-from chatacter.chassis.errors import InvalidInput, Misconfigured, NotFound, Unavailable
+from chatacter.chassis.errors import InvalidInput, Misconfigured, NotFound, Unavailable, UpstreamFailed
 from chattr.adapters.assets_fsspec import FsspecAssets
 from chattr.adapters.fakes.assets import FakeAssets
 from chattr.domain.identity import Owner
@@ -24,20 +24,25 @@ ACME = Owner("acme")
 WEBM = "video/webm"
 
 
-@pytest.fixture(params=["fake", "file", "memory", "s3"])
+def root_of(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if kind == "file":
+        return (tmp_path / "assets").as_uri()
+    if kind == "memory":
+        return f"memory://{tmp_path.name}"
+    return f"{request.getfixturevalue(f'{kind}_bucket')}/assets"
+
+
+@pytest.fixture(params=["file", "memory", "s3", "gcs"])
+async def stored(request: pytest.FixtureRequest, tmp_path: Path) -> FsspecAssets:
+    return await FsspecAssets(root_of(request.param, request, tmp_path)).open()
+
+
+@pytest.fixture(params=["fake", "file", "memory", "s3", "gcs"])
 async def assets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Assets]:
     if request.param == "fake":
         yield FakeAssets()
         return
-    if request.param == "file":
-        root = (tmp_path / "assets").as_uri()
-    elif request.param == "memory":
-        root = f"memory://{tmp_path.name}"
-    else:
-        root = f"{request.getfixturevalue('s3_bucket')}/assets"
-    found = FsspecAssets(root)
-    await found.open()
-    yield found
+    yield await FsspecAssets(root_of(request.param, request, tmp_path)).open()
 
 
 async def read(assets: Assets, asset_id: str, start: int = 0, stop: int | None = None, owner: Owner = ACME) -> bytes:
@@ -70,6 +75,41 @@ async def test_a_second_put_replaces_the_first(assets: Assets) -> None:
     assert found is not None
     assert (found.size, found.media_type) == (4, "video/mp4")
     assert await read(assets, "a") == b"new!"
+
+
+async def test_many_writers_of_one_asset_leave_a_whole_one(assets: Assets) -> None:
+    """Readers meanwhile see one of them, never a mixture; what is read whole is held against its checksum."""
+    films = [bytes([number]) * 70_000 for number in range(4)]
+    await assets.put(ACME, "a", films[0], WEBM)
+
+    async def reading() -> list[bytes]:
+        return [await read(assets, "a") for _ in range(6)]
+
+    seen, *_ = await asyncio.gather(reading(), *(assets.put(ACME, "a", film, WEBM) for film in films))
+    assert set(seen) <= set(films)
+    await assets.put(ACME, "a", b"last", WEBM)
+    assert await read(assets, "a") == b"last"
+
+
+async def test_what_is_no_longer_what_was_stored_is_not_given_out_whole(stored: FsspecAssets) -> None:
+    async def reading(name: str) -> AsyncIterator[None]:
+        async for chunk in stored.read(ACME, name):
+            got.append(chunk)
+            yield
+
+    for size in (5, 600_000):
+        data = bytes(number % 251 for number in range(size))
+        for name, damaged in (("bit", data[:-1] + b"\xff"), ("short", data[:-1]), ("gone", None)):
+            asset, got = await stored.put(ACME, name, data, WEBM), list[bytes]()
+            path = f"acme/-/{name}/{asset.sha256}"
+            await asyncio.to_thread(stored._files.remove, path)
+            if damaged is not None:
+                await asyncio.to_thread(stored._files.write, path, damaged)
+            with pytest.raises(UpstreamFailed if damaged else NotFound):
+                assert [None async for _ in reading(name)] == []
+            assert sum(map(len, got)) < size
+        with pytest.raises(UpstreamFailed):
+            await read(stored, "short", size - 2, size)
 
 
 async def test_owners_do_not_see_each_other(assets: Assets) -> None:
@@ -138,12 +178,23 @@ async def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: py
     assert files_under(tmp_path) == []
 
 
-async def test_a_replaced_asset_leaves_no_old_bytes(tmp_path: Path) -> None:
-    assets = FsspecAssets((tmp_path / "assets").as_uri())
-    await assets.open()
+async def test_a_replaced_asset_leaves_no_old_bytes_for_long(stored: FsspecAssets) -> None:
     for data in (b"one", b"two", b"two"):
-        await assets.put(ACME, "a", data, WEBM)
-    assert len(files_under(tmp_path)) == 2
+        await stored.put(ACME, "a", data, WEBM)
+    await stored.put(ACME, "b", b"three", WEBM)
+    assert await stored.sweep(before=time.time() - 3600) == 0
+    assert await stored.sweep(before=time.time() + 3600) == 1
+    assert await stored.sweep(before=time.time() + 3600) == 0
+    assert (await read(stored, "a"), await read(stored, "b")) == (b"two", b"three")
+
+
+async def test_who_reads_an_asset_that_is_replaced_reads_it_to_its_end(assets: Assets) -> None:
+    old = bytes(range(250)) * 4000
+    await assets.put(ACME, "a", old, WEBM)
+    reading = assets.read(ACME, "a")
+    got = await anext(reading)
+    await assets.put(ACME, "a", b"new", WEBM)
+    assert got + b"".join([chunk async for chunk in reading]) == old
 
 
 async def test_a_cancelled_put_is_whole_or_absent(tmp_path: Path) -> None:
@@ -177,23 +228,27 @@ async def test_a_store_that_cannot_be_used_says_so_at_start(
         await FsspecAssets(url).open()
 
 
-async def test_a_bucket_is_the_operator_s_to_make(s3_bucket: str) -> None:
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+async def test_a_bucket_is_the_operator_s_to_make(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    scheme = root_of(kind, request, tmp_path).partition(":")[0]
     with pytest.raises(Misconfigured, match="ASSETS_URL: cannot be written to"):
-        await FsspecAssets("s3://misspelt/assets").open()
+        await FsspecAssets(f"{scheme}://misspelt/assets").open()
 
 
-async def test_another_replica_s_files_are_seen(s3_bucket: str) -> None:
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+async def test_another_replica_s_files_are_seen(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Two replicas are two processes: what one has listed must not hide what the other writes and removes."""
-    one, other = FsspecAssets(s3_bucket), FsspecAssets(s3_bucket)
+    root = root_of(kind, request, tmp_path)
+    one, other = FsspecAssets(root), FsspecAssets(root)
     for replica in (one, other):
-        S3FileSystem.clear_instance_cache()
+        get_filesystem_class(kind).clear_instance_cache()
         await replica.open()
     await one.put(ACME, "a", b"x", WEBM)
     assert await other.delete(ACME, "a")
     await other.put(ACME, "a", b"more", WEBM)
     await one.put(ACME, "a", b"most", WEBM)
     listed = other._files._fs.find(other._files._root)
-    assert len(listed) == 2
+    assert len(listed) == 3  # the last film, and the one that it replaced
     assert await read(other, "a") == b"most"
     assert await one.delete(ACME, "a")
     assert other._files._fs.find(other._files._root) == []

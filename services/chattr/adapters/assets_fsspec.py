@@ -1,14 +1,15 @@
 """Assets in a store of files (`ASSETS_URL`): `file://` here, `s3://` and `gs://` by the same code.
 
 An asset is two files: its bytes, named by their hash, then its description, which names them. What no description
-names is not there. All of it runs in threads.
+names is not there. Bytes that were replaced stay for sweeping, since somebody may be reading them, and since another
+replica may be putting the same ones away. All of it runs in threads.
 """
 
 import asyncio
 import hashlib
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Self, TypeVar
@@ -16,7 +17,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from chatacter.chassis.errors import InvalidInput, Misconfigured, NotFound
+from chatacter.chassis.errors import InvalidInput, Misconfigured, NotFound, UpstreamFailed
 from chatacter.filestore import GONE, FileStore, safe
 from chattr.domain.identity import Owner
 from chattr.ports.assets import Asset
@@ -29,6 +30,7 @@ DESCRIPTION: Final = "asset.json"
 TEMPORARY: Final = re.compile(r"\.[0-9a-f]{32}$")
 CHUNK: Final = 256 * 1024
 BAD_ID: Final = "An asset's id is 1 to 128 letters, digits, `_` or `-`."
+DAMAGED: Final = "This file is no longer what was stored: its checksum or its length is another. Tell the operator."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,6 @@ class FsspecAssets:
         asset = Asset(asset_id, media_type, len(data), hashlib.sha256(data).hexdigest(), time.time())
         self._files.write(f"{folder}/{asset.sha256}", data)
         self._files.write(f"{folder}/{DESCRIPTION}", orjson.dumps({"schema": SCHEMA, **asdict(asset)}))
-        for name in self._files.names(folder):
-            if name not in {DESCRIPTION, asset.sha256}:
-                self._files.remove(f"{folder}/{name}")
         return asset
 
     async def info(self, owner: Owner, asset_id: str) -> Asset | None:
@@ -88,27 +87,31 @@ class FsspecAssets:
         folder = self._folder(owner, asset_id)
         if folder is None:
             raise NotFound(GONE, param="id")
-        file = await asyncio.to_thread(self._opened, folder, start)
+        asset, file = await asyncio.to_thread(self._opened, folder, start)
+        end = asset.size if stop is None else min(stop, asset.size)
+        whole = hashlib.sha256() if (start, end) == (0, asset.size) else None
         try:
-            while stop is None or start < stop:
-                wanted = CHUNK if stop is None else min(CHUNK, stop - start)
-                chunk = await asyncio.to_thread(self._chunk, file, wanted)
-                if not chunk:
-                    return
+            while start < end:
+                chunk = await asyncio.to_thread(self._chunk, file, min(CHUNK, end - start), whole)
                 start += len(chunk)
+                if not chunk or (whole and start == end and whole.hexdigest() != asset.sha256):
+                    raise UpstreamFailed(DAMAGED, param="id")
                 yield chunk
         finally:
             await finished(file.close)
 
-    def _opened(self, folder: str, start: int) -> Any:
+    def _opened(self, folder: str, start: int) -> tuple[Asset, Any]:
         asset = self._info(folder)
         if asset is None:
             raise NotFound(GONE, param="id")
-        return self._files.opened(f"{folder}/{asset.sha256}", start, CHUNK)
+        return asset, self._files.opened(f"{folder}/{asset.sha256}", start, CHUNK)
 
-    def _chunk(self, file: Any, wanted: int) -> bytes:
+    def _chunk(self, file: Any, wanted: int, whole: "hashlib._Hash | None") -> bytes:
         with self._files.reached():
-            return bytes(file.read(wanted))
+            chunk = bytes(file.read(wanted))
+        if whole:
+            whole.update(chunk)
+        return chunk
 
     async def delete(self, owner: Owner, asset_id: str) -> bool:
         """Remove an asset: its description first, so that nobody sees half of it."""
@@ -129,20 +132,32 @@ class FsspecAssets:
                 yield file.owner, file.asset_id
 
     async def sweep(self, *, before: float) -> int:
-        """Remove temporary files, and bytes that no description names, from before a time."""
+        """Remove temporary files, and bytes that no description names any more, from before a time."""
         return await finished(lambda: self._sweep(before))
 
     def _sweep(self, before: float) -> int:
-        files = self._stored()
-        described = {(file.owner, file.asset_id) for file in files if file.name == DESCRIPTION}
+        assets: dict[tuple[Owner, str], list[Stored]] = {}
+        for file in self._stored():
+            assets.setdefault((file.owner, file.asset_id), []).append(file)
         removed = 0
-        for file in files:
-            whole = (file.owner, file.asset_id) in described and not TEMPORARY.search(file.name)
-            if not whole and file.written < before:
-                with suppress(NotFound):
-                    self._files.remove(file.path)
-                    removed += 1
+        for files in assets.values():
+            named = self._named(files)
+            for file in files:
+                if file.name not in named and file.written < before:
+                    with suppress(NotFound):
+                        self._files.remove(file.path)
+                        removed += 1
         return removed
+
+    def _named(self, files: Sequence[Stored]) -> set[str]:
+        """Return which files of one asset are it. Where nothing lies beside them the description is not read."""
+        names = {file.name for file in files if not TEMPORARY.search(file.name)}
+        if DESCRIPTION not in names:
+            return set()
+        if len(names) > 2:
+            asset = self._info(files[0].path.rpartition("/")[0])
+            names = {DESCRIPTION, asset.sha256} if asset else names
+        return names
 
     def _stored(self) -> list[Stored]:
         """List every file of every asset."""

@@ -30,7 +30,11 @@ class Assets(Protocol):
         ...
 
     def read(self, owner: Owner, asset_id: str, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes]:
-        """Yield the bytes from `start` up to, not including, `stop`. Raises `NotFound`."""
+        """Yield the bytes from `start` up to, not including, `stop`.
+
+        What is read whole is held against its checksum, and its last piece comes only if it agrees; of a part only the
+        length can be. Raises `NotFound`, and `UpstreamFailed` for bytes that are not those that were stored.
+        """
         ...
 
     async def delete(self, owner: Owner, asset_id: str) -> bool:
@@ -42,5 +46,5 @@ class Assets(Protocol):
         ...
 
     async def sweep(self, *, before: float) -> int:
-        """Remove what writes that broke off before a time have left; returns how many files that were."""
+        """Remove what replaced assets, and writes that broke off, have left before a time; returns how many files."""
         ...
