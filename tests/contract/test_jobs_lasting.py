@@ -7,7 +7,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from chatacter.chassis.errors import Unavailable
+from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_job_log import RedisJobLog
 from chattr.adapters.redis_jobs import RedisJobs
@@ -134,3 +134,112 @@ async def test_a_lease_that_is_not_on_disk_in_time_is_handed_back(redis_url: str
         store.late = False
         lease = await taken(store)
         assert (lease.job.attempts, lease.fence) == (1, 2)
+
+
+class Deaf(RedisJobs):
+    """Hears no answer to what it has written."""
+
+    deaf = True
+
+    async def _kept(self, *given: Any) -> Any:
+        answer = await super()._kept(*given)
+        if self.deaf:
+            raise Unavailable("Redis was lost in the middle of its answer.")
+        return answer
+
+
+async def test_a_lease_whose_answer_was_lost_is_given_again(redis_url: str) -> None:
+    """Otherwise its job would wait for the end of a lease that nobody knows of, and have lost an attempt."""
+
+    async with connected(redis_url) as redis:
+        for job_id in ("video_1", "video_2"):
+            await RedisJobs(redis).enqueue(ANNA, new(job_id))
+        store = Deaf(redis)
+        with pytest.raises(Unavailable):
+            await store.lease("video", worker="w", seconds=LONG)
+        store.deaf = False
+        again = await taken(store, worker="w")
+        assert (again.job.id, again.job.attempts, again.fence) == ("video_1", 1, 1)
+        assert (await taken(store, worker="w")).job.id == "video_2"
+        await store.heartbeat(again, progress=0.5, phase="filming")
+        assert await store.attempts(ANNA, "video_1") == []
+
+
+async def test_a_lease_whose_answer_was_lost_may_have_run_out_since(redis_url: str) -> None:
+    async with connected(redis_url) as redis:
+        await RedisJobs(redis).enqueue(ANNA, new())
+        store = Deaf(redis)
+        with pytest.raises(Unavailable):
+            await store.lease("video", worker="w", seconds=SHORT)
+        other = await eventually(lambda: RedisJobs(redis).lease("video", worker="w2", seconds=LONG))
+        store.deaf = False
+        assert await store.lease("video", worker="w", seconds=LONG) is None
+        assert other.fence == 2
+
+
+async def test_what_time_does_is_done_without_anybody_who_has_time(jobs: Any) -> None:
+    """Every dispatcher may be busy for long: what nobody began in time has failed all the same, and what was lost waits
+    in its old place."""
+    await jobs.enqueue(ANNA, new("video_lost"))
+    await taken(jobs, seconds=SHORT)
+    await jobs.enqueue(ANNA, new("video_next"))
+    await jobs.enqueue(ANNA, new("video_late", expires_in=SHORT))
+    await jobs.enqueue(ANNA, new("video_cold", expires_in=SHORT))
+    await asyncio.sleep(2 * SHORT)
+    assert (await stored(jobs, "video_late")).status == "queued"
+    await jobs.sweep("speech")
+    assert (await stored(jobs, "video_lost")).status == "running"
+    await jobs.sweep("video")
+    late, lost = await stored(jobs, "video_late"), await stored(jobs, "video_lost")
+    assert (late.status, late.error and late.error.code) == ("failed", "expired")
+    assert (lost.status, lost.attempts) == ("queued", 1)
+    assert (await taken(jobs)).job.id == "video_lost"
+    assert await jobs.outstanding() == {("video", "portrait"): 2}
+
+
+async def test_a_wait_for_a_predictor_ends_when_a_job_expires(jobs: Any) -> None:
+    await jobs.enqueue(ANNA, new(expires_in=0.2))
+    await jobs.hand_back(await taken(jobs), phase="waiting_for_gpu", delay=LONG)
+    await asyncio.sleep(0.3)
+    await jobs.sweep("video")
+    assert (await stored(jobs)).status == "failed"
+
+
+async def test_what_runs_does_not_expire(jobs: Any) -> None:
+    await jobs.enqueue(ANNA, new(expires_in=SHORT))
+    await taken(jobs)
+    await asyncio.sleep(2 * SHORT)
+    await jobs.sweep("video")
+    assert (await stored(jobs)).status == "running"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_pages_go_on_though_their_last_job_was_removed(jobs: Any, order: Any) -> None:
+    """Who lists jobs and removes them as it goes meets each once."""
+    for number in range(7):
+        await jobs.enqueue(ANNA, new(f"video_{number}"))
+    seen, after = [], None
+    while page := await jobs.list(ANNA, "video", after=after, limit=2, order=order):
+        seen += [job.id for job in page]
+        after = page[-1].id
+        await jobs.delete(ANNA, after)
+    everything = [f"video_{number}" for number in range(7)]
+    assert seen == (everything if order == "asc" else everything[::-1])
+
+
+async def test_failed_jobs_are_removed_page_by_page_too(jobs: Any) -> None:
+    for number in range(4):
+        await jobs.enqueue(ANNA, new(f"video_{number}"))
+        await jobs.fail(await taken(jobs), LOST)
+    first = await jobs.list(ANNA, "video", limit=2, failed=True)
+    await jobs.delete(ANNA, first[-1].id)
+    rest = await jobs.list(ANNA, "video", after=first[-1].id, failed=True)
+    assert [job.id for job in [*first, *rest]] == ["video_3", "video_2", "video_1", "video_0"]
+
+
+async def test_a_page_after_nothing_is_a_mistake(jobs: Any) -> None:
+    await jobs.enqueue(ANNA, new())
+    with pytest.raises(NotFound):
+        await jobs.list(ANNA, "video", after="video_9")
+    with pytest.raises(NotFound):
+        await jobs.list(ANNA, "speech", after="video_1")

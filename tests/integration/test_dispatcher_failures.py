@@ -263,3 +263,17 @@ async def until_gone(studio: Studio, name: str) -> None:
     async with asyncio.timeout(8):
         while await studio.assets.info(ANNA.shared, name) is not None:
             await asyncio.sleep(0.01)
+
+
+async def test_with_every_place_taken_it_still_tells_what_was_lost_and_what_is_too_late(studio: Studio) -> None:
+    """The only dispatcher may be busy for half an hour; nobody is to learn only then what was sure long before."""
+    lost = await studio.order()
+    await studio.jobs.lease("video", worker="dead", seconds=1.5)
+    studio.filmer.hold_at = 1
+    running = await studio.order()
+    studio.start(studio.dispatcher(pace=Pace(lease=30, heartbeat=0.05)))
+    await studio.reached(running.id, "filming")
+    late = await studio.order(expires_after=1)
+    assert (await studio.reached(late.id, "failed", seconds=5)).error is not None
+    await studio.reached(lost.id, "queued")
+    assert (await studio.job(running.id)).status == "running"

@@ -130,6 +130,13 @@ async def test_videos_are_listed_in_pages(rig: Rig) -> None:
     page = await rig.openai.videos.list(limit=2, order="asc")
     assert ([video.id for video in page.data], page.has_more, page.last_id) == (ids[:2], True, ids[1])
     assert (await rig.web.get("/v1/videos?limit=0")).status_code == 422
+    unknown = await rig.web.get("/v1/videos?after=video_0")
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "after")
+    met = []
+    async for video in rig.openai.videos.list(limit=2):  # as people clear up
+        met.append(video.id)
+        await rig.openai.videos.delete(video.id)
+    assert met == ids[::-1]
 
 
 async def test_a_film_is_read_in_parts(rig: Rig) -> None:

@@ -6,12 +6,13 @@ every write (`appendfsync always`), else by waiting for it (`WAITAOF`), as `redi
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
+from uuid import uuid4
 
 import orjson
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from chatacter.chassis.errors import Conflict, InvalidInput, Unavailable
+from chatacter.chassis.errors import Conflict, InvalidInput, NotFound, Unavailable
 from chattr.adapters import redis_jobs_scripts as scripts
 from chattr.adapters.redis_connection import told
 from chattr.adapters.redis_jobs_records import (
@@ -48,6 +49,7 @@ from chattr.ports.jobs import (
 )
 
 LOST: Final = "This job was deleted, cancelled, or taken up by another worker."
+NOT_LISTED: Final = "There is no such job in this list. `after` is the id of the last one of the page before."
 TAKEN: Final = "There is a job with this id already."
 OTHER: Final = "This Idempotency-Key was used for a different request. Use a new key for a new request."
 NOT_OVER: Final = "This job has not ended. Only one that failed or was cancelled can be tried again."
@@ -55,7 +57,8 @@ DONE: Final = "This job is completed. Only one that failed or was cancelled can 
 NOT_ON_DISK: Final = "Redis has not written this to its disk in time. Send it again: nothing is done twice."
 # Less than a connection waits for an answer: what Redis says of its disk must be heard.
 DISK_MS: Final = 3_000
-FOLLOWED_SECONDS: Final = 60
+PROBLEMS: Final = (error_json(WORKER_LOST), error_json(EXPIRED))
+FOLLOWED_SECONDS: Final = 600
 
 
 class NotOnDisk(Unavailable):
@@ -77,8 +80,11 @@ class RedisJobs:
         self._redis: Any = redis
         self._most_a_tenant = most_a_tenant
         self._wait_for_disk = wait_for_disk
+        # Tickets of leases that were asked for, and whose answer was lost: they are asked for again.
+        self._unheard: dict[tuple[Modality, str], str] = {}
         self._enqueue = redis.register_script(scripts.ENQUEUE)
         self._lease = redis.register_script(scripts.LEASE)
+        self._sweep = redis.register_script(scripts.SWEEP)
         self._heartbeat = redis.register_script(scripts.HEARTBEAT)
         self._complete = redis.register_script(scripts.COMPLETE)
         self._fail = redis.register_script(scripts.FAIL)
@@ -141,13 +147,20 @@ class RedisJobs:
         """Return the tenant's by age, or its failed ones by when they failed."""
         index, newest_first = index_key(owner, modality) + (":failed" if failed else ""), order == "desc"
         with told():
-            rank: int | None = None
-            if after is not None:
-                found = self._redis.zrevrank(index, after) if newest_first else self._redis.zrank(index, after)
-                rank = await found
-            start = 0 if rank is None else rank + 1
+            start = 0 if after is None else await self._following(index, after, newest_first=newest_first)
             ids = await self._redis.zrange(index, start, start + limit - 1, desc=newest_first)
         return await self._read([record_key(owner, job_id.decode()) for job_id in ids])
+
+    async def _following(self, index: str, after: str, *, newest_first: bool) -> int:
+        """Return the rank of what comes after a job in a list, which may have gone a moment ago."""
+        rank = await (self._redis.zrevrank(index, after) if newest_first else self._redis.zrank(index, after))
+        if rank is not None:
+            return int(rank) + 1
+        place = await self._redis.get(f"{index}:gone:{after}")
+        if place is None:
+            raise NotFound(NOT_LISTED, param="after")
+        beside = f"({place.decode()}"
+        return int(await self._redis.zcount(index, *((beside, "+inf") if newest_first else ("-inf", beside))))
 
     async def _read(self, records: Sequence[str | bytes]) -> Sequence[Job]:
         """Return the jobs that stand in records; some may be gone meanwhile."""
@@ -214,8 +227,8 @@ class RedisJobs:
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
         """Take up the job whose turn it is."""
         base = base_key(modality)
-        problems = [error_json(WORKER_LOST), error_json(EXPIRED)]
-        args = [micro(seconds), worker, self._most_a_tenant, *problems]
+        ticket = self._unheard.pop((modality, worker), None) or uuid4().hex
+        args = [micro(seconds), worker, self._most_a_tenant, *PROBLEMS, ticket]
         try:
             stored = await self._kept(self._lease, [base, base], args)
         except NotOnDisk as error:
@@ -224,10 +237,18 @@ class RedisJobs:
                 with told():
                     await self._hand_back(keys=steps(job.owner, job), args=[job.fence, QUEUED, ""])
             raise
+        except Unavailable:
+            self._unheard[modality, worker] = ticket
+            raise
         if not stored:
             return None
         job = job_of(paired(stored))
         return Lease(job, job.fence, seconds)
+
+    async def sweep(self, modality: Modality) -> None:
+        """Do what it is time for."""
+        base = base_key(modality)
+        await self._kept(self._sweep, [base, base], PROBLEMS)
 
     async def heartbeat(self, lease: Lease, *, progress: float, phase: str) -> None:
         """Renew a lease and tell how far the work is. A power cut may take it back: nobody acts on it."""

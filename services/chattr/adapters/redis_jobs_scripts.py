@@ -7,8 +7,9 @@ A record is a hash, with its log of events and its list of attempts beside it. O
 - `turns`: tenants that have a lane, the one whose turn it is first; `served`: when each had its last turn, as a number
   that `count` gave out;
 - `queued`: jobs that wait for a time, by that time; `leased`: leases by the time at which they run out;
+- `expiring`: jobs that wait and must begin by a time;
 - `ended`: jobs that ended, by when; `took` and `took:MODEL`: how long the last ones took;
-- `bell`: what waiting workers block on.
+- `bell`: what waiting workers block on; `asked:TICKET`: what a worker was given, should it not have heard the answer.
 
 The log of a job that ended keeps its last events. A record's `slot` names the set of outstanding jobs of its modality
 and model: the one truth about demand. One script touches keys of many tenants, so this needs one Redis with its
@@ -25,6 +26,7 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local base = KEYS[2]
 local queued, leased, turns = base .. ':queued', base .. ':leased', base .. ':turns'
+local expiring = base .. ':expiring'
 
 local function text(number) return string.format('%.0f', number) end
 local function lane(tenant) return base .. ':lane:' .. tenant end
@@ -56,6 +58,7 @@ end
 local function lift(record, tenant)
   redis.call('ZREM', queued, record)
   redis.call('ZREM', leased, record)
+  redis.call('ZREM', expiring, record)
   redis.call('ZREM', lane(tenant), record)
   redis.call('SREM', running(tenant), record)
   redis.call('HDEL', record, 'ready')
@@ -65,6 +68,8 @@ end
 local function line_up(record, tenant, phase, from)
   lift(record, tenant)
   redis.call('HSET', record, 'status', 'queued', 'phase', phase, 'progress', '0')
+  local expires = redis.call('HGET', record, 'expires')
+  if expires then redis.call('ZADD', expiring, expires, record) end
   if from then
     redis.call('ZADD', queued, text(from), record)
     redis.call('HSET', record, 'ready', text(from))
@@ -161,26 +166,52 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# KEYS base base; ARGV lease worker most_a_tenant (0: any number) lost expired
-LEASE: Final = (
+# What no worker says, time does: leases run out, waits are over, jobs expire.
+SWEEPING: Final = (
     STEPS
     + """
-for _, record in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', text(now), 'LIMIT', 0, 64)) do
-  mend(record)
-  local is = redis.call('HMGET', record, 'attempts', 'max_attempts', 'tenant')
-  note(record, 'worker_lost', ARGV[4])
-  if tonumber(is[1]) >= tonumber(is[2]) then
-    finish(record, is[3], 'failed', 'error', ARGV[4])
-  else
-    begun(record)
-    line_up(record, is[3], 'queued')
+local function due(set) return redis.call('ZRANGEBYSCORE', set, '-inf', text(now), 'LIMIT', 0, 64) end
+
+local function sweep(lost, expired)
+  for _, record in ipairs(due(leased)) do
+    mend(record)
+    local is = redis.call('HMGET', record, 'attempts', 'max_attempts', 'tenant')
+    note(record, 'worker_lost', lost)
+    if tonumber(is[1]) >= tonumber(is[2]) then
+      finish(record, is[3], 'failed', 'error', lost)
+    else
+      begun(record)
+      line_up(record, is[3], 'queued')
+    end
+  end
+  for _, record in ipairs(due(expiring)) do
+    finish(record, redis.call('HGET', record, 'tenant'), 'failed', 'error', expired)
+  end
+  for _, record in ipairs(due(queued)) do
+    mend(record)
+    local is = redis.call('HMGET', record, 'tenant', 'phase')
+    line_up(record, is[1], is[2])
   end
 end
-for _, record in ipairs(redis.call('ZRANGEBYSCORE', queued, '-inf', text(now), 'LIMIT', 0, 64)) do
-  mend(record)
-  local is = redis.call('HMGET', record, 'tenant', 'phase')
-  line_up(record, is[1], is[2])
+"""
+)
+
+# KEYS base base; ARGV lost expired
+SWEEP: Final = SWEEPING + "sweep(ARGV[1], ARGV[2])"
+
+# KEYS base base; ARGV lease worker most_a_tenant (0: any number) lost expired ticket
+# Asked again with a ticket whose answer was lost, it gives the same lease. `expires` is looked at here for jobs of
+# versions that did not sweep them.
+LEASE: Final = (
+    SWEEPING
+    + """
+local asked = base .. ':asked:' .. ARGV[6]
+local given = redis.call('HMGET', asked, 'record', 'fence')
+if given[1] and held(given[1], given[2]) then
+  redis.call('ZADD', leased, text(now + tonumber(ARGV[1])), given[1])
+  return redis.call('HGETALL', given[1])
 end
+sweep(ARGV[4], ARGV[5])
 for _ = 1, 64 do
   local tenant = redis.call('ZRANGE', turns, 0, 0)[1]
   if not tenant then return false end
@@ -192,12 +223,14 @@ for _ = 1, 64 do
     finish(record, tenant, 'failed', 'error', ARGV[5])
   else
     redis.call('ZREM', lane(tenant), record)
+    redis.call('ZREM', expiring, record)
     redis.call('ZADD', leased, text(now + tonumber(ARGV[1])), record)
     redis.call('SADD', running(tenant), record)
     redis.call('HSET', base .. ':served', tenant, redis.call('INCR', base .. ':count'))
     seat(tenant)
     redis.call('HINCRBY', record, 'attempts', 1)
-    redis.call('HINCRBY', record, 'fence', 1)
+    redis.call('HSET', asked, 'record', record, 'fence', redis.call('HINCRBY', record, 'fence', 1))
+    redis.call('PEXPIRE', asked, math.ceil(tonumber(ARGV[1]) / 1000))
     redis.call('HSET', record, 'status', 'running', 'phase', 'starting', 'progress', '0', 'worker', ARGV[2],
       'started', text(now))
     tell(record, 'running')
@@ -300,7 +333,7 @@ return redis.call('HGETALL', KEYS[1])
 )
 
 # KEYS record base index; ARGV id seconds only_ended (0 or 1). Its events stay that long, so that those who follow
-# them learn of it.
+# them learn of it; and its places in the lists, so that who turns their pages goes on there.
 DELETE: Final = (
     STEPS
     + """
@@ -312,8 +345,11 @@ lift(KEYS[1], is[1])
 seat(is[1])
 redis.call('SREM', is[2], KEYS[1])
 redis.call('ZREM', base .. ':ended', KEYS[1])
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[3] .. ':failed', ARGV[1])
+for _, list in ipairs({KEYS[3], KEYS[3] .. ':failed'}) do
+  local place = redis.call('ZSCORE', list, ARGV[1])
+  if place then redis.call('SET', list .. ':gone:' .. ARGV[1], place, 'EX', ARGV[2]) end
+  redis.call('ZREM', list, ARGV[1])
+end
 tell(KEYS[1], 'deleted')
 redis.call('EXPIRE', KEYS[1] .. ':events', ARGV[2])
 redis.call('DEL', KEYS[1], KEYS[1] .. ':attempts')

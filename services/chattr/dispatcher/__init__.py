@@ -145,10 +145,10 @@ class Dispatcher:
             logger.error("a job could not be settled; its lease will run out", exc_info=error)
 
     async def _something_happens(self, stopping: asyncio.Event) -> None:
-        """Wait for the end, for a job to end, or, with a place free, for a job to come."""
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(stopping.wait())]
-        if len(self._running) < self._concurrency:
-            waits.append(asyncio.create_task(self._work_comes()))
+        """Wait for the end, for a job to end, or, with a place free, for a job to come; return after a while anyway."""
+        free = len(self._running) < self._concurrency
+        comes = self._work_comes() if free else self._time_passes()
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(stopping.wait()), asyncio.create_task(comes)]
         try:
             await asyncio.wait({*waits, *self._running}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -161,6 +161,14 @@ class Dispatcher:
             await self._jobs.wait_for_work(self._modality, POLL_SECONDS)
         except Unavailable:
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _time_passes(self) -> None:
+        """Take part, with every place taken, in what time does: what was lost or is too late is told at once."""
+        await asyncio.sleep(POLL_SECONDS)
+        try:
+            await self._jobs.sweep(self._modality)
+        except Unavailable:
+            logger.warning("jobs cannot be swept: their store is away")
 
     async def _drain(self) -> None:
         if self._running:

@@ -187,7 +187,10 @@ class Jobs(Protocol):
         order: Order = "desc",
         failed: bool = False,
     ) -> Sequence[Job]:
-        """Return the tenant's by age, or those that `failed` by when they did; `after` ended the previous page."""
+        """Return the tenant's by age, or those that `failed` by when they did; `after` ended the previous page.
+
+        It may have been removed meanwhile, minutes ago at most. Raises `NotFound` for one that is not in the list.
+        """
         ...
 
     async def attempts(self, owner: Owner, job_id: str) -> Sequence[Attempt]:
@@ -214,9 +217,15 @@ class Jobs(Protocol):
         ...
 
     async def lease(self, modality: Modality, *, worker: str, seconds: float) -> Lease | None:
-        """Take up the job whose turn it is; None when no job may run.
+        """Take up the job whose turn it is, once what `sweep` does is done; None when no job may run.
 
-        Jobs whose lease ran out are in the queue again, or have failed when no attempt is left.
+        Where the answer is lost, the same worker's next call is given the same lease.
+        """
+        ...
+
+    async def sweep(self, modality: Modality) -> None:
+        """Do what it is time for. Jobs whose lease ran out are in the queue again, at their old place, or have failed
+        when no attempt is left; those that nobody began in time have failed; those that waited for a time may run.
         """
         ...
 

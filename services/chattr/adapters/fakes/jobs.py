@@ -87,6 +87,7 @@ class FakeJobs:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._logs: dict[tuple[str, str], list[JobEvent]] = {}
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
+        self._gone: dict[tuple[str, str], Job] = {}
         self._served: dict[str, int] = {}
         self._took: dict[str, list[float]] = {}
         self._kinds: set[tuple[Modality, str]] = set()
@@ -140,8 +141,16 @@ class FakeJobs:
         if order == "desc":
             jobs.reverse()
         ids = [job.id for job in jobs]
-        start = ids.index(after) + 1 if after in ids else 0
-        return jobs[start : start + limit]
+        if after is None:
+            return jobs[:limit]
+        if after in ids:
+            return jobs[ids.index(after) + 1 :][:limit]
+        gone = self._gone.get((owner.tenant, after))
+        if gone is None:
+            raise NotFound("There is no such job in this list.", param="after")
+        place = (gone.ended_at or 0) if failed else gone.created_at
+        times = {job.id: (job.ended_at or 0) if failed else job.created_at for job in jobs}
+        return [job for job in jobs if (times[job.id] < place if order == "desc" else times[job.id] > place)][:limit]
 
     async def attempts(self, owner: Owner, job_id: str) -> Sequence[Attempt]:
         """Return the attempts that are over."""
@@ -196,6 +205,7 @@ class FakeJobs:
         if entry is None or (only_ended and entry.job.status not in ENDED):
             return None
         del self._entries[owner.tenant, job_id]
+        self._gone[owner.tenant, job_id] = entry.job
         entry.tell(DELETED)
         return entry.job
 
@@ -203,16 +213,17 @@ class FakeJobs:
         """Take up the job whose turn it is."""
         now = time.time()
         self._expire(modality, now)
-        while lanes := self._lanes(modality):
-            tenant = min(lanes, key=self._seat)
-            if self._most_a_tenant and self._running(tenant) >= self._most_a_tenant:
-                return None
-            entry = lanes[tenant][0]
-            if entry.job.expires_at is not None and entry.job.expires_at <= now:
-                entry.end("failed", error=EXPIRED)
-                continue
-            return self._leased(entry, worker, now, seconds)
-        return None
+        lanes = self._lanes(modality)
+        if not lanes:
+            return None
+        tenant = min(lanes, key=self._seat)
+        if self._most_a_tenant and self._running(tenant) >= self._most_a_tenant:
+            return None
+        return self._leased(lanes[tenant][0], worker, now, seconds)
+
+    async def sweep(self, modality: Modality) -> None:
+        """Do what it is time for."""
+        self._expire(modality, time.time())
 
     def _leased(self, entry: Entry, worker: str, now: float, seconds: float) -> Lease:
         self._served[entry.job.owner.tenant] = next(self._count)
@@ -328,6 +339,9 @@ class FakeJobs:
                 else:
                     entry.begun()
                     entry.line_up(QUEUED)
+                self._bell.set()
+            elif job.status == "queued" and job.expires_at is not None and job.expires_at <= now:
+                entry.end("failed", error=EXPIRED)
             elif job.ready_at is not None and job.ready_at <= now:
                 entry.line_up(job.phase)
 
