@@ -88,6 +88,8 @@ OF_A_KIND: dict[str, Callable[[dict[str, Any], dict[str, Any]], st.SearchStrateg
 
 
 def is_peers(place: Place) -> bool:
+    if place.path[-2:] == ("grpc", "from"):
+        return True
     return "networkPolicy" in place.path and place.node.get("type") == "array" and place.path[-1] != "egressPorts"
 
 

@@ -55,6 +55,8 @@ class Installation:
         for name, model in found.items():
             if self.mode in {"hpa", "none", "plain"}:
                 models[name]["scaling"] = {"scaleToZero": False, "autoscaler": ""}
+            if self.mode == "knative" and "grpc" in model:
+                models[name]["grpc"] = {"port": 0, "from": []}
             if self.mode == "plain":
                 language = model.get("modality") == "language"
                 models[name] |= {"storageUri": "", "enabled": model.get("enabled", True) and not language}

@@ -31,6 +31,25 @@ def test_only_chattr_and_the_dispatcher_reach_a_model() -> None:
         assert [port["port"] for port in rule["ports"]] == [model.port]
 
 
+@pytest.mark.parametrize("mode", ["Standard", "Deployment"])
+def test_who_is_named_reaches_a_model_by_grpc_at_its_service(mode: str) -> None:
+    clients = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "clients"}}}
+    voice = {"voice": {"grpc": {"port": 8081, "from": [clients]}}}
+    models = served({"serving": {"mode": mode}, "models": voice})
+    model = models["voice"]
+    chattrs, theirs = model.one("NetworkPolicy")["spec"]["ingress"]
+    assert [port["port"] for port in chattrs["ports"]] == [model.port]
+    assert theirs == {"from": [clients], "ports": [{"port": 8081, "protocol": "TCP"}]}
+    service = model.cluster.find("Service", f"{model.one('NetworkPolicy')['metadata']['name']}-predictor")
+    assert service is not None
+    rest, grpc = service["spec"]["ports"]
+    assert rest["port"] == 80
+    assert (grpc["port"], grpc["targetPort"], grpc["appProtocol"]) == (8081, 8081, "kubernetes.io/h2c")
+    assert model.env["GRPC_PORT"] == "8081"
+    assert "GRPC_PORT" not in models["portrait"].env
+    assert len(models["portrait"].container["ports"]) == 1
+
+
 def test_under_knative_a_model_is_reached_through_knatives_proxy() -> None:
     model = served({"serving": {"mode": "Knative"}})["voice"]
     [rule] = model.one("NetworkPolicy")["spec"]["ingress"]

@@ -48,8 +48,6 @@ OTHERS = {
 FIXED = {
     "HOST": "a pod is reached from outside itself",
     "PORT": "Services, policies and probes name the port",
-    ("vocalizr", "GRPC_PORT"): "the chart opens no second port",
-    ("visualizr", "GRPC_PORT"): "the chart opens no second port",
     "LOG_FORMAT": "a cluster's collectors read JSON",
     "ENABLE_UI": "the page is a Deployment of its own",
     ("vocalizr", "REQUIRE_API_KEY"): "predictors are met by the other services alone, with their token",
@@ -169,6 +167,7 @@ OWN: dict[str, dict[str, dict[str, Any]]] = {
             "CHATACTER_HOME": {"storageUri": "s3://bucket/models"},
             "SHUTDOWN_GRACE": {"timeout": 77},
             "REQUEST_TIMEOUT": {"timeout": 77},
+            "GRPC_PORT": {"grpc": {"port": 8081, "from": [{"namespaceSelector": {}}]}},
             f"{prefix}_MODEL": {"backend": "remote", "settings": {f"{prefix}_REMOTE_URL": "http://r.example/v1"}},
             f"{prefix}_SERVED_NAME": {"servedName": "mine"},
             f"{prefix}_CONCURRENCY": {"concurrency": 3},

@@ -32,6 +32,7 @@ KSERVES_RUNTIMES: dict[str, Manifest] = {
         ]
     }
 }
+H2C = "kubernetes.io/h2c"
 MODE = "serving.kserve.io/deploymentMode"
 # What Knative adds to a pod: its proxy's ports for HTTP/1 and HTTP/2, and for the autoscaler.
 KNATIVES_PORTS = (8012, 8013, 9090)
@@ -69,7 +70,7 @@ class Cluster:
         self.manifests = manifests
         self.derived: list[Manifest] = []
         for each in self.of_kind("InferenceService"):
-            self.derived += made_by_kserve(each)
+            self.derived += made_by_kserve(each, self.predictor(each))
         self.derived += [kuberay.service(each) for each in self.of_kind("RayService")]
 
     def of_kind(self, *kinds: str) -> list[Manifest]:
@@ -144,19 +145,30 @@ def chosen_by_kserve(name: str) -> dict[str, str]:
     return {"app": f"isvc.{name}-predictor"}
 
 
-def made_by_kserve(service: Manifest) -> Iterator[Manifest]:
-    """What KServe makes of a predictor.
+def made_by_kserve(service: Manifest, predictor: Pods) -> Iterator[Manifest]:
+    """What KServe makes of a predictor: the first port of its container is port 80 of the Service, others stay.
 
     Under Knative its Deployments are revisions, whose names nobody knows, and its Service is another name of the
     gateway's, without pods of its own.
     """
     name = f"{service['metadata']['name']}-predictor"
-    ports = {"ports": [{"name": "http", "port": 80}]}
-    made = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": name}, "spec": ports}
+    ports = [port for each in predictor.containers if each["name"] == SERVING for port in each.get("ports", [])]
+    further = [service_port(port) for port in ports[1:] if port["containerPort"] != ports[0]["containerPort"]]
+    spec = {"ports": [{"name": "http", "port": 80}, *further]}
+    made = {"kind": "Service", "apiVersion": "v1", "metadata": {"name": name}, "spec": spec}
     if not on_knative(service):
         yield {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": name}}
-        made["spec"] = {**ports, "selector": chosen_by_kserve(service["metadata"]["name"])}
+        made["spec"] = {**spec, "selector": chosen_by_kserve(service["metadata"]["name"])}
     yield made
+
+
+def service_port(port: Manifest) -> Manifest:
+    """What KServe makes of a container's further port; one of gRPC it knows by the name.
+
+    Source: KServe 0.20, `createDefaultSvc` and `isGrpcPort`.
+    """
+    h2c = {"appProtocol": H2C} if "grpc" in port["name"] or "h2c" in port["name"] else {}
+    return {"name": port["name"], "port": port["containerPort"], "targetPort": port["containerPort"], **h2c}
 
 
 def matches(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:

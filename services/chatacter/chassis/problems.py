@@ -52,6 +52,10 @@ TABLE: Mapping[type[errors.ChatacterError], Mapped] = {
 
 INTERNAL = "Something went wrong on our side. Quote the trace id when you report it."
 UNKNOWN_ROUTE = "There is nothing at this address. GET /openapi.json lists what there is."
+NO_JSON = "The body is not JSON: {why}, at character {where}."
+NO_OBJECT = "Send a JSON object as the body, with the header `Content-Type: application/json`."
+# What pydantic calls a body that is missing, or of another kind, where an object is wanted.
+NO_OBJECTS = frozenset({"missing", "model_attributes_type", "dict_type"})
 WRONG_METHOD = "This address does not take this method; the Allow header lists those it takes."
 
 
@@ -164,6 +168,10 @@ def first_mistake(error: RequestValidationError) -> errors.InvalidInput:
     """Tell the first thing that is wrong, where it is, and how many more there are. Never repeats the input."""
     mistakes = error.errors()
     first = mistakes[0]
+    if first["type"] == "json_invalid":
+        return errors.InvalidInput(NO_JSON.format(why=first["ctx"]["error"], where=first["loc"][-1]))
+    if first["loc"] == ("body",) and first["type"] in NO_OBJECTS:
+        return errors.InvalidInput(NO_OBJECT)
     where = ".".join(str(part) for part in first["loc"] if part != "body")
     more = f" ({len(mistakes) - 1} more)" if len(mistakes) > 1 else ""
     return errors.InvalidInput(f"{where or 'body'}: {first['msg']}{more}", param=where or None)

@@ -16,6 +16,12 @@ ports:
   - name: http1
     containerPort: {{ $model.port }}
     protocol: TCP
+  {{- /* The second one; KServe gives the Service's port of this name the protocol kubernetes.io/h2c. */}}
+  {{- with int $model.grpc.port }}
+  - name: grpc
+    containerPort: {{ . }}
+    protocol: TCP
+  {{- end }}
 {{ include "inference.probes" $model }}
 {{- if ne $context.Values.serving.mode "Knative" }}
 {{- include "chatacter.preStop" $model }}
@@ -44,6 +50,10 @@ volumeMounts:
   value: /tmp/huggingface
 - name: SHUTDOWN_GRACE
   value: {{ $model.grace | quote }}
+{{- with int $model.grpc.port }}
+- name: GRPC_PORT
+  value: {{ . | quote }}
+{{- end }}
 - name: {{ $model.prefix }}_MODEL
   value: {{ $model.backend | quote }}
 - name: {{ $model.prefix }}_SERVED_NAME

@@ -116,6 +116,27 @@
 {{- end }}
 
 {{/* Takes a list: context, model. */}}
+{{- define "inference.refuseGrpc" -}}
+{{- $model := index . 1 -}}
+{{- $policies := (index . 0).Values.global.networkPolicy.enabled -}}
+{{- if not (int $model.grpc.port) -}}
+{{- if $model.grpc.from -}}
+{{- fail (printf "inference.models.%s.grpc.from lets others reach a port that is not open: set inference.models.%s.grpc.port, or drop it." $model.key $model.key) -}}
+{{- end -}}
+{{- else if not (hasKey $model "module") -}}
+{{- fail (printf "inference.models.%s.grpc is for speech and video: a language model's server has ports of its own." $model.key) -}}
+{{- else if eq $model.mode "Knative" -}}
+{{- fail (printf "inference.models.%s.grpc.port is a second port, and Knative lets a container have one: set inference.serving.mode=Standard, or drop it and ask by REST." $model.key) -}}
+{{- else if eq $model.mode "Ray" -}}
+{{- fail (printf "inference.models.%s.grpc.port cannot be opened on Ray, whose proxies own the ports of what they serve: drop ray.enabled, or ask by REST." $model.key) -}}
+{{- else if eq (int $model.grpc.port) (int $model.port) -}}
+{{- fail (printf "inference.models.%s.grpc.port is %d, at which it speaks REST: choose another." $model.key (int $model.port)) -}}
+{{- else if and $policies (not $model.grpc.from) -}}
+{{- fail (printf "inference.models.%s.grpc.port opens a port that its NetworkPolicy lets nobody reach: set inference.models.%s.grpc.from." $model.key $model.key) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Takes a list: context, model. */}}
 {{- define "inference.refuseInKnative" -}}
 {{- $context := index . 0 -}}
 {{- $knative := $context.Values.serving.knative -}}
