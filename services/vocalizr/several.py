@@ -30,7 +30,7 @@ class Speakers:
         found: list[Voice] = []
         away: dict[str, str] = {}
         for name, synthesizer in self._by_name.items():
-            told = synthesizer.loading.told() if synthesizer.loading.present else "not in memory"
+            told = synthesizer.loading.told() or (None if synthesizer.loading.present else "not in memory")
             if told is None:
                 found += await synthesizer.listed(tenant)
             else:

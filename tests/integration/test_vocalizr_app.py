@@ -266,6 +266,25 @@ async def test_weights_under_a_restricted_licence_wait_for_its_acceptance() -> N
     assert backend.loaded == 0
 
 
+class KnownLate(FakeSpeech):
+    """A fake whose weights say what they are when they are there, as those of a hub do."""
+
+    def load(self) -> None:
+        super().load()
+        self.capabilities = replace(self.capabilities, licence=Licence("NOT-FOR-SALE", "forbids commercial use"))
+
+
+async def test_a_licence_that_is_known_late_holds_as_well() -> None:
+    backend = KnownLate()
+    async with vocalizr(backend, ready=False) as client:
+        await until_answered(client, "/readyz", "ACCEPT_MODEL_LICENSES=NOT-FOR-SALE")
+        assert (await client.post("/v1/audio/speech", json=ASKED)).status_code == 503
+        assert (await client.get("/v1/models")).json()["data"][0]["license"] == "NOT-FOR-SALE"
+        assert backend.closed == 1
+    async with vocalizr(KnownLate(), accept_model_licenses=("not-for-sale",)) as client:
+        assert (await client.post("/v1/audio/speech", json=ASKED)).status_code == 200
+
+
 async def test_an_accepted_licence_is_told_with_its_model() -> None:
     backend = Restricted()
     async with vocalizr(backend, accept_model_licenses=("not-for-sale",)) as client:

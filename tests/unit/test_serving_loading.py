@@ -7,7 +7,7 @@ import pytest
 
 from chatacter.chassis.errors import Misconfigured, NotReady, OutOfMemory, Unavailable
 from chatacter.serving import loading as at
-from chatacter.serving.loading import UNEXPECTED, Loading
+from chatacter.serving.loading import UNEXPECTED, Elsewhere, Loading
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.unit
@@ -89,7 +89,7 @@ async def test_what_is_done_elsewhere_is_tried_again_until_it_can_be_had(monkeyp
     monkeypatch.setattr(at, "RETRY_AFTER", 0.01)
     model = Model(Unavailable("None could start."))
     model.go.set()
-    loading = Loading("voice", model.load, model.close, amiss=lambda: None)
+    loading = Loading("voice", model.load, model.close, elsewhere=Elsewhere(lambda: None))
     async with loading.running():
 
         async def hindered() -> bool:
@@ -114,7 +114,7 @@ async def test_a_service_that_ends_waits_neither_for_another_try_nor_for_others(
 
     tries: list[bool] = []
     async with asyncio.timeout(3):
-        async with Loading("voice", awaited, lambda: None, amiss=lambda: None, give_up=over.set).running():
+        async with Loading("voice", awaited, lambda: None, elsewhere=Elsewhere(lambda: None, over.set)).running():
             pass
     assert tries == [True]
 
@@ -164,7 +164,7 @@ async def test_who_is_cancelled_while_a_model_is_unloaded_waits_for_its_end() ->
 async def test_a_loaded_model_that_is_amiss_is_not_ready_until_it_is_well_again() -> None:
     model, wrong = Model(), ["No replica is left."]
     model.go.set()
-    loading = Loading("voice", model.load, model.close, amiss=lambda: wrong[0] if wrong else None)
+    loading = Loading("voice", model.load, model.close, elsewhere=Elsewhere(lambda: wrong[0] if wrong else None))
     assert await loading.check() == "loading"
     async with loading.running():
         await loading.settled()

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 import anyio
@@ -21,16 +22,26 @@ FULL: Final = "There was not enough memory to load the model."
 UNEXPECTED: Final = "The model could not be loaded; the service's log says why."
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A model whose work is done in other processes.
+
+    `amiss` says what is wrong with a loaded one, and may block; `give_up` ends a load that waits for others.
+    """
+
+    amiss: Callable[[], str | None]
+    give_up: Callable[[], None] = lambda: None
+
+
 class Loading:
     """Loads one model in a thread, once, and closes it when the service ends.
 
     With `preload` the load begins with the service, and requests before its end are refused with `NotReady`. Without,
     the first request begins it and waits; until then the service counts as ready. Models may share a room with too few
     places for all: one that nobody uses is then unloaded, and loaded again by the next request. A load that a request
-    began and that fails is begun again by the next one; one that the service began stays failed. A loaded model whose
-    work is done elsewhere may be `amiss`: it says what is, and may block; where the service began its load, that is
-    tried again while it raises `Unavailable`. `loaded` is called after each load, in the event loop; `give_up` when the
-    service ends, so that a load that waits for others ends too.
+    began and that fails is begun again by the next one; one that the service began stays failed, but where the work is
+    done `elsewhere`: that is tried again while it raises `Unavailable`. `loaded` is called after each load, in the
+    event loop. `allowed` raises why the model must not be loaded: no other makes room for one that is refused.
     """
 
     def __init__(
@@ -41,21 +52,21 @@ class Loading:
         *,
         preload: bool = True,
         room: Room | None = None,
-        amiss: Callable[[], str | None] | None = None,
+        elsewhere: Elsewhere | None = None,
         loaded: Callable[[], None] = lambda: None,
-        give_up: Callable[[], None] = lambda: None,
+        allowed: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._load = load
         self._close = close
         self._told = loaded
-        self._give_up = give_up
+        self._allowed = allowed
         self._preload = preload
         self._task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._hindered: str | None = None
         self._room = room or Room()
-        self._amiss = amiss
+        self._elsewhere = elsewhere
         self._users = 0
         self.used_at = 0.0
         self.held = 0
@@ -114,7 +125,8 @@ class Loading:
             yield
         finally:
             self._over.set()
-            self._give_up()
+            if self._elsewhere is not None:
+                self._elsewhere.give_up()
             with anyio.CancelScope(shield=True):
                 await self.settled()
                 await asyncio.gather(*self._leaving)
@@ -131,7 +143,7 @@ class Loading:
         if self._over.is_set():
             return "closed"
         if self._task is None:
-            return "loading" if self._preload else None
+            return "loading" if self._preload else self._refusal()
         if not self._task.done():
             return f"failed: {self._hindered}" if self._hindered else "loading"
         error = self._task.exception()
@@ -139,17 +151,25 @@ class Loading:
             return None
         return f"failed: {error.message if isinstance(error, ChatacterError) else UNEXPECTED}"
 
+    def _refusal(self) -> str | None:
+        try:
+            self._allowed()
+        except ChatacterError as error:
+            return f"failed: {error.message}"
+        return None
+
     async def check(self) -> str | None:
         """Answer a readiness probe."""
         told = self.told()
-        if told is None and self._amiss is not None and self._task is not None:
-            return await asyncio.to_thread(self._amiss)
+        if told is None and self._elsewhere is not None and self._task is not None:
+            return await asyncio.to_thread(self._elsewhere.amiss)
         return told
 
     async def obtain(self) -> None:
         """Return once the model can work. Raises `NotReady` while it loads, and what loading failed with."""
         task = self._task
         if task is None and not self._preload and not self._over.is_set():
+            self._allowed()
             async with self._room.made(self):
                 task = self._task = self._task or self._begun()
             await asyncio.wait([task])
@@ -188,10 +208,20 @@ class Loading:
     async def _had(self) -> None:
         while True:
             try:
-                return await asyncio.to_thread(done_within_memory, self._load, FULL)
+                return await asyncio.to_thread(done_within_memory, self._permitted, FULL)
             except Unavailable as error:
-                if self._amiss is None or not self._preload or not await self._waited(error):
+                if self._elsewhere is None or not self._preload or not await self._waited(error):
                     raise
+
+    def _permitted(self) -> None:
+        """Load, if that is allowed: what forbids it may be known only then, as with weights named at a hub."""
+        self._allowed()
+        self._load()
+        try:
+            self._allowed()
+        except ChatacterError:
+            self._close()
+            raise
 
     async def _waited(self, error: ChatacterError) -> bool:
         """Tell why the load is tried again, and wait until it is; False where the service ends before."""

@@ -63,7 +63,7 @@ class Predictor(Model, Generic[RequestT]):  # type: ignore[misc]
         name: str,
         loading: Loading,
         job: Job[RequestT],
-        licence: Licence | None = None,
+        licence: Callable[[], Licence | None] = lambda: None,
         device: Callable[[], str | None] = lambda: None,
     ) -> None:
         super().__init__(name)

@@ -141,7 +141,7 @@ class Models:
         """Describe a model as OpenAI lists it. Raises `NotFound`."""
         model = self.named(name)
         device = model.device() if model.loading.present and model.loading.ready else None
-        return ModelEntry.model_validate({"id": name, "device": device, **told_of(model.licence)})
+        return ModelEntry.model_validate({"id": name, "device": device, **told_of(model.licence())})
 
     async def ready(self, name: str) -> None:
         """Return if the model is ready; never begins loading it. Raises `NotFound`, `NotReady`."""

@@ -16,7 +16,7 @@ from chatacter.serving import grpc_door
 from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
 from chatacter.serving.licences import Licence, require_accepted
-from chatacter.serving.loading import Loading
+from chatacter.serving.loading import Elsewhere, Loading
 from chatacter.serving.metrics import measured_batches, measured_gates
 from chatacter.serving.predictor import Job, Predictor
 from chatacter.serving.protocol import Models, kserve_probes, kserve_router
@@ -133,7 +133,7 @@ def predictors_app(
     ]
     router, jobs = doors(places)
     predictors = [
-        Predictor(place.model, place.loading, job, backend.capabilities.licence, each.device)
+        Predictor(place.model, place.loading, job, licence_of(backend), each.device)
         for place, job, (each, backend) in zip(places, jobs, shelf, strict=True)
     ]
     models = Models(plan.name, release, predictors)
@@ -179,17 +179,29 @@ def health_of(loadings: Sequence[Loading]) -> Health:
 
 def loading_of(plan: Plan, backend: Backend, settings: PredictorSettings, room: Room, gate: Gate) -> Loading:
     """Make what loads a model, once its licence allows it."""
-    licence = backend.capabilities.licence
+    licence = licence_of(backend)
 
-    def load() -> None:
-        require_accepted(plan.model, licence, settings.accept_model_licenses)
-        backend.load()
+    def allowed() -> None:
+        require_accepted(plan.model, licence(), settings.accept_model_licenses)
 
     def loaded() -> None:
         gate.resize(plan.concurrency())
 
     amiss = getattr(backend, "amiss", None)  # of those whose work is done in other processes
     give_up = getattr(backend, "give_up", lambda: None)
+    elsewhere = Elsewhere(amiss, give_up) if amiss else None
     return Loading(
-        plan.model, load, backend.close, preload=plan.preload, room=room, amiss=amiss, loaded=loaded, give_up=give_up
+        plan.model,
+        backend.load,
+        backend.close,
+        preload=plan.preload,
+        room=room,
+        elsewhere=elsewhere,
+        loaded=loaded,
+        allowed=allowed,
     )
+
+
+def licence_of(backend: Backend) -> Callable[[], Licence | None]:
+    """Return what says the licence of the weights, as far as it is known by then."""
+    return lambda: backend.capabilities.licence
