@@ -12,6 +12,10 @@ from chatacter.chassis.settings import ServiceSettings
 TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 JSON: Final = "%(levelname)s %(name)s %(message)s"
 RENAMED: Final = {"levelname": "severity_text", "name": "logger", "message": "body"}
+# What every record has, and what leads to its trace: no facts of a message of its own.
+USUAL: Final = frozenset(
+    (*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "trace_id", "span_id", "color_message")
+)
 CHATTY: Final = ("httpx", "httpcore", "httpx2", "asyncio", "openai", "fsspec", "kserve", "uvicorn.access")
 
 
@@ -27,6 +31,16 @@ class TraceContext(logging.Filter):
         return True
 
 
+class Told(logging.Formatter):
+    """A line for people: the message, and behind it the facts that belong to it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging calls it so
+        """Write `message (name=value, …)`."""
+        facts = ", ".join(f"{name}={value}" for name, value in vars(record).items() if name not in USUAL)
+        line = super().formatMessage(record)
+        return f"{line} ({facts})" if facts else line
+
+
 def configure(settings: ServiceSettings) -> None:
     """Point the root logger at stdout in the form asked for. Called once, by the process that owns stdout."""
     handler = logging.StreamHandler(sys.stdout)
@@ -34,7 +48,7 @@ def configure(settings: ServiceSettings) -> None:
     if settings.log_format == "json":
         handler.setFormatter(JsonFormatter(JSON, rename_fields=RENAMED, timestamp="timestamp"))
     else:
-        handler.setFormatter(logging.Formatter(TEXT))
+        handler.setFormatter(Told(TEXT))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
