@@ -1,12 +1,15 @@
 """What Vocalizr can be told."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from chatacter.chassis.settings import CommaSeparated, split_commas
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS
 from chatacter.serving.settings import Engine, PredictorSettings
+
+# Backends that compute on the processor, or elsewhere, whatever VOCALIZR_DEVICE says.
+WITHOUT_DEVICE: Final = frozenset({"kokoro", "remote"})
 
 
 class VocalizrSettings(PredictorSettings):
@@ -33,7 +36,8 @@ class VocalizrSettings(PredictorSettings):
     `CHATACTER_HOME/models`, else that folder itself, which is where KServe mounts a `storageUri`.
     With several models `xtts=/srv/xtts,bark=suno/bark-small`."""
     vocalizr_device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where models on PyTorch compute: `auto` takes a CUDA device, else an Apple GPU, else the processor."""
+    """Where models on PyTorch compute: `auto` takes a CUDA device, else an Apple GPU, else the processor. Kokoro and
+    `remote` compute on the processor whatever it is; where there is no other, a device is refused."""
     vocalizr_dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Numbers in which models on PyTorch multiply: `auto` is `float32`, and `float16` for Bark on CUDA."""
     vocalizr_seed: Annotated[int, Field(ge=0)] | None = None
@@ -80,6 +84,24 @@ class VocalizrSettings(PredictorSettings):
     """With `VOCALIZR_MODEL=remote`: samples a second of the PCM it sends."""
     vocalizr_remote_timeout: Annotated[float, Field(gt=0)] = 30.0
     """With `VOCALIZR_MODEL=remote`: seconds without a byte after which it counts as gone."""
+
+    @model_validator(mode="after")
+    def _models_are_told_apart(self) -> Self:
+        names = [each.partition("=")[0].strip() for each in split_commas(self.vocalizr_model)]
+        if not names or not all(names) or len(set(names)) < len(names):
+            raise ValueError(
+                "VOCALIZR_MODEL: name each model once, e.g. kokoro, or kokoro,narrator=coqui for two of them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_device_is_used(self) -> Self:
+        if self.vocalizr_device in {"cuda", "mps"} and set(self.served.values()) <= WITHOUT_DEVICE:
+            raise ValueError(
+                f"VOCALIZR_DEVICE={self.vocalizr_device}: no model in VOCALIZR_MODEL={self.vocalizr_model} computes "
+                "there; leave it out, or choose one on PyTorch (xtts, coqui, bark)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _remote_is_complete(self) -> Self:

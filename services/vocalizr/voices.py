@@ -15,19 +15,23 @@ def found(voices: Sequence[Voice], voice_id: str) -> Voice:
     raise NotFound(f"voice: there is no such voice. This model has: {known}.", param="voice")
 
 
-def spoken(language: str | None, supported: frozenset[str]) -> str | None:
-    """Return the supported tag that is meant; None is the voice's own. Raises `Unsupported` with all languages.
+def spoken(language: str | None, supported: frozenset[str], own: str = "") -> str | None:
+    """Return the supported tag that is meant; None is that of the voice, which is `own`.
 
-    A tag without a region means any region of its language (BCP 47, section 2.1: tags compare without case).
+    A tag without a region means any region of its language, the voice's if it speaks that. One with a region is spoken
+    by a model that knows the language as a whole, and not by one of other regions: that would be another accent.
+    Raises `Unsupported` with all languages. Source: RFC 4647, section 3.4, lookup.
     """
     if language is None:
         return None
     wanted = language.casefold()
-    for tag in sorted(supported):
-        if tag.casefold() == wanted:
-            return tag
-    if any(tag.casefold().partition("-")[0] == wanted for tag in supported):
-        return None
+    known = {tag.casefold(): tag for tag in supported}
+    if wanted not in known and any(tag.partition("-")[0] == wanted for tag in known):
+        return None if own.casefold().partition("-")[0] == wanted else nearest(language, supported)
+    while wanted:
+        if wanted in known:
+            return known[wanted]
+        wanted = wanted.rpartition("-")[0]
     raise Unsupported(f"language: this model speaks {', '.join(sorted(supported))}.", param="language")
 
 

@@ -4,12 +4,14 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
+from chatacter.serving.licences import Licence
 from tests.served import served
 from tests.vocalizr_server import Held, until_answered
 from tests.waiting import until
@@ -63,6 +65,21 @@ async def test_only_as_many_as_may_are_in_memory() -> None:
         assert (await speak(client, "one")).status_code == 200
         assert (one.loaded, two.closed) == (2, 1)
         assert (await client.get("/v2/health/ready")).status_code == 200
+
+
+async def test_a_model_that_may_not_be_loaded_takes_nobodys_place() -> None:
+    one, restricted = FakeSpeech("one"), FakeSpeech("restricted")
+    licence = Licence("NOT-FOR-SALE", "forbids commercial use")
+    restricted.capabilities = replace(restricted.capabilities, licence=licence)
+    async with serving({"one": one, "restricted": restricted}, vocalizr_models_loaded=1) as client:
+        row = {"instances": [{**ASKED, "response_format": "wav"}]}
+        predicted = await client.post("/v1/models/restricted:predict", json=row)
+        for refused in (await speak(client, "restricted"), predicted):
+            assert (refused.status_code, "ACCEPT_MODEL_LICENSES=NOT-FOR-SALE" in refused.text) == (503, True)
+        assert "ACCEPT_MODEL_LICENSES" in (await client.get("/v2/models/restricted/ready")).text
+        assert "ACCEPT_MODEL_LICENSES" in (await client.get("/v1/audio/voices")).json()["away"]["restricted"]
+        assert (await client.get("/v2/health/ready")).status_code == 200
+        assert (one.closed, restricted.loaded) == (0, 0)
 
 
 class Slow(FakeSpeech):
@@ -141,3 +158,15 @@ def test_a_named_model_runs_on_ray_by_its_backend(monkeypatch: pytest.MonkeyPatc
 def test_what_several_models_cannot_have_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         VocalizrSettings(**{"vocalizr_model": "kokoro,bark", **more})
+
+
+@pytest.mark.parametrize("models", [",", "=coqui", "kokoro,kokoro", "kokoro, =coqui"])
+def test_each_model_has_a_name_of_its_own(models: str) -> None:
+    with pytest.raises(ValidationError, match="name each model once"):
+        VocalizrSettings(vocalizr_model=models)
+
+
+def test_a_device_on_which_no_model_computes_is_refused() -> None:
+    with pytest.raises(ValidationError, match="leave it out"):
+        VocalizrSettings(vocalizr_model="kokoro", vocalizr_device="cuda")
+    assert VocalizrSettings(vocalizr_model="kokoro,bark", vocalizr_device="cuda").vocalizr_device == "cuda"
