@@ -21,8 +21,8 @@ SECONDS = 10.0
 class Held(FakeSpeech):
     """A fake that waits before each chunk until it may go on; `reached` is the chunk that it waits at."""
 
-    def __init__(self, free: int = 0) -> None:
-        super().__init__(before=self._wait)
+    def __init__(self, free: int = 0, *, cloning: bool = False) -> None:
+        super().__init__(before=self._wait, cloning=cloning)
         self.may = threading.Semaphore(free)
         self.reached = -1
         self.cancelled = threading.Event()

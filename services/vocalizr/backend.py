@@ -63,6 +63,7 @@ class SpeechCapabilities:
     seeds: bool = False
     drawn: frozenset[str] = frozenset()
     device: str | None = None
+    learns: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def speech_job(synthesizer: Synthesizer) -> Job[SpeechRow]:
     async def work(row: SpeechRow, tenant: str) -> dict[str, Any]:
         request = SpeechRequest(model=synthesizer.model, **row.model_dump())
         utterance = await synthesizer.checked(request, tenant)
-        async with aclosing(synthesizer.sounds(utterance, row.response_format)) as sounds:
+        async with aclosing(synthesizer.sounds(utterance, row.response_format, tenant)) as sounds:
             heard = [sound async for sound in sounds]
         return {
             "audio": b"".join(sound.data for sound in heard),

@@ -63,7 +63,7 @@ async def answered(synthesizer: Synthesizer, request: SpeechRequest, tenant: str
     if request.timings and request.stream_format != "sse":
         raise InvalidInput(UNTOLD, param="timings")
     utterance = await synthesizer.checked(request, tenant)
-    sounds = synthesizer.sounds(utterance, request.response_format)
+    sounds = synthesizer.sounds(utterance, request.response_format, tenant)
     if request.stream_format == "sse":
         return await opened(events(sounds, utterance, timings=request.timings), SSE, HEADERS)
     return await opened(data(sounds), MEDIA_TYPES[request.response_format], HEADERS)

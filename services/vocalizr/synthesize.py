@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from vocalizr.cloning.voices import OWN
 from vocalizr.voices import found, nearest, spoken
 
 OPERATION: Final = "text_to_speech"
+# Seconds after which it is looked whether a voice of somebody's own that is speaking still stands.
+LOOK: Final = 5.0
 # Fields of other servers that change how a text sounds: said that nobody obeys them here, never ignored.
 FOREIGN: Final = frozenset({"emotion", "lang_code", "pitch", "style", "temperature", "voice_settings", "volume"})
 
@@ -81,32 +84,37 @@ class Synthesizer:
             raise TooLarge(f"input: at most {longest} characters here.", param="input")
         slowest, fastest = capable.speed
         if not slowest <= request.speed <= fastest:
-            raise Unsupported(f"speed: this model speaks at {slowest:g} to {fastest:g}.", param="speed")
+            paces = f"{slowest:g} alone" if slowest == fastest else f"{slowest:g} to {fastest:g}"
+            raise Unsupported(f"speed: this model speaks at {paces}.", param="speed")
         if request.instructions and not capable.instructions:
             raise Unsupported("instructions: this model does not follow any; leave them out.", param="instructions")
         if request.timings and not capable.timings:
             raise Unsupported("timings: this model does not tell when a phoneme is heard.", param="timings")
         if request.seed is not None and not capable.seeds:
             raise Unsupported("seed: this model draws no lots that one could bring in; leave it out.", param="seed")
-        language = spoken(request.language, capable.languages)
-        said = Utterance(
-            request.input, request.voice_id, request.speed, language, request.instructions, seed=request.seed
-        )
+        spoken(request.language, capable.languages)  # before a voice is looked for, and learnt perhaps
+        said = Utterance(request.input, request.voice_id, request.speed, None, request.instructions, seed=request.seed)
         if request.voice_id.startswith(OWN):
             own = await self._studio.speakable(tenant, request.voice_id)
-            language = language or nearest(own.voice.language, capable.languages)
+            asked = spoken(request.language, capable.languages, own.voice.language)
+            language = asked or nearest(own.voice.language, capable.languages)
             return replace(said, language=language, likeness=own.likeness)
-        found(await self.voices(), request.voice_id)
-        return said
+        voice = found(await self.voices(), request.voice_id)
+        return replace(said, language=spoken(request.language, capable.languages, voice.language))
 
-    async def sounds(self, utterance: Utterance, audio_format: AudioFormat) -> AsyncGenerator[Sound]:
+    async def sounds(self, utterance: Utterance, audio_format: AudioFormat, tenant: str) -> AsyncGenerator[Sound]:
         """Speak. Closing the generator stops the model; its place is free once it has really stopped.
 
-        Raises `Busy` when the queue is full, and what the backend raises.
+        Raises `Busy` when the queue is full, what the backend raises, and `NotFound` soon after a voice of the tenant's
+        own was removed: a chapter does not go on for hours in the voice of somebody who has revoked it.
         """
         work = partial(self._work, utterance, audio_format)
         async with self.loading.used(), self._gate.place(), aclosing(streamed(work)) as pieces:
+            looked = time.monotonic()
             async for piece in pieces:
+                if utterance.likeness is not None and time.monotonic() - looked >= LOOK:
+                    await self._studio.require_standing(tenant, utterance.voice)
+                    looked = time.monotonic()
                 yield piece
 
     def _work(self, utterance: Utterance, audio_format: AudioFormat, cancelled: threading.Event) -> Iterator[Sound]:

@@ -1,6 +1,7 @@
 """VITS, XTTS and Bark as their real architectures, tiny and random, loaded from folders as any weights are."""
 
 import hashlib
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -138,6 +139,18 @@ def test_a_likeness_is_safetensors_that_another_replica_speaks_with(xtts: Speech
     cloned = by("mine", likeness=likeness)
     assert np.array_equal(sound(xtts, cloned), sound(replica, cloned))
     assert not np.array_equal(sound(xtts, cloned)[:5000], sound(xtts, by("Ana Florence"))[:5000])
+
+
+def test_what_xtts_learns_speakers_with_has_a_name(xtts: SpeechBackend, tiny_xtts: Path, tmp_path: Path) -> None:
+    named = xtts.capabilities.learns
+    assert named == loaded(create, settings("xtts", tiny_xtts)).capabilities.learns != ""
+    torch = tiny_speech.mended()
+    shutil.copytree(tiny_xtts, tmp_path / "further")
+    weights = torch.load(tmp_path / "further" / "model.pth", weights_only=True)
+    heard = next(name for name in weights["model"] if "conditioning_encoder" in name)
+    weights["model"][heard] += 1
+    torch.save(weights, tmp_path / "further" / "model.pth")
+    assert loaded(create, settings("xtts", tmp_path / "further")).capabilities.learns != named
 
 
 def test_every_recording_has_its_share_of_what_xtts_listens_to(

@@ -288,7 +288,7 @@ async def test_a_designed_voice_is_a_blend_that_any_replica_speaks(replicas: Rep
         ({"name": "x", "blend": {"high": 0}}, "greater than 0"),
         ({"name": "x", "blend": {"high": -1}}, "greater than 0"),
         ({"name": " ", "blend": {"high": 1}}, "name"),
-        ({"name": "x", "type": "prompt", "prompt": "Deep and calm."}, "type"),
+        ({"name": "x", "type": "prompt", "prompt": "Deep and calm."}, "cannot be made from a description"),
         ({"name": "x"}, "blend"),
         ([], "body"),
     ],
@@ -317,6 +317,18 @@ async def test_deleting_a_voice_keeps_the_consent(replicas: Replicas) -> None:
     assert (await replicas.one.delete(f"{VOICES}/{voice}", headers=TENANT)).status_code == 200
     assert (await replicas.one.get(f"{CONSENTS}/{consent}", headers=TENANT)).status_code == 200
     assert (await replicas.clone(consent)).status_code == 200
+
+
+async def test_what_came_with_the_model_is_not_deleted(replicas: Replicas) -> None:
+    refused = await replicas.one.delete(f"{VOICES}/high", headers=TENANT)
+    assert (refused.status_code, "voices of your own" in refused.json()["error"]["message"]) == (404, True)
+
+
+async def test_a_description_is_refused_as_a_form_too(replicas: Replicas) -> None:
+    form = {"name": (None, "x"), "type": (None, "prompt"), "prompt": (None, "Deep and calm.")}
+    refused = await replicas.one.post(VOICES, files=form, headers=TENANT)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "type")
+    assert "cannot be made from a description" in refused.json()["error"]["message"]
 
 
 async def test_more_samples_than_five_are_refused(replicas: Replicas) -> None:

@@ -59,7 +59,7 @@ def test_what_was_begun_and_never_ended_goes_once_it_is_old(store: VoiceStore, t
     assert store.swept(time.time() - 3600) == 3
     assert {Path(path).parts[2] for path in kept(tmp_path)} == {whole.id}
     assert not half.exists()
-    assert store.likeness(TENANT, whole.id, "xtts") == b"learnt"
+    assert store.voice_with_likeness(TENANT, whole.id, "xtts") == (whole, b"learnt")
     assert [each.id for each in store.voices(TENANT)] == [whole.id]
     assert store.swept(time.time() - 3600) == 0
 

@@ -1,8 +1,9 @@
 """The doors to voices of the users' own and to the consents behind them, in OpenAI's shapes."""
 
 import asyncio
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
+import orjson
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,7 +63,7 @@ class VoiceForm(Strict):
 
     name: Label
     consent: str
-    type: str = "audio_sample"
+    type: Literal["audio_sample"] = "audio_sample"
 
 
 def body(file: FileField, form: type[Strict], as_json: type[Strict] | None = None) -> dict[str, Any]:
@@ -143,6 +144,21 @@ def add_consents(router: APIRouter, studios: Studios) -> None:
         return VoiceConsentDeleted(id=consent_id)
 
 
+def typed(data: bytes) -> Any:
+    """Return what kind of voice is asked for in JSON, whatever else is in it; None where it does not say."""
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return body.get("type") if isinstance(body, dict) else None
+
+
+def require_no_prompt(kind: Any) -> None:
+    """Refuse what OpenAI makes of a description."""
+    if kind == "prompt":
+        raise Unsupported(NO_PROMPT, param="type")
+
+
 def add_voices(router: APIRouter, studios: Studios) -> None:
     """Add the doors to voices."""
 
@@ -150,12 +166,13 @@ def add_voices(router: APIRouter, studios: Studios) -> None:
     async def make(request: Request, asked: WhoseDep, speech_model: ModelQuery = None) -> Voice:
         """Clone a voice from samples, with its speaker's consent; or, as JSON, blend one of others."""
         if not is_form(request):
-            design = checked(VoiceDesign, await request.body())
+            data = await request.body()
+            require_no_prompt(typed(data))
+            design = checked(VoiceDesign, data)
             return await unless_left(request, studios.blending(speech_model).designed(asked, design))
         form = await form_of(request, SAMPLES)
+        require_no_prompt(form.fields.get("type", ["audio_sample"])[0])
         fields = form.read_as(VoiceForm)
-        if fields.type != "audio_sample":
-            raise Unsupported(NO_PROMPT, param="type")
         return await unless_left(
             request, studios.cloning(speech_model).cloned(asked, fields.name, fields.consent, form.files)
         )

@@ -104,12 +104,16 @@ class VoiceStore:
         for number in range(1, len(record.samples) + 1):
             yield self._files.open().read(f"{folder}/sample-{number}")
 
-    def likeness(self, tenant: str, voice_id: str, model: str) -> bytes | None:
-        """Return what makes a model speak in this voice, where it was worked out already."""
-        try:
-            return self._files.open().read(f"{self._folder(tenant, 'voices', voice_id)}/{LIKENESS}/{safe(model)}")
-        except NotFound:
-            return None
+    def voice_with_likeness(self, tenant: str, voice_id: str, model: str) -> tuple[VoiceRecord | None, bytes | None]:
+        """Return a voice, and what makes a model speak in it where it was worked out already; asked for in one go."""
+        if not ID.fullmatch(voice_id):
+            return None, None
+        folder = self._folder(tenant, "voices", voice_id)
+        paths = [f"{folder}/{RECORD}", f"{folder}/{REMOVED}", f"{folder}/{LIKENESS}/{safe(model)}"]
+        found = self._files.open().read_many(paths)
+        if paths[0] not in found or paths[1] in found:
+            return None, None
+        return read(found[paths[0]], VoiceRecord), found.get(paths[2])
 
     def put_likeness(self, tenant: str, voice_id: str, model: str, likeness: bytes) -> None:
         """Store it."""
@@ -181,12 +185,7 @@ class VoiceStore:
 
     def _record(self, tenant: str, kind: Kind, record_id: str, form: type[R]) -> R | None:
         stored = self._stored(tenant, kind, [record_id]).get(record_id)
-        if stored is None:
-            return None
-        try:
-            return form.model_validate_json(stored)
-        except ValidationError as error:
-            raise Misconfigured(OTHER_VERSION) from error
+        return None if stored is None else read(stored, form)
 
     def _stored(self, tenant: str, kind: Kind, names: Sequence[str], *, removed: bool = False) -> Mapping[str, bytes]:
         """Return the records of some ids as they are stored; those that are marked as removed only if asked for."""
@@ -206,6 +205,14 @@ class VoiceStore:
         if not ID.fullmatch(record_id):
             raise ValueError("an id of a stored voice is made by us")
         return f"{safe(tenant)}/{kind}/{record_id}"
+
+
+def read(stored: bytes, form: type[R]) -> R:
+    """Read a record. Raises `Misconfigured` for one of another version."""
+    try:
+        return form.model_validate_json(stored)
+    except ValidationError as error:
+        raise Misconfigured(OTHER_VERSION) from error
 
 
 def is_left(found: Sequence[tuple[str, float]], before: float) -> bool:

@@ -4,7 +4,9 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from chatacter.chassis.errors import NotFound, Unavailable
 from chatacter.chassis.whose import Whose
 from chatacter.contracts.speech import Voice
 from chatacter.contracts.voices import VoiceArchive, VoiceConsent, VoiceDesign
@@ -16,6 +18,8 @@ from vocalizr.cloning.consents import Consents
 from vocalizr.cloning.moving import Moving
 from vocalizr.cloning.voices import Origin, OwnVoices, Speakable
 from vocalizr.voices import found
+
+ENDED: Final = "voice: it was deleted, or the consent to it revoked, while it was speaking."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,15 @@ class Studio:
     async def deleted(self, asked: Whose, voice_id: str) -> None:
         """Remove a voice of the tenant's own. Raises `NotFound`."""
         await whole(lambda _: self.voices.delete(asked.tenant, voice_id))
+
+    async def require_standing(self, tenant: str, voice_id: str) -> None:
+        """Raise `NotFound` once a voice was removed. Where the store is away it is let be; the next look tells."""
+        try:
+            await asyncio.to_thread(self.voices.record, tenant, voice_id)
+        except NotFound as error:
+            raise NotFound(ENDED, param="voice") from error
+        except Unavailable:
+            return
 
     async def speakable(self, tenant: str, voice_id: str) -> Speakable:
         """Find a tenant's own voice to speak in. Raises `NotFound`, `Unsupported`, `Busy` to learn it."""

@@ -3,7 +3,6 @@
 import hashlib
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -25,12 +24,20 @@ MOST_VOICES: Final = 200
 SAMPLE: Final = Demands(least=3.0, most=60.0)
 # Two recordings are of one speaker from this likeness on: docs/adr/0028.
 SAME_SPEAKER: Final = 0.83
-REMEMBERED: Final = 32
 
 UNKNOWN: Final = "voice: there is no such voice. GET /v1/audio/voices lists those there are."
+NOT_OWN: Final = "voice: only voices of your own can be deleted; their ids begin with voice_."
 NO_CLONING: Final = (
     "This model ({model}) cannot speak in another's voice: cloning needs the GPU backend (XTTS). "
     "Voices can be designed here where GET /v1/audio/voices lists some to blend."
+)
+NOT_SPOKEN: Final = (
+    "voice: it is cloned, and this model ({model}) has voices of its own only. Ask for a model that clones: "
+    "GET /v1/audio/voices names the model of each voice."
+)
+NOT_BLENDED: Final = (
+    "voice: it is a blend of voices that this model ({model}) does not have. Ask for the model that it was designed "
+    "for: GET /v1/audio/voices names the model of each voice."
 )
 NO_BLENDING: Final = "This model ({model}) has no voices that can be blended; Kokoro has."
 NO_SUCH_PART: Final = "blend: there is no voice {unknown}. This model has: {known}."
@@ -85,9 +92,7 @@ class OwnVoices:
         self._embedder = embedder
         self._backend = backend
         self._model = model
-        self._remembering = threading.Lock()
         self._learning = threading.Lock()
-        self._known: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     def require_cloning(self) -> None:
         """Raise `Unsupported` where no voice can be cloned: nothing of a speaker is stored for nothing."""
@@ -102,10 +107,11 @@ class OwnVoices:
     def listed(self, tenant: str) -> Sequence[Voice]:
         """Return the voices that this model can speak."""
         standing = {record.id for record in self._consents.standing(tenant)}
+        parts = self._parts()
         return [
             self._shown(record)
             for record in self._store.voices(tenant)
-            if self._can(record) and (record.consent is None or record.consent in standing)
+            if self._can(record, parts) and (record.consent is None or record.consent in standing)
         ]
 
     def get(self, tenant: str, voice_id: str) -> Voice:
@@ -116,12 +122,13 @@ class OwnVoices:
         """Return a voice to speak in. Raises `NotFound`, or `Unsupported` where this model cannot.
 
         None where what makes the model speak in it is yet to be `learnt`.
-        What is stored is looked at each time, so that a voice that was removed at another replica is gone here too.
+        Nothing is kept in memory: a voice that was removed at another replica is gone here too, with what was learnt.
         """
-        record = self.record(tenant, voice_id)
-        if not self._can(record):
-            raise Unsupported((NO_CLONING if record.kind == "cloned" else NO_BLENDING).format(model=self._model))
-        known = self._recalled(tenant, record)
+        stored, known = self._store.voice_with_likeness(tenant, voice_id, self._learnt_as)
+        record = self._standing(tenant, stored)
+        if not self._can(record, self._parts()):
+            reason = NOT_SPOKEN if record.kind == "cloned" else NOT_BLENDED
+            raise Unsupported(reason.format(model=self._model), param="voice")
         return None if known is None else Speakable(self._shown(record), known)
 
     def learnt(self, tenant: str, voice_id: str) -> Speakable:
@@ -211,13 +218,13 @@ class OwnVoices:
     def delete(self, tenant: str, voice_id: str) -> None:
         """Remove a voice and what was learnt for it. Raises `NotFound`; one that broke off is removed to its end."""
         if not self._store.holds(tenant, "voices", voice_id):
-            raise NotFound(UNKNOWN, param="voice")
+            raise NotFound(UNKNOWN if voice_id.startswith(OWN) else NOT_OWN, param="voice")
         self._store.remove(tenant, "voices", voice_id)
 
     def _put(self, tenant: str, made: VoiceRecord, learnt: bytes, samples: Sequence[bytes] = ()) -> None:
         """Store a voice whole, or nothing of it."""
         try:
-            self._store.put_likeness(tenant, made.id, self._model, learnt)
+            self._store.put_likeness(tenant, made.id, self._learnt_as, learnt)
             self._store.put_voice(tenant, made, samples)
         except BaseException:
             self._store.remove(tenant, "voices", made.id)
@@ -234,18 +241,6 @@ class OwnVoices:
                 raise InvalidInput(ANOTHER.format(param=param, found=each, needed=SAME_SPEAKER), param="audio_sample")
         return found
 
-    def _recalled(self, tenant: str, record: VoiceRecord) -> bytes | None:
-        """Return what makes the model speak in a voice, from memory or from the store; None where nobody learnt it."""
-        key = (tenant, record.id)
-        known = self._known.get(key) or self._store.likeness(tenant, record.id, self._model)
-        if known is not None:
-            with self._remembering:
-                self._known[key] = known
-                self._known.move_to_end(key)
-                while len(self._known) > REMEMBERED:
-                    self._known.popitem(last=False)
-        return known
-
     def _learnt(self, tenant: str, record: VoiceRecord) -> bytes:
         """Work out, once for this model, what another model's replica or an older one did not store."""
         if record.kind == "designed":
@@ -253,7 +248,7 @@ class OwnVoices:
         else:
             samples = list(self._store.samples(tenant, record))
             made = self._backend.conditioned([sample_of(data, n, len(samples)) for n, data in enumerate(samples, 1)])
-        self._store.put_likeness(tenant, record.id, self._model, made)
+        self._store.put_likeness(tenant, record.id, self._learnt_as, made)
         if self._store.voice(tenant, record.id) is None:  # removed meanwhile, and this came after
             self._store.remove(tenant, "voices", record.id)
             raise NotFound(UNKNOWN, param="voice")
@@ -262,23 +257,34 @@ class OwnVoices:
     def _learnt_of_blend(self, record: VoiceRecord) -> bytes:
         return cast("Blending", self._backend).blended(record.blend or {})
 
-    def _can(self, record: VoiceRecord) -> bool:
-        capable = self._backend.capabilities
+    @property
+    def _learnt_as(self) -> str:
+        """The name under which is stored what this model learns; with other weights it is another one."""
+        learns = self._backend.capabilities.learns
+        return f"{self._model}@{learns}" if learns else self._model
+
+    def _parts(self) -> frozenset[str]:
+        """Return the voices that can be blended."""
+        if not self._backend.capabilities.blending:
+            return frozenset()
+        return frozenset(voice.id for voice in self._backend.voices())
+
+    def _can(self, record: VoiceRecord, parts: frozenset[str]) -> bool:
         if record.kind == "cloned":
-            return capable.cloning
-        return capable.blending and (record.blend or {}).keys() <= {voice.id for voice in self._backend.voices()}
+            return self._backend.capabilities.cloning
+        return self._backend.capabilities.blending and (record.blend or {}).keys() <= parts
 
     def record(self, tenant: str, voice_id: str) -> VoiceRecord:
         """Return what is stored of a voice. Raises `NotFound`, also when its consent was revoked."""
-        record = self._store.voice(tenant, voice_id)
+        return self._standing(tenant, self._store.voice(tenant, voice_id))
+
+    def _standing(self, tenant: str, record: VoiceRecord | None) -> VoiceRecord:
         if record is None:
-            self._known.pop((tenant, voice_id), None)
             raise NotFound(UNKNOWN, param="voice")
         if record.consent is not None:
             try:
                 self._consents.get(tenant, record.consent)
             except NotFound as error:
-                self._known.pop((tenant, voice_id), None)
                 raise NotFound(UNKNOWN, param="voice") from error
         return record
 

@@ -81,7 +81,8 @@ class CoquiSpeech:
         if told.needs_espeak and not any(shutil.which(program) for program in ESPEAK):
             raise Misconfigured(NO_ESPEAK)
         voicing, turns, chosen = engine.loaded(folder, vocoder, told, self._settings)
-        self._known, self._loaded = self._described(told, chosen.told), (voicing, turns)
+        self._known = self._described(told, chosen.told, voicing.learns)
+        self._loaded = (voicing, turns)
 
     def voices(self) -> Sequence[Voice]:
         """List the model's own speakers; none for a model that only speaks like recordings."""
@@ -170,7 +171,7 @@ class CoquiSpeech:
             (replace(UNKNOWN, kind=kind) for kind in (sheet.XTTS, sheet.VITS) if name.startswith(kind)), UNKNOWN
         )
 
-    def _described(self, told: Sheet, device: str | None = None) -> tuple[Sheet, SpeechCapabilities]:
+    def _described(self, told: Sheet, device: str | None = None, learns: str = "") -> tuple[Sheet, SpeechCapabilities]:
         return told, SpeechCapabilities(
             languages=frozenset(told.languages),
             sample_rate=told.rate,
@@ -183,6 +184,7 @@ class CoquiSpeech:
             together=TOGETHER.get(told.kind),
             seeds=True,
             device=device,
+            learns=learns,
         )
 
     def _licence(self, told: Sheet) -> Licence | None:

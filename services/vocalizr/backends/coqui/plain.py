@@ -32,6 +32,8 @@ ONLY: Final = "default"
 class PlainVoicing:
     """A loaded model; several pieces in one go where it is a VITS."""
 
+    learns = ""
+
     def __init__(self, synthesizer: Any, sheet: Sheet, hardware: Hardware) -> None:
         self._synthesizer = synthesizer
         self._model = synthesizer.tts_model

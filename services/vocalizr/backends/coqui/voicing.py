@@ -36,6 +36,11 @@ class Voicing(Protocol):
     """A loaded model."""
 
     @property
+    def learns(self) -> str:
+        """What names that by which it learns a speaker; empty for a model that learns none."""
+        ...
+
+    @property
     def speakers(self) -> Sequence[str]:
         """Its own voices."""
         ...

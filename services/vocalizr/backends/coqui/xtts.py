@@ -4,6 +4,7 @@ Imports coqui-tts: only after the torchaudio mend.
 """
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ class FromReadOnlyFolder(Xtts):  # type: ignore[misc]
 class XttsVoicing:
     """A loaded XTTS."""
 
-    def __init__(self, model: Any, hardware: Hardware) -> None:
+    def __init__(self, model: Any, hardware: Hardware, learns: str = "") -> None:
+        self.learns = learns
         self._model = model
         self._hardware = hardware
         names = ("temperature", "top_k", "top_p", "repetition_penalty")
@@ -73,7 +75,8 @@ class XttsVoicing:
                 f"The weights of XTTS in {folder} cannot be read: it needs config.json, model.pth and vocab.json of "
                 "one version, and speakers_xtts.pth for voices of its own."
             ) from error
-        return cls(model.to(hardware.device), hardware)
+        learns = listening_of(model)
+        return cls(model.to(hardware.device), hardware, learns)
 
     @property
     def speakers(self) -> Sequence[str]:
@@ -148,6 +151,17 @@ class XttsVoicing:
         if self._hardware.numbers == "float32":
             return contextlib.nullcontext()
         return torch.autocast(self._hardware.device, dtype=self._hardware.dtype)
+
+
+def listening_of(model: Any) -> str:
+    """Name what speakers are learnt with: the networks that listen to them, and how long they do."""
+    config = model.config
+    told = hashlib.sha256(f"{config.gpt_cond_len}/{config.gpt_cond_chunk_len}/{config.max_ref_len}".encode())
+    resampler = [model.gpt.conditioning_perceiver] if model.gpt.use_perceiver_resampler else []
+    for network in (model.gpt.conditioning_encoder, *resampler, model.hifigan_decoder.speaker_encoder):
+        for weights in network.state_dict().values():
+            told.update(kept(weights).numpy().tobytes())
+    return told.hexdigest()[:16]
 
 
 def resampled(recording: Recording) -> Any:

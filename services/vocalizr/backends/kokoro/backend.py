@@ -1,9 +1,10 @@
 """The backend: voices, accents, and a text spoken clause by clause."""
 
+import hashlib
 import io
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -89,6 +90,7 @@ class KokoroSpeech:
         if not styles:
             raise Misconfigured(f"{KOKORO} has no English voice; run `chatacter models install {KOKORO}`.")
         self._loaded = Loaded(model, accents, styles)
+        self.capabilities = replace(self.capabilities, learns=named(styles))
 
     def voices(self) -> Sequence[Voice]:
         """List the English voices."""
@@ -139,6 +141,15 @@ class KokoroSpeech:
         if self._loaded is None:
             raise RuntimeError("load() comes first")
         return self._loaded
+
+
+def named(styles: Mapping[str, Styles]) -> str:
+    """Name a set of voices: what is blended of others is another voice."""
+    told = hashlib.sha256()
+    for name, style in styles.items():
+        told.update(name.encode())
+        told.update(style.tobytes())
+    return told.hexdigest()[:16]
 
 
 def styles_in(likeness: bytes) -> Styles:
