@@ -17,15 +17,17 @@ LONG = 60.0
 
 
 class Seen:
-    """What arrived: the peer of each request's connection, and its headers."""
+    """What arrived: each request's path, the peer of its connection, and its headers."""
 
     def __init__(self) -> None:
+        self.paths: list[str] = []
         self.peers: list[tuple[str, int]] = []
         self.headers: list[dict[str, str]] = []
         self.broken: Response | None = None
 
     def note(self, request: Request) -> None:
         assert request.client is not None
+        self.paths.append(request.url.path)
         self.peers.append((request.client.host, request.client.port))
         self.headers.append(dict(request.headers))
 
