@@ -16,8 +16,10 @@ from chattr.adapters.fakes.casting import FakeCasting
 from chattr.adapters.fakes.media import FILM, FakeFilmer, FakeSpeaker
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_jobs import RedisJobs
-from chattr.domain.identity import Owner
+from chattr.domain.identity import Owner, new_id
+from chattr.ports.jobs import NewJob
 from chattr.usecases.film import Film
+from chattr.usecases.job_files import text_id
 from tests.predictor_server import Seen, predictor_app
 from tests.served import served
 from tests.service_process import ServiceProcess, running
@@ -26,6 +28,7 @@ from tests.waiting import eventually, until
 pytestmark = pytest.mark.integration
 
 ANNA = Owner("acme", "anna")
+SAID = "data:audio/wav;base64,UklGRg=="
 
 
 @dataclass
@@ -35,7 +38,9 @@ class Yard:
     folder: Path
     settings: dict[str, str]
     film: Film
+    jobs: RedisJobs
     assets: FsspecAssets
+    speaker: FakeSpeaker
     filmer: FakeFilmer
 
     @contextmanager
@@ -43,8 +48,14 @@ class Yard:
         with running("chattr.dispatcher", self.folder, {**self.settings, **settings}) as process:
             yield process
 
-    async def order(self) -> str:
-        return (await self.film.create(ANNA, VideoOrder(prompt="Hello there."))).id
+    async def order(self, **fields: str) -> str:
+        return (await self.film.create(ANNA, VideoOrder(prompt="Hello there.", **fields))).id
+
+    async def order_speech(self) -> str:
+        job_id = new_id("speech")
+        await self.assets.put(ANNA.shared, text_id(job_id), b"Hello there.", "text/plain")
+        request = {"model": "kokoro", "voice": "af_heart", "response_format": "pcm", "text": text_id(job_id)}
+        return (await self.jobs.enqueue(ANNA, NewJob(job_id, "speech", "kokoro", request, {}))).id
 
     async def status(self, video_id: str) -> str:
         return (await self.film.get(ANNA, video_id)).status
@@ -66,8 +77,10 @@ async def yard_at(redis_url: str, folder: Path) -> AsyncIterator[Yard]:
         assets = FsspecAssets(root)
         await assets.open()
         settings = {"RECORDS__URL": redis_url, "VOCALIZR__URL": url, "VISUALIZR__URL": url, "ASSETS_URL": root}
-        film = Film(filmer, RedisJobs(redis), assets, FakeCasting(), speech_model="kokoro")
-        yield Yard(folder, settings, film, assets, filmer)
+        jobs = RedisJobs(redis)
+        film = Film(filmer, jobs, assets, FakeCasting(), speech_model="kokoro")
+        yield Yard(folder, settings, film, jobs, assets, speaker, filmer)
+        speaker.released.set()
         filmer.released.set()
 
 
@@ -138,6 +151,28 @@ async def test_sigterm_hands_back_what_takes_longer(yard: Yard) -> None:
         assert await asyncio.to_thread(process.stop) == 0
     assert await yard.status(video_id) == "queued"
     assert yard.filmer.stopped == 1
+
+
+async def test_sigterm_stops_leasing_finishes_what_can_be_and_hands_back_the_rest(yard: Yard) -> None:
+    yard.filmer.hold_at = 2
+    with ExitStack() as stack:
+        process = await asyncio.to_thread(stack.enter_context, yard.dispatcher(SHUTDOWN_GRACE="3"))
+        filmed = await yard.order(audio_reference=SAID)
+        await until(lambda: yard.filmer.started == 1)
+        yard.speaker.hold_at = 1
+        spoken, waiting = await yard.order_speech(), await yard.order(audio_reference=SAID)
+        await until(lambda: yard.speaker.started == 1)
+        process.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        yard.speaker.released.set()
+        assert await asyncio.to_thread(process.process.wait, 20) == 0
+    ended = [await yard.jobs.get(ANNA, job_id) for job_id in (spoken, filmed, waiting)]
+    assert [(job.status, job.attempts, job.fence) for job in ended if job] == [
+        ("completed", 1, 1),
+        ("queued", 0, 1),
+        ("queued", 0, 0),
+    ]
+    assert [each.outcome for each in await yard.jobs.attempts(ANNA, filmed)] == ["handed_back"]
 
 
 async def test_it_tells_its_health_and_what_is_outstanding(yard: Yard) -> None:
