@@ -17,34 +17,19 @@ from numpy.typing import NDArray
 
 from chatacter.chassis import provenance
 from chatacter.contracts.video import VideoFormat
+from visualizr import encoders
 from visualizr.backend import Rendition, Sound
 from visualizr.renditions import Reel
+from visualizr.settings import Mp4Encoder
 
 SOUND_RATE: Final = 48_000
 SOUND_BLOCK: Final = 960
 """Samples handed over at once: one Opus frame of 20 ms."""
 
-CODECS: Final[Mapping[VideoFormat, tuple[str, str]]] = {"webm": ("libvpx-vp9", "libopus"), "mp4": ("libx264", "aac")}
+SOUND_CODECS: Final[Mapping[VideoFormat, str]] = {"webm": "libopus", "mp4": "aac"}
 MUXING: Final[Mapping[VideoFormat, dict[str, str]]] = {"webm": {}, "mp4": {"movflags": "+use_metadata_tags"}}
 SOUND_BITS: Final = 64_000
 XMP_BOX: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-
-
-def video_options(output_format: VideoFormat, threads: int) -> dict[str, str]:
-    """Return the encoder's options: as fast as talking, good enough for a face."""
-    if output_format == "mp4":
-        return {"preset": "veryfast", "crf": "21", "threads": str(threads)}
-    return {
-        "deadline": "realtime",
-        "cpu-used": "7",
-        "row-mt": "1",
-        "tile-columns": "1",
-        "threads": str(threads),
-        "crf": "30",
-        "b": "0",
-        "lag-in-frames": "0",
-        "error-resilient": "0",
-    }
 
 
 class Recorder:
@@ -54,33 +39,42 @@ class Recorder:
     """
 
     def __init__(
-        self, output_format: VideoFormat, size: tuple[int, int], fps: int, sound: Sound | None, threads: int
+        self,
+        output_format: VideoFormat,
+        size: tuple[int, int],
+        fps: int,
+        sound: Sound | None,
+        threads: int,
+        mp4: Mp4Encoder = "auto",
     ) -> None:
         self._format = output_format
         self._width, self._height = size
         self._fps = fps
         self._sound = sound
         self._threads = threads
+        self._mp4 = mp4
+        self.encoder = ""
+        """What writes the pictures, once the recording has begun."""
         self._file = io.BytesIO()
         self._frames = 0
         self._heard = 0
         self._reel = Reel()
 
     def __enter__(self) -> Self:
-        video_codec, sound_codec = CODECS[self._format]
+        self.encoder = encoders.chosen(self._format, (self._width, self._height), self._mp4)
         self._container = av.open(self._file, "w", format=self._format, options=MUXING[self._format])
         self._container.metadata.update(provenance.METADATA)
-        video = self._container.add_stream(video_codec, rate=self._fps)
+        video = self._container.add_stream(self.encoder, rate=self._fps)
         assert isinstance(video, VideoStream)
         self._video = video
         self._video.width, self._video.height = self._width, self._height
         self._video.pix_fmt = "yuv420p"
         self._video.codec_context.time_base = Fraction(1, self._fps)
         self._video.codec_context.gop_size = self._fps * 4
-        self._video.codec_context.options = video_options(self._format, self._threads)
+        self._video.codec_context.options = encoders.options(self.encoder, (self._width, self._height), self._threads)
         self._track: AudioStream | None = None
         if self._sound is not None:
-            track = self._container.add_stream(sound_codec, rate=SOUND_RATE)
+            track = self._container.add_stream(SOUND_CODECS[self._format], rate=SOUND_RATE)
             assert isinstance(track, AudioStream)
             track.codec_context.layout = AudioLayout("mono")
             track.bit_rate = SOUND_BITS

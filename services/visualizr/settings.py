@@ -8,6 +8,7 @@ from chatacter.chassis.settings import CommaSeparated
 from chatacter.serving.settings import Engine, PredictorSettings
 
 Attention = Literal["auto", "math", "flash", "efficient", "cudnn"]
+Mp4Encoder = Literal["auto", "libx264"]
 Scheduler = Literal["model", "ddim", "euler", "dpm", "lcm", "lightning"]
 
 
@@ -47,6 +48,10 @@ class VisualizrSettings(PredictorSettings):
     Stable Video Diffusion, 8 for AnimateDiff."""
     visualizr_max_image_pixels: Annotated[int, Field(ge=4096)] = 24_000_000
     """Most pixels that a photo may have; a larger one is refused before it is decoded."""
+    visualizr_mp4_encoder: Mp4Encoder = "auto"
+    """What encodes the pictures of MP4. `auto`: H.264 by an encoder that is not under the GPL, OpenH264 or NVIDIA's or
+    Apple's hardware, where FFmpeg has one and it works; else VP9. `libx264`: H.264 everywhere, by x264, which is under
+    the GPL and comes with PyAV's wheel."""
     visualizr_portrait_cache: Annotated[int, Field(ge=0, le=256)] = 8
     """Prepared portraits kept in memory, about 12 MB each at 512 x 512: a character's next film starts faster."""
     visualizr_weights: str | None = None

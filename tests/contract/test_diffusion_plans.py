@@ -3,6 +3,10 @@
 What is decided for a GPU is decided here without one; nothing ran on it.
 """
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from chatacter.chassis.errors import Misconfigured
 from tests import diffusion_material as tiny
 from tests.diffusion_case import Case, built, psnr
 from tests.film_material import watched
+from visualizr.backends.diffusion.compiling import all_compiled
 from visualizr.backends.diffusion.plan import GIB, Plan, attending, planned
 from visualizr.settings import VisualizrSettings
 
@@ -81,6 +86,34 @@ def test_a_kernel_is_chosen_for_a_film_and_no_longer(attention: Any, flash: bool
         assert torch.backends.cuda.flash_sdp_enabled() is flash
         assert torch.backends.cuda.math_sdp_enabled()
     assert torch.backends.cuda.flash_sdp_enabled()
+
+
+@pytest.mark.parametrize(("compiled", "more"), [(True, True), (False, False)])
+def test_all_versions_of_a_block_are_compiled_in_the_thread_that_films(compiled: bool, more: bool) -> None:
+    from torch._dynamo import config
+
+    seen = []
+
+    def filmed() -> None:
+        before = config.recompile_limit
+        with all_compiled(Plan(device="cpu", compiled=compiled)):
+            seen.append(config.recompile_limit > before)
+
+    thread = threading.Thread(target=filmed)
+    thread.start()
+    thread.join()
+    assert seen == [more]
+
+
+def test_without_a_compiler_nothing_is_compiled_and_that_is_said(tmp_path: Path) -> None:
+    asked = "from visualizr.backends.diffusion.compiling import compiles; print(compiles('cpu'))"
+    nowhere = {"CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    environment = {**os.environ, **nowhere, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert said.stdout.strip() == "False"
+    assert "nothing is compiled" in said.stderr
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,9 @@ NO_VOICE: Final = (
 )
 NOTHING_SAID: Final = "`prompt` is what the character says: it must not be empty."
 NOT_SHOWN: Final = "`prompt`: there is no such {name}. It can be {known}."
-NO_SECONDS: Final = "A film lasts as long as what is said in it: leave `seconds` out."
+NO_SECONDS: Final = (
+    "A film lasts as long as what is said in it, and where nothing is said `num_frames` at `fps`: leave `seconds` out."
+)
 NO_PORTRAIT: Final = "This character has no portrait. Send a picture as `input_reference`."
 ONLY_DATA: Final = "Send the picture itself: as a file, or as a `data:` URL. Addresses and file ids are not fetched."
 NOT_AN_IMAGE: Final = "`input_reference` must be a PNG, JPEG, WebP or layered SVG picture."

@@ -60,7 +60,9 @@ def recorded(
     most = wanted or max(1, round(settings.visualizr_max_seconds * fps))
     expected = wanted or max(1, round(reel.frames / reel.rate * fps))
     count = again = 0
-    with Recorder(shot.output_format, reel.size, fps, sound, settings.visualizr_threads) as record:
+    with Recorder(
+        shot.output_format, reel.size, fps, sound, settings.visualizr_threads, settings.visualizr_mp4_encoder
+    ) as record:
         for first, frame in shown(
             reel, fps, settings.visualizr_max_image_pixels, cancelled, endless=wanted is not None
         ):
@@ -76,7 +78,12 @@ def recorded(
             raise UpstreamFailed(NO_FILM)
         data, seconds = record.finish()
         small = record.renditions()
-    metadata: Metadata = {**told, "num_frames": count - again, "frames_repeated_for_sound": again}
+    metadata: Metadata = {
+        **told,
+        "num_frames": count - again,
+        "frames_repeated_for_sound": again,
+        "encoder": record.encoder,
+    }
     yield Film(data, VIDEO_MEDIA_TYPES[shot.output_format], seconds, *reel.size, fps, metadata, small)
 
 

@@ -9,8 +9,9 @@ from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata, Quality
 from visualizr.backend import Control, Limits, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion import pictures
 from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
+from visualizr.backends.diffusion.compiling import compile_blocks
 from visualizr.backends.diffusion.likeness import IP_ADAPTER, Likeness
-from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
+from visualizr.backends.diffusion.plan import Plan, dtype_of, settle
 from visualizr.backends.diffusion.preview import previewed
 from visualizr.backends.diffusion.svd import seeded
 from visualizr.backends.diffusion.take import Take, on_step

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from chatacter.chassis import plugins
@@ -12,6 +12,7 @@ from chatacter.contracts.video import VIDEO_MEDIA_TYPES, Metadata
 from chatacter.serving.memory import free, is_exhausted
 from visualizr.backend import Film, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion.caching import IntervalCache
+from visualizr.backends.diffusion.compiling import all_compiled, compiles
 from visualizr.backends.diffusion.pictures import Pixels, decoded
 from visualizr.backends.diffusion.plan import Plan, attending, available, dtype_of, planned
 from visualizr.backends.diffusion.soundless import mend_torchaudio
@@ -111,6 +112,8 @@ class DiffusionBackend:
             quiet()
             device, room = available(settings.visualizr_device)
             self._plan = planned(settings, device, free_bytes=room)
+            if self._plan.compiled and not compiles(device):
+                self._plan = replace(self._plan, compiled=False)
             self._model.load(self._plan)
         self._model.settle(self._plan)
         if self._plan.cache_interval > 1:
@@ -157,7 +160,7 @@ class DiffusionBackend:
 
     def _unless_full(self, shot: Shot, take: Take, plan: Plan, told: Metadata) -> Film | None:
         try:
-            with attending(plan):
+            with attending(plan), all_compiled(plan):
                 return self._shoot(shot, take, plan, told)
         except Exception as error:
             if not is_exhausted(error):
@@ -176,7 +179,12 @@ class DiffusionBackend:
         done = self._model.denoise(shot, take, DENOISED)
         count = len(done.latents)
         record = Recorder(
-            shot.output_format, (shot.width, shot.height), shot.fps, shot.sound, self._settings.visualizr_threads
+            shot.output_format,
+            (shot.width, shot.height),
+            shot.fps,
+            shot.sound,
+            self._settings.visualizr_threads,
+            self._settings.visualizr_mp4_encoder,
         )
         with record:
             frames: list[Pixels] = []
@@ -197,6 +205,7 @@ class DiffusionBackend:
             "quality": shot.quality,
             "num_frames": count,
             "frames_repeated_for_sound": extra,
+            "encoder": record.encoder,
             "acceleration": self._settings.visualizr_acceleration,
             **plan.told(),
             **self._cached(),

@@ -143,10 +143,3 @@ def supports(vae: Any, method: str) -> bool:
         return callable(getattr(vae, method)) and hasattr(vae, "use_" + method.removeprefix("enable_"))
     except AttributeError:
         return False
-
-
-def compile_blocks(unet: Any) -> None:
-    """Compile the transformer blocks, which are alike and take most of the time; the first film waits for it."""
-    for module in unet.modules():
-        if type(module).__name__ in {"BasicTransformerBlock", "TemporalBasicTransformerBlock"}:
-            module.compile()

@@ -9,8 +9,9 @@ from chatacter.serving.licences import Licence
 from visualizr.backend import Limits, Preset, Progress, Shot, VideoCapabilities
 from visualizr.backends.diffusion import pictures
 from visualizr.backends.diffusion.backend import Denoised, DiffusionBackend
+from visualizr.backends.diffusion.compiling import compile_blocks
 from visualizr.backends.diffusion.consistency import MOST_STEPS, STEPS, ConsistencySteps, distilled
-from visualizr.backends.diffusion.plan import Plan, compile_blocks, dtype_of, settle
+from visualizr.backends.diffusion.plan import Plan, dtype_of, settle
 from visualizr.backends.diffusion.preview import previewed
 from visualizr.backends.diffusion.take import Take, on_step
 from visualizr.backends.diffusion.weights import loaded, weights_of

@@ -56,6 +56,7 @@ class PortraitBackend:
 
     def __init__(self, settings: VisualizrSettings) -> None:
         self._threads = settings.visualizr_threads
+        self._mp4 = settings.visualizr_mp4_encoder
         self._kept = settings.visualizr_portrait_cache
         self._faces = FaceFinder(ModelStore(settings.models_dir))
         self._stages: OrderedDict[tuple[bytes, int, int], Stage] = OrderedDict()
@@ -80,7 +81,8 @@ class PortraitBackend:
         performance = rehearse(shot.sound, shot.phonemes, shot.fps, shot.seed, as_usual(shot.motion), role)
         yield Progress(PREPARED)
         told = time.monotonic()
-        with Recorder(shot.output_format, (shot.width, shot.height), shot.fps, shot.sound, self._threads) as recorder:
+        size = (shot.width, shot.height)
+        with Recorder(shot.output_format, size, shot.fps, shot.sound, self._threads, self._mp4) as recorder:
             for index in range(len(performance)):
                 if cancelled.is_set():
                     return
@@ -102,6 +104,7 @@ class PortraitBackend:
             "directions": [f"{each.value} at {second:.2f}" for second, each in role.cues],
             "lips_follow": "phonemes" if shot.phonemes else "sound",
             "num_frames": len(performance),
+            "encoder": recorder.encoder,
         }
         yield Film(data, media_type, seconds, shot.width, shot.height, shot.fps, metadata, small)
 
