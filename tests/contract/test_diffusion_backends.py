@@ -87,6 +87,11 @@ def test_a_film_is_what_was_asked_for_and_marked(case: Case, output_format: str,
     assert film.seconds == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
+def test_a_film_of_one_frame(case: Case, guidance: float) -> None:
+    assert case.frames(case.shot(frames=1, steps=1, guidance=guidance)).shape == (1, 64, 64, 3)
+
+
 def test_the_same_seed_gives_the_same_frames_and_another_others(case: Case) -> None:
     first, again, other = (case.frames(case.shot(seed=seed)) for seed in (7, 7, 8))
     assert np.array_equal(first, again)

@@ -152,6 +152,8 @@ class StableVideo:
         guidance = LEAST_GUIDANCE if shot.guidance is None else shot.guidance
         bucket = round(MOTION_BUCKETS * (0.5 if shot.motion is None else shot.motion))
         frames = shot.frames or pipeline.unet.config.num_frames
+        # Guidance grows from the first frame to the last, and of a single frame the pipeline sees where it begins.
+        least = guidance if frames == 1 else min(LEAST_GUIDANCE, guidance)
 
         def look(latents: Any) -> Any:
             return previewed(latents[0, frames // 2])
@@ -162,7 +164,7 @@ class StableVideo:
             width=shot.width,
             num_frames=frames,
             num_inference_steps=steps,
-            min_guidance_scale=min(LEAST_GUIDANCE, guidance),
+            min_guidance_scale=least,
             max_guidance_scale=guidance,
             fps=shot.fps,
             motion_bucket_id=bucket,
