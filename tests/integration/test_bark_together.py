@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -166,11 +167,23 @@ def test_who_hangs_up_is_gone_at_the_next_code_and_the_others_do_not_hear_it(
     hook.remove()
     assert rows[1] == rows[0] - 1
     assert isinstance(together[leaving], Left)
-    assert never not in together
+    assert isinstance(together[never], Left)
     for number, sound in enumerate(by_itself):
         if number not in (never, leaving):
             assert_same(sound, together[number])
-    assert not said(backend, asked(backend, 1), [events[never]])
+    assert isinstance(said(backend, asked(backend, 1), [events[never]])[0], Left)
+
+
+def test_who_comes_later_joins_and_sounds_as_alone(backend: BarkSpeech, by_itself: list[Samples]) -> None:
+    pieces = asked(backend)
+    first, later = max(range(16), key=lambda number: by_itself[number].size), iter(pieces)
+    waves = [[(piece, threading.Event()) for piece in islice(later, 4)] for _ in range(4)]
+    made = backend.speak_together([pieces[first]], [threading.Event()], lambda: waves.pop(0) if waves else [])
+    heard = {each.number: each.result.samples for each in made if isinstance(each, Made)}
+    assert_same(by_itself[first], heard[0])
+    for number, sound in enumerate(by_itself):
+        assert_same(sound, heard[number + 1])
+    assert next(iter(heard)) != 0  # a shorter one is not kept waiting for the end of a longer one
 
 
 def test_a_voice_whose_numbers_are_none_harms_nobody(backend: BarkSpeech, by_itself: list[Samples]) -> None:

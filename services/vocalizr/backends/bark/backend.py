@@ -6,12 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from chatacter.chassis.errors import Unsupported
 from chatacter.chassis.plugins import needing
 from chatacter.contracts.speech import MAX_INPUT_CHARACTERS, Voice
-from chatacter.serving.batching import Left, Made
+from chatacter.serving.batching import Joining, Left, Made, nobody
 from chatacter.serving.licences import MIT
 from vocalizr.backend import (
     NO_CLONING,
@@ -25,8 +23,7 @@ from vocalizr.backend import (
     Utterance,
 )
 from vocalizr.backends.bark.presets import language_of
-from vocalizr.backends.bark.voicing import Portion
-from vocalizr.backends.pytorch.edges import flowing
+from vocalizr.backends.bark.voicing import RATE, Portion
 from vocalizr.backends.pytorch.weights import no_weights, place, whole
 from vocalizr.clauses import clauses
 from vocalizr.settings import VocalizrSettings
@@ -37,13 +34,12 @@ if TYPE_CHECKING:
     from vocalizr.backends.bark.model import Bark
 
 EXAMPLE: Final = "suno/bark-small"
-RATE: Final = 24000
 # The languages that Bark learned. It is told none: it hears which one a text is in.
 LANGUAGES: Final = frozenset(("de", "en", "es", "fr", "hi", "it", "ja", "ko", "pl", "pt", "ru", "tr", "zh"))
 # A voice without a prompt: somebody else for each text, and the same one to its end.
 ANYBODY: Final = "anybody"
 # What is beside a sentence costs it nothing: none is padded to another's length but at the beginning of a window.
-TOGETHER: Final = Together(pieces=16, symbols=3000, padded=False)
+TOGETHER: Final = Together(pieces=16, symbols=3000, padded=False, joining=True)
 OTHER_LANGUAGE: Final = "language: the voice {voice} speaks {own}; leave it out, or choose another voice."
 
 
@@ -112,16 +108,16 @@ class BarkSpeech:
         ]
 
     def speak_together(
-        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event]
+        self, pieces: Sequence[Piece], cancelled: Sequence[threading.Event], joining: Joining[Piece] = nobody
     ) -> Iterator[Made[SpeechChunk] | Left]:
-        """Speak sentences of several texts in several voices; each comes as soon as it is whole."""
+        """Speak sentences of several texts in several voices; each comes as soon as it is whole, and others join."""
         _, company = self._ready()
-        for made in company.said([piece.content for piece in pieces], cancelled):
-            if isinstance(made, Left):
-                yield made
-                continue
-            heard = list(flowing([made.result], pieces[made.number].content.text, RATE))
-            yield Made(made.number, SpeechChunk(np.concatenate(heard)))
+
+        def joined() -> Sequence[tuple[Portion, threading.Event]]:
+            return [(piece.content, event) for piece, event in joining()]
+
+        for made in company.said([piece.content for piece in pieces], cancelled, joined):
+            yield made if isinstance(made, Left) else Made(made.number, SpeechChunk(made.result))
 
     def conditioned(self, recordings: Sequence[Recording]) -> bytes:
         """Raise `Unsupported`: Bark is published without what makes a prompt of a recording."""

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 import numpy as np
@@ -17,12 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from chatacter.serving.batching import Left, Made
+from chatacter.serving.batching import Joining, Left, Made, nobody
+from chatacter.serving.memory import is_exhausted
 from vocalizr.backend import NO_SOUND, Samples
 from vocalizr.backends.bark.drawing import Choice, Row, draw
 from vocalizr.backends.bark.model import COARSE, Bark
-from vocalizr.backends.bark.voicing import Portion
+from vocalizr.backends.bark.voicing import RATE, Portion
 from vocalizr.backends.pytorch.chance import chance_of
+from vocalizr.backends.pytorch.edges import flowing
 
 # Tokens of text that the first network reads.
 TEXT: Final = 256
@@ -67,18 +70,43 @@ class Company:
         self._of_meaning = Choice(meaning, lambda _: slice(0, meaning.semantic_pad_token + 1), meaning.eos_token_id)
         self._of_codes = Choice(coarse, lambda step: slice(second, None) if step % 2 else slice(first, second))
 
-    def said(self, portions: Sequence[Portion], cancelled: Sequence[threading.Event]) -> Iterator[Result]:
-        """Yield the sound of each, the short ones first. Raises what befalls all of them."""
-        going = [
-            Sentence(number, portion, event, chance_of(self._model.device, portion.seed))
-            for number, (portion, event) in enumerate(zip(portions, cancelled, strict=True))
-            if not event.is_set()
-        ]
-        self._mean(going)
-        yield from self._parted(going)
-        while going:
-            self._window([sentence for sentence in going if not sentence.whole])
+    def said(
+        self, portions: Sequence[Portion], cancelled: Sequence[threading.Event], joining: Joining[Portion] = nobody
+    ) -> Iterator[Result]:
+        """Yield the sound of each as soon as it is whole; who comes joins before the next window of codes.
+
+        Raises what befalls all of them.
+        """
+        numbers = count()
+        going: list[Sentence] = []
+        coming = list(zip(portions, cancelled, strict=True))
+        while coming or going:
+            sentences = [
+                Sentence(next(numbers), portion, event, chance_of(self._model.device, portion.seed))
+                for portion, event in coming
+            ]
+            yield from self._arrived(sentences, going)
             yield from self._parted(going)
+            self._window(going)
+            yield from self._parted(going)
+            coming = list(joining())
+
+    def _arrived(self, sentences: Sequence[Sentence], going: list[Sentence]) -> Iterator[Result]:
+        """Take sentences in, once it is drawn what they mean; one that cannot be read leaves alone."""
+        rows: dict[Sentence, Row] = {}
+        for sentence in sentences:
+            try:
+                rows[sentence] = sentence.row(self._read(sentence), self._meaning.max_new_tokens)
+            except Exception as error:
+                if is_exhausted(error):
+                    raise
+                yield Left(sentence.number, error)
+        draw(self._model.semantic, self._of_meaning, list(rows.values()))
+        books = self._coarse.n_coarse_codebooks
+        for sentence, row in rows.items():
+            sentence.meaning, sentence.broken = row.codes, row.broken
+            sentence.length = math.floor(len(row.codes) * self._ratio / books) * books
+        going += rows
 
     def _parted(self, going: list[Sentence]) -> Iterator[Result]:
         """Take out of the batch who is not wanted, or broken, or whole, whose sound is made."""
@@ -88,21 +116,13 @@ class Company:
             elif sentence.broken:
                 yield Left(sentence.number, ArithmeticError(NO_SOUND))
             elif sentence.whole:
-                yield Made(sentence.number, self._sound(sentence))
+                sound = flowing([self._sound(sentence)], sentence.portion.text, RATE)
+                yield Made(sentence.number, np.concatenate(list(sound)))
             else:
                 continue
             going.remove(sentence)
 
-    def _mean(self, sentences: Sequence[Sentence]) -> None:
-        """Draw what sentences mean."""
-        with torch.inference_mode():
-            rows = [sentence.row(self._read(sentence), self._meaning.max_new_tokens) for sentence in sentences]
-            draw(self._model.semantic, self._of_meaning, rows)
-        for sentence, row in zip(sentences, rows, strict=True):
-            sentence.meaning, sentence.broken = row.codes, row.broken
-            count = self._coarse.n_coarse_codebooks
-            sentence.length = math.floor(len(row.codes) * self._ratio / count) * count
-
+    @torch.inference_mode()
     def _read(self, sentence: Sentence) -> Tensor:
         """What the first network is given: text and what the voice said before, one upon the other."""
         told, network = self._meaning, self._model.semantic
@@ -125,15 +145,15 @@ class Company:
         embed = network.input_embeds_layer
         return torch.cat([embed(tokens) + embed(before), embed(begin)])
 
+    @torch.inference_mode()
     def _window(self, sentences: Sequence[Sentence]) -> None:
         """Draw as many codes more of each as one window has; what it sees of the past is read anew."""
         step = self._coarse.sliding_window_len
-        with torch.inference_mode():
-            rows = [
-                sentence.row(self._seen(sentence), min(step, sentence.length - len(sentence.codes)))
-                for sentence in sentences
-            ]
-            draw(self._model.coarse_acoustics, self._of_codes, rows)
+        rows = [
+            sentence.row(self._seen(sentence), min(step, sentence.length - len(sentence.codes)))
+            for sentence in sentences
+        ]
+        draw(self._model.coarse_acoustics, self._of_codes, rows)
         for sentence, row in zip(sentences, rows, strict=True):
             sentence.codes += row.codes
             sentence.broken = row.broken

@@ -84,6 +84,7 @@ def only_last(_: Any, inputs: tuple[Tensor]) -> tuple[Tensor]:
     return (inputs[0][:, -1:],)
 
 
+@torch.inference_mode()
 def draw(network: Any, choice: Choice, rows: Sequence[Row]) -> None:
     """Draw the codes of rows, until each has ended or is not wanted any more.
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+RATE: Final = 24000
 
 
 @dataclass(slots=True, eq=False)
