@@ -123,21 +123,27 @@ def vocabulary(path: Path) -> None:
     tokenizer.save(str(path))
 
 
-def bark(folder: Path) -> Path:
-    """A Bark of two speakers that says about a second a sentence, 10 MB."""
+def bark(
+    folder: Path,
+    architecture: Mapping[str, Any] | None = None,
+    codec: Mapping[str, Any] | None = None,
+    longest: int = 40,
+) -> Path:
+    """A Bark of two speakers that says about a second a sentence, 10 MB; `longest` are a sentence's tokens of meaning.
+
+    `architecture` changes the sizes of the first three networks, `codec` those of the last one.
+    """
     torch = mended()
     from transformers import BarkConfig, BarkModel, BertTokenizer, EncodecConfig
 
     torch.manual_seed(0)
-    size = {"hidden_size": 16, "num_heads": 2, "num_layers": 1, "block_size": 1024}
-    codec = EncodecConfig(
+    size = {"hidden_size": 16, "num_heads": 2, "num_layers": 1, "block_size": 1024, **(architecture or {})}
+    encodec = EncodecConfig(
         sampling_rate=24000,
         target_bandwidths=[6.0],
-        num_filters=4,
-        hidden_size=16,
         codebook_size=1024,
-        codebook_dim=16,
         upsampling_ratios=[8, 5, 4, 2],
+        **{"num_filters": 4, "hidden_size": 16, "codebook_dim": 16, **(codec or {})},
     )
     config = BarkConfig(
         semantic_config={**size, "input_vocab_size": 129600, "output_vocab_size": 10048},
@@ -149,13 +155,13 @@ def bark(folder: Path) -> Path:
             "n_codes_total": 8,
             "n_codes_given": 1,
         },
-        codec_config=codec.to_dict(),
+        codec_config=encodec.to_dict(),
     )
     model = BarkModel(config)
     for layer in model.codec_model.quantizer.layers:  # all codes would sound alike
         layer.codebook.embed.normal_()
     model.save_pretrained(folder)
-    generation_of_bark(folder)
+    generation_of_bark(folder, longest)
     letters = "abcdefghijklmnopqrstuvwxyz"
     (folder / "vocab.txt").write_text(
         "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)])
@@ -165,15 +171,15 @@ def bark(folder: Path) -> Path:
     return folder
 
 
-def generation_of_bark(folder: Path) -> None:
-    """Say how Bark generates, as its publisher's file does; a sentence has at most 40 tokens of meaning."""
+def generation_of_bark(folder: Path, longest: int) -> None:
+    """Say how Bark generates, as its publisher's file does; a sentence has at most so many tokens of meaning."""
     from transformers.models.bark.generation_configuration_bark import (
         BarkCoarseGenerationConfig,
         BarkFineGenerationConfig,
         BarkSemanticGenerationConfig,
     )
 
-    semantic = BarkSemanticGenerationConfig(max_new_tokens=40, do_sample=True)
+    semantic = BarkSemanticGenerationConfig(max_new_tokens=longest, do_sample=True)
     coarse = BarkCoarseGenerationConfig(do_sample=True)
     told = {
         "model_type": "bark",
