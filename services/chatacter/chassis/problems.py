@@ -52,7 +52,7 @@ TABLE: Mapping[type[errors.ChatacterError], Mapped] = {
 
 INTERNAL = "Something went wrong on our side. Quote the trace id when you report it."
 UNKNOWN_ROUTE = "There is nothing at this address. GET /openapi.json lists what there is."
-NO_JSON = "The body is not JSON: {why}, at character {where}."
+NO_JSON = "The body is not JSON: {why}{where}."
 NO_OBJECT = "Send a JSON object as the body, with the header `Content-Type: application/json`."
 # What pydantic calls a body that is missing, or of another kind, where an object is wanted.
 NO_OBJECTS = frozenset({"missing", "model_attributes_type", "dict_type"})
@@ -169,7 +169,8 @@ def first_mistake(error: RequestValidationError) -> errors.InvalidInput:
     mistakes = error.errors()
     first = mistakes[0]
     if first["type"] == "json_invalid":
-        return errors.InvalidInput(NO_JSON.format(why=first["ctx"]["error"], where=first["loc"][-1]))
+        where = f", at character {first['loc'][-1]}" if first["loc"] else ""  # pydantic says it in its reason
+        return errors.InvalidInput(NO_JSON.format(why=first["ctx"]["error"], where=where))
     if first["loc"] == ("body",) and first["type"] in NO_OBJECTS:
         return errors.InvalidInput(NO_OBJECT)
     where = ".".join(str(part) for part in first["loc"] if part != "body")
