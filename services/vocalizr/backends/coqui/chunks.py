@@ -1,7 +1,9 @@
-"""The sound of XTTS' latents, chunk by chunk, as `Xtts.inference_stream` cuts and joins it.
+"""The sound of XTTS' latents, made as they come: sample by sample that of the whole sentence in one go.
 
-That one makes a sentence's whole sound anew for each of its chunks. Here only as much is made as the decoder's filters
-hear before the chunk: the samples are the same, and a long sentence costs no more a second than a short one.
+`Xtts.inference_stream` makes a sentence's whole sound anew for each of its chunks, as if it ended there, and fades what
+it made of an end into what it makes of the middle. Here a sample is made once no later code can change it, and each
+stage of the decoder keeps of what came before only as much as its filters hear: nothing is to be faded, and how a
+sentence is cut into chunks changes neither its sound nor, by much, the work.
 
 Imports PyTorch.
 """
@@ -11,46 +13,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vocalizr.backend import Samples
-from vocalizr.backends.coqui.hifigan import Beyond, filters_of, reach_of_all, without_weight_norm
+from vocalizr.backends.coqui.hifigan import Stage, stages_of, without_weight_norm
 
-# Samples by which a chunk fades into the next. Source: `Xtts.inference_stream`.
-OVERLAP: Final = 1024
 SLOWEST: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What a stage keeps of a sentence, [channels, samples]; of the first `passed` of them it has made all there is."""
+
+    kept: Tensor
+    passed: int
 
 
 @dataclass(slots=True, eq=False)
 class Strand:
-    """A sentence's sound so far: its speaker, [channels, 1], and its pace; `made` samples are made.
-
-    The last ones of these are kept back in `fading`, until it is known what they fade into.
-    """
+    """A sentence on its way through the decoder: its speaker, [channels, 1], its pace, the frames that it has had."""
 
     speaker: Tensor
     pace: float
-    made: int = 0
-    fading: Samples | None = None
-
-    def joined(self, sound: Samples, *, last: bool) -> Samples:
-        """Take the sound that begins with what fades; return what can be heard."""
-        if self.fading is not None:
-            into = np.linspace(0.0, 1.0, OVERLAP, dtype=np.float32)
-            sound = np.concatenate([self.fading * into[::-1] + sound[:OVERLAP] * into, sound[OVERLAP:]])
-        heard, self.fading = (sound, None) if last else (sound[:-OVERLAP], sound[-OVERLAP:])
-        return heard
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Frames to decode, [channels, frames], and how many samples of their sound were heard already."""
-
-    frames: Tensor
-    before: int
+    frames: int = 0
+    tails: Sequence[Tail] = ()
 
 
 class Chunks:
@@ -59,54 +47,61 @@ class Chunks:
     def __init__(self, decoder: Any, numbers: Any) -> None:
         self._decoder = decoder
         self._numbers = numbers
-        self._beyond = Beyond()
-        self._network = decoder.waveform_decoder
-        without_weight_norm(self._network)
-        for part in filters_of(self._network):
-            part.register_forward_pre_hook(self._beyond)
-        self._hop = math.prod(up.stride[0] for up in self._network.ups)
-        self._reach = reach_of_all(self._network)
+        without_weight_norm(decoder.waveform_decoder)
+        self._stages = stages_of(decoder.waveform_decoder)
 
     @torch.inference_mode()
-    def sounds(self, strands: Sequence[Strand], latents: Sequence[Sequence[Tensor]]) -> list[Samples]:
-        """Return, of each strand, the sound from what fades to the end of its latents, [channels] each."""
-        windows = [self._window(strand, torch.stack(list(of))) for strand, of in zip(strands, latents, strict=True)]
-        lengths = [window.frames.shape[-1] for window in windows]
-        frames = torch.zeros(len(windows), windows[0].frames.shape[0], max(lengths), device=windows[0].frames.device)
-        for row, window in zip(frames, windows, strict=True):
-            row[:, : window.frames.shape[-1]] = window.frames
-        mask = None
-        if min(lengths) < max(lengths):
-            ends = torch.tensor(lengths, device=frames.device)
-            mask = (torch.arange(max(lengths), device=frames.device) < ends[:, None])[:, None].to(frames.dtype)
+    def sounds(self, strands: Sequence[Strand], latents: Sequence[Sequence[Tensor]], *, over: bool) -> list[Samples]:
+        """Return what is to be heard next of strands that are equally far: all that no later latent will change.
+
+        Latents, [channels] each, are all that a strand has; with `over` no more come of any. Where this finds no
+        memory, the strands are what they were.
+        """
+        frames = [
+            self._frames(torch.stack(list(each)), strand.pace, over=over)
+            for strand, each in zip(strands, latents, strict=True)
+        ]
+        count = frames[0].shape[-1]
+        sound = torch.stack(frames)[..., strands[0].frames :]
         speakers = torch.stack([strand.speaker for strand in strands])
-        with self._numbers(), self._beyond.ends(mask):
-            made = self._network(frames, g=speakers)[:, 0].float().cpu().numpy()
-        found = []
-        for strand, window, length, sound in zip(strands, windows, lengths, made, strict=True):
-            strand.made += length * self._hop - window.before - (0 if strand.fading is None else OVERLAP)
-            found.append(np.array(sound[window.before : length * self._hop]))
-        return found
+        tails: list[list[Tail]] = []
+        with self._numbers():
+            for number, stage in enumerate(self._stages):
+                sound, after = passed(
+                    stage, [strand.tails[number] for strand in strands if strand.tails], sound, speakers, over=over
+                )
+                tails.append(after)
+        for strand, own in zip(strands, zip(*tails, strict=True), strict=True):
+            strand.frames, strand.tails = count, own
+        return list(sound[:, 0].float().cpu().numpy())
 
-    def _window(self, strand: Strand, latents: Tensor) -> Window:
-        """Cut what the next samples are made of."""
-        frames = self._frames(latents, strand.pace)
-        begin = strand.made - (0 if strand.fading is None else OVERLAP)
-        first = max(0, begin // self._hop - self._reach)
-        return Window(frames[:, first:], begin - first * self._hop)
+    def _frames(self, latents: Tensor, pace: float, *, over: bool) -> Tensor:
+        """Return the frames, [channels, frames], of latents, [codes, channels], that no later latent changes.
 
-    def _frames(self, latents: Tensor, pace: float) -> Tensor:
-        """Return frames, [channels, frames], of latents, [codes, channels]. Source: `HifiDecoder.forward`.
-
-        That one makes nothing of a single code that is said fast; here it is one frame at least.
+        Source: `HifiDecoder.forward`. That one makes nothing of a single code that is said fast; here it is one frame
+        at least.
         """
         decoder = self._decoder
         factors = [1 / max(pace, SLOWEST), decoder.ar_mel_length_compression / decoder.output_hop_length]
         factors.append(decoder.output_sample_rate / decoder.input_sample_rate)
-        frames = latents.t()[None].float()
+        frames, settled = latents.t()[None].float(), len(latents)
         for factor in factors:
             if frames.shape[-1] * factor < 1.0:
                 frames = frames[..., :1]
             elif factor != 1.0:
                 frames = interpolate(frames, scale_factor=[factor], mode="linear")
-        return frames[0]
+                # What lies before the middle of the last one is between two that are known.
+                settled = max(0, min(frames.shape[-1], math.ceil((settled - 0.5) * factor - 0.5)))
+        return frames[0] if over else frames[0, :, :settled]
+
+
+def passed(
+    stage: Stage, tails: Sequence[Tail], new: Tensor, speakers: Tensor, *, over: bool
+) -> tuple[Tensor, list[Tail]]:
+    """Pass what is new, [rows, channels, samples], through a stage; return what is settled behind it, and its tails."""
+    window = torch.cat([torch.stack([tail.kept for tail in tails]), new], -1) if tails else new
+    before = tails[0].passed if tails else 0
+    now = window.shape[-1] if over else max(before, window.shape[-1] - stage.reach)
+    begin = max(0, now - stage.reach)
+    made = stage.through(window, speakers)[..., before * stage.scale : now * stage.scale]
+    return made, [Tail(row[:, begin:].clone(), now - begin) for row in window]

@@ -4,8 +4,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-
-from torch import Tensor
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
 
 from chatacter.chassis.errors import OutOfMemory
 from chatacter.serving.batching import Joining, Left, Made, nobody
@@ -17,8 +18,13 @@ from vocalizr.backends.coqui.voicing import Portion
 
 logger = logging.getLogger(__name__)
 
-# Codes of 46 ms in a chunk: as few as sound without a break before the next.
-CHUNK = 20
+# A sentence is heard after so many codes, of 46 ms where it is said at the usual pace: half of them, since the decoder
+# hears ahead. Each later chunk is half of what there was, and two codes: in time where a second of sound takes at most
+# two thirds of one. At most as many as do not keep others waiting.
+FIRST: Final = 8
+SHARE: Final = 2
+MORE: Final = 2
+MOST: Final = 28
 
 Begin = Callable[[Portion], tuple[Row, Strand]]
 Result = Made[Samples] | Left
@@ -37,12 +43,14 @@ class Sentence:
     @property
     def due(self) -> bool:
         """Whether there is something to hear of it."""
-        return self.row.over or len(self.row.codes) - self.heard >= CHUNK
+        pace = self.strand.pace
+        wanted = int(min(MOST, self.heard / pace / SHARE + MORE) * pace) if self.heard else FIRST * pace
+        return self.row.over or len(self.row.codes) - self.heard >= wanted
 
     @property
-    def latents(self) -> Sequence[Tensor]:
-        """What its sound is made of."""
-        return self.row.latents
+    def place(self) -> tuple[int, int, float, bool]:
+        """What those have in common whose sound is made in one go: how far they were, how far they are now."""
+        return self.heard, len(self.row.codes), self.strand.pace, self.row.over
 
 
 class Company:
@@ -119,9 +127,11 @@ class Company:
         for sentence in [each for each in self._sentences if each.row.broken]:
             self._end(sentence)
             yield Left(sentence.number, ArithmeticError(NO_SOUND))
-        due = [sentence for sentence in self._sentences if sentence.due]
-        if not due:
-            return
+        due = sorted((sentence for sentence in self._sentences if sentence.due), key=attrgetter("place"))
+        for _, alike in groupby(due, attrgetter("place")):
+            yield from self._at_once(list(alike))
+
+    def _at_once(self, due: Sequence[Sentence]) -> Iterator[Result]:
         try:
             sounds = self._made(due)
         except Exception as error:
@@ -144,13 +154,14 @@ class Company:
                 yield self._told(sentence, sound)
 
     def _made(self, due: Sequence[Sentence]) -> list[Samples]:
-        return self._chunks.sounds([sentence.strand for sentence in due], [sentence.latents for sentence in due])
+        strands, latents = [sentence.strand for sentence in due], [sentence.row.latents for sentence in due]
+        return self._chunks.sounds(strands, latents, over=due[0].row.over)
 
     def _told(self, sentence: Sentence, sound: Samples) -> Result:
         sentence.heard = len(sentence.row.codes)
         if sentence.row.over:
             self._end(sentence)
-        return Made(sentence.number, sentence.strand.joined(sound, last=sentence.row.over), sentence.row.over)
+        return Made(sentence.number, sound, sentence.row.over)
 
     def _end(self, sentence: Sentence) -> None:
         self._sentences.remove(sentence)
