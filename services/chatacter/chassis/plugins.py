@@ -56,11 +56,14 @@ def load_point(point: EntryPoint) -> Any:
 
 
 @contextmanager
-def needing(what: str) -> Iterator[None]:
-    """Import within this block; a missing package is told as `Misconfigured`, with the line that installs it."""
+def needing(what: str, extra: str | None = None) -> Iterator[None]:
+    """Import within this block; a missing package is told as `Misconfigured`, with the line that installs it.
+
+    `extra` brings all that the block imports; without it the missing package says which extra that is.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
-        hint = f"pip install 'chatacter[{extra}]'" if extra else f"pip install {error.name}"
+        wanted = extra or EXTRAS.get((error.name or "").partition(".")[0])
+        hint = f"pip install 'chatacter[{wanted}]'" if wanted else f"pip install {error.name}"
         raise Misconfigured(f"{what} needs {error.name!r}: {hint}") from error

@@ -47,6 +47,13 @@ class ModelStore:
             raise Misconfigured(f"{model} is not installed; run `chatacter models install {model}`.")
         return path
 
+    def broken(self, model: str) -> Misconfigured:
+        """Return the error for an installed model whose files cannot be read."""
+        return Misconfigured(
+            f"{model} is installed and cannot be read: `chatacter models verify {model}` says which file is, and "
+            f"`chatacter models install {model}` then brings it anew."
+        )
+
     def place(self, model: str, name: str) -> Path:
         """Return where a file belongs, installed or not. Raises `Misconfigured` if the name leads out of the store."""
         path = self.root / model / name

@@ -5,6 +5,7 @@ sound is followed: 16 kHz, loudness raised to -30 dBFS, pauses left out, 40 mel 
 over windows of 1.6 s that overlap by half.
 """
 
+import pickle
 import threading
 from typing import Final
 
@@ -46,10 +47,14 @@ class Ge2eSpeaker:
         self._bands = mel_bands()
 
     def load(self) -> None:
-        """Read the weights, once."""
+        """Read the weights, once. Raises `Misconfigured` for those that are missing or broken."""
         with self._loading:
-            if self._weights is None:
+            if self._weights is not None:
+                return
+            try:
                 self._weights = tensors(self._store.file(SPEAKER, "pretrained.pt"), "model_state")
+            except (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, pickle.PickleError) as error:
+                raise self._store.broken(SPEAKER) from error
 
     def embed(self, recording: Recording) -> VoicePrint:
         """Return 256 numbers of length one."""

@@ -27,7 +27,10 @@ class WhisperTranscriber:
         self._model: Any = None
 
     def load(self) -> None:
-        """Load the model, once: about a second, 200 MB; on a GPU where CTranslate2 finds one."""
+        """Load the model, once: about a second, 200 MB; on a GPU where CTranslate2 finds one.
+
+        Raises `Misconfigured` for one that is missing or broken.
+        """
         with self._loading:
             if self._model is not None:
                 return
@@ -35,14 +38,17 @@ class WhisperTranscriber:
             with plugins.needing("Listening to speech"):
                 from faster_whisper import WhisperModel  # noqa: PLC0415  # needs the extra `listening`
 
-            self._model = WhisperModel(
-                str(folder),
-                device="auto",
-                compute_type="auto",
-                cpu_threads=self._threads,
-                num_workers=self._side_by_side,
-                local_files_only=True,
-            )
+            try:
+                self._model = WhisperModel(
+                    str(folder),
+                    device="auto",
+                    compute_type="auto",
+                    cpu_threads=self._threads,
+                    num_workers=self._side_by_side,
+                    local_files_only=True,
+                )
+            except (OSError, RuntimeError, ValueError) as error:
+                raise self._store.broken(self.name) from error
 
     def transcribe(self, recording: Recording, hint: Hint, cancelled: threading.Event) -> Transcript:
         """Write down what is said."""

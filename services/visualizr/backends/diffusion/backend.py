@@ -107,7 +107,7 @@ class DiffusionBackend:
         settings = self._settings
         if settings.visualizr_concurrency > 1:
             raise Misconfigured(ONE_AT_A_TIME)
-        with plugins.needing(f"VISUALIZR_MODEL={settings.visualizr_model}"):
+        with plugins.needing(f"VISUALIZR_MODEL={settings.visualizr_model}", "diffusers"):
             mend_torchaudio()
             quiet()
             device, room = available(settings.visualizr_device)

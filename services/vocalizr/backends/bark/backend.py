@@ -69,7 +69,7 @@ class BarkSpeech:
         where = place(self._settings)
         if where is None:
             raise no_weights(self._settings, EXAMPLE)
-        with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}"):
+        with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}", "bark"):
             from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio  # noqa: PLC0415 - with PyTorch
 
             mend_torchaudio()

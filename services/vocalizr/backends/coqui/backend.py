@@ -71,7 +71,7 @@ class CoquiSpeech:
         if where is None:
             raise no_weights(self._settings, self._hub_name)
         logging.getLogger("TTS").setLevel(logging.ERROR)  # what it warns of quotes the text
-        with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}"):
+        with needing(f"VOCALIZR_MODEL={self._settings.vocalizr_model}", "coqui"):
             from vocalizr.backends.pytorch.torchaudio_stand_in import mend_torchaudio  # noqa: PLC0415 - with PyTorch
 
             mend_torchaudio()
