@@ -21,6 +21,7 @@ from vocalizr.routes import speech_router
 from vocalizr.settings import VocalizrSettings
 from vocalizr.several import Speakers
 from vocalizr.synthesize import OPERATION, Synthesizer
+from vocalizr.watermark.marking import encoding_of
 
 
 def create_app(settings: VocalizrSettings) -> FastAPI:
@@ -50,6 +51,7 @@ def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ea
     """Build the service around several backends by their models' names. Raises `Misconfigured`."""
     listening = ears or ears_of(settings)
     store = store_of(settings)
+    encoding = encoding_of(settings)
 
     def doors(stands: Sequence[Place]) -> tuple[APIRouter, Sequence[Job[Any]]]:
         studios = Studios(settings, listening, store, backends, stands)
@@ -62,6 +64,7 @@ def shared(settings: VocalizrSettings, backends: Mapping[str, SpeechBackend], ea
                 place.tracer,
                 studios.named(place.model),
                 longest=settings.vocalizr_max_characters,
+                encoding=encoding,
             )
             for place in stands
         ]

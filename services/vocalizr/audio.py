@@ -1,7 +1,7 @@
 """Sound, encoded as it is made: WAV, PCM, MP3, Opus, AAC, FLAC. The one place where speech is marked as synthetic."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol
 
 import av
@@ -29,6 +29,10 @@ class Encoder(Protocol):
     def finish(self) -> bytes:
         """Return the rest."""
         ...
+
+
+Encoding = Callable[[AudioFormat, int], Encoder]
+"""Makes an encoder for mono sound of so many samples a second."""
 
 
 def encoder(audio_format: AudioFormat, rate: int) -> Encoder:

@@ -54,6 +54,9 @@ class VocalizrSettings(PredictorSettings):
     held in pieces, and keeps its place at the model for the hours that it is listened to."""
     vocalizr_queue: Annotated[int, Field(ge=0, le=1024)] = 8
     """Texts that may wait for a place; one more is refused with 429 and `Retry-After`."""
+    vocalizr_watermark: Literal["none", "perth"] = "none"
+    """`perth`: a mark in the sound itself, hardly to be heard, which stays when metadata is stripped; `chatacter
+    watermark FILE` finds it. Needs `chatacter models install perth-watermark`; sound is held back by 0.2 s of it."""
     vocalizr_transcriber: str = "whisper-base"
     """The installed model that listens: it transcribes, and reads what a consent to a cloned voice says. It is loaded
     when it is first needed."""

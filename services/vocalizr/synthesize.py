@@ -16,7 +16,7 @@ from chatacter.contracts.speech import AudioFormat, Phoneme, SpeechRequest, Voic
 from chatacter.serving.gate import Gate
 from chatacter.serving.loading import Loading
 from chatacter.serving.work import streamed
-from vocalizr.audio import encoder
+from vocalizr.audio import Encoding, encoder
 from vocalizr.backend import SpeechBackend, Utterance
 from vocalizr.cloning.studio import Studio
 from vocalizr.cloning.voices import OWN
@@ -51,6 +51,7 @@ class Synthesizer:
         studio: Studio,
         *,
         longest: int,
+        encoding: Encoding = encoder,
     ) -> None:
         self.model = model
         self.loading = loading
@@ -59,6 +60,7 @@ class Synthesizer:
         self._tracer = tracer
         self._studio = studio
         self._longest = longest
+        self._encoding = encoding
 
     async def voices(self) -> Sequence[Voice]:
         """List the voices that came with the model. Raises `NotReady` while it loads."""
@@ -124,7 +126,7 @@ class Synthesizer:
             coder = None
             total = 0
             for chunk in self._backend.speak(utterance, cancelled):
-                coder = coder or encoder(audio_format, rate)
+                coder = coder or self._encoding(audio_format, rate)
                 total += chunk.samples.size
                 yield Sound(coder.encode(chunk.samples), chunk.phonemes, chunk.samples.size / rate)
             if coder is not None:

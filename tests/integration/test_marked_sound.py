@@ -1,19 +1,29 @@
 """Every way out for speech: what leaves is marked as synthetic, in its file where it has a place, else beside it."""
 
+import asyncio
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import get_args
 
 import av
 import httpx
+import numpy as np
 import pytest
 
 from chatacter.chassis.provenance import COMMENT, DIGITAL_SOURCE_TYPE
 from chatacter.contracts.speech import AudioFormat
+from chatacter.models.store import ModelStore
 from tests.vocalizr_server import vocalizr
-from vocalizr.backends.fake import FakeSpeech, FakeTogether
+from tests.voicelike import voice
+from vocalizr.backend import Recording, SpeechChunk, Utterance
+from vocalizr.backends.fake import RATE, FakeSpeech, FakeTogether
+from vocalizr.listening.sound import decoded
+from vocalizr.watermark.finding import stretches
+from vocalizr.watermark.network import Perth
 
 pytestmark = pytest.mark.integration
 
@@ -61,3 +71,44 @@ async def test_kserves_doors(client: httpx.AsyncClient, audio_format: AudioForma
     outputs = {tensor["name"]: tensor["data"] for tensor in second.json()["outputs"]}
     marked(base64.b64decode(outputs["audio"][0]), audio_format)
     assert [answer.headers[HEADER] for answer in (first, second)] == [DIGITAL_SOURCE_TYPE] * 2
+
+
+class Voice(FakeSpeech):
+    """A fake that sounds like a voice, in pieces: beeps are no speech, and nobody looks for a mark in them."""
+
+    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
+        for piece in np.array_split(voice(4.0), 7):
+            yield SpeechChunk(piece)
+
+
+@pytest.mark.parametrize("watermark", ["perth", "none"])
+async def test_the_watermark_is_on_every_way_out_or_on_none(models_home: Path, watermark: str) -> None:
+    home = models_home.parent
+    sounds: list[tuple[str, bytes]] = []
+    async with vocalizr(Voice(), vocalizr_watermark=watermark, chatacter_home=home) as client:
+        for audio_format in FORMATS:
+            row = {**ROW, "response_format": audio_format}
+            whole = await client.post("/v1/audio/speech", json={"model": "fake", **row})
+            events = await client.post("/v1/audio/speech", json={"model": "fake", **row, "stream_format": "sse"})
+            deltas = [json.loads(line.removeprefix("data: ")) for line in events.text.splitlines() if line]
+            kserve = await client.post("/v1/models/fake:predict", json={"instances": [row]})
+            sounds += [
+                (audio_format, whole.content),
+                (audio_format, b"".join(base64.b64decode(delta.get("audio", "")) for delta in deltas)),
+                (audio_format, base64.b64decode(kserve.json()["predictions"][0]["audio"])),
+            ]
+    heard = [recording(*sound) for sound in sounds]
+    found = await asyncio.to_thread(which_are_marked, Perth(ModelStore(models_home)), heard)
+    assert found == [watermark == "perth"] * len(sounds)
+    assert [each.samples.size / RATE for each in heard] == pytest.approx([4.0] * len(sounds), abs=0.1)
+
+
+def which_are_marked(perth: Perth, heard: list[Recording]) -> list[bool]:
+    return [any(stretch.marked for stretch in stretches(perth, each)) for each in heard]
+
+
+def recording(audio_format: str, data: bytes) -> Recording:
+    """Decode what was sent."""
+    if audio_format == "pcm":
+        return Recording(np.frombuffer(data, "<i2").astype(np.float32) / 32768, RATE)
+    return decoded(data, longest=60, param="sound", rate=RATE)

@@ -1,28 +1,31 @@
-"""The tensors of a PyTorch checkpoint in its form before 1.6, read without PyTorch and without running what is in it.
+"""The tensors of a PyTorch checkpoint, read without PyTorch and without running what is in it.
 
-Such a file is pickles one after the other: a magic number, a version, facts of the machine that wrote it, the object,
-the keys of its storages; then each storage as its length and its numbers. A pickle may name any function to be called;
-here only the few names that tensors need mean anything, and every other one is refused. Source: PyTorch,
-`torch.serialization._legacy_save`.
+Before 1.6 such a file was pickles one after the other: a magic number, a version, facts of the machine that wrote it,
+the object, the keys of its storages; then each storage as its length and its numbers. Since then it is a ZIP archive
+with the object as `data.pkl` and each storage as a file of plain numbers, `data/KEY`. A pickle may name any function to
+be called; here only the few names that tensors need mean anything, and every other one is refused. Source: PyTorch,
+`torch.serialization._legacy_save` and `_save`.
 """
 
 import io
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Weights = dict[str, NDArray[np.float32]]
+Storages = Mapping[str, NDArray[Any]]
 
 MAGIC: Final = 0x1950A86A20F9469CFC6C
 STORAGES: Final[Mapping[str, Any]] = {"FloatStorage": np.float32, "LongStorage": np.int64, "DoubleStorage": np.float64}
 FORBIDDEN: Final = "a checkpoint names {module}.{name}, which no tensor needs"
-NO_CHECKPOINT: Final = "this is no PyTorch checkpoint in the form before 1.6"
+NO_CHECKPOINT: Final = "this is no PyTorch checkpoint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,25 @@ class TensorsOnly(pickle.Unpickler):
 
 def tensors(path: Path, entry: str) -> Weights:
     """Return the tensors that stand under an entry of a checkpoint. Raises `UnpicklingError`, `KeyError`."""
+    told, storages = zipped(path) if zipfile.is_zipfile(path) else pickled(path)
+    return {name: tensor(storages[part.storage], part) for name, part in told[entry].items()}
+
+
+def zipped(path: Path) -> tuple[Any, Storages]:
+    """Read the form since 1.6: the object, and its storages by their keys."""
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise pickle.UnpicklingError(NO_CHECKPOINT)
+        reading = TensorsOnly(io.BytesIO(archive.read(pickles[0])))
+        told = reading.load()
+        folder = PurePosixPath(pickles[0]).parent / "data"
+        numbers = {key: archive.read(str(folder / key)) for key in reading.kinds}
+    return told, {key: np.frombuffer(data, dtype=np.dtype(reading.kinds[key])) for key, data in numbers.items()}
+
+
+def pickled(path: Path) -> tuple[Any, Storages]:
+    """Read the form before 1.6: the object, and its storages by their keys."""
     file = io.BytesIO(path.read_bytes())
     if TensorsOnly(file).load() != MAGIC:
         raise pickle.UnpicklingError(NO_CHECKPOINT)
@@ -81,7 +103,7 @@ def tensors(path: Path, entry: str) -> Weights:
         length = int.from_bytes(file.read(8), "little")
         kind = np.dtype(reading.kinds[key])
         storages[key] = np.frombuffer(file.read(length * kind.itemsize), dtype=kind)
-    return {name: tensor(storages[part.storage], part) for name, part in told[entry].items()}
+    return told, storages
 
 
 def tensor(storage: NDArray[Any], part: View) -> NDArray[np.float32]:
