@@ -5,10 +5,11 @@ from functools import partial
 from fastapi import FastAPI
 
 from chatacter.chassis import plugins
+from chatacter.chassis.plugins import needing
 from chatacter.serving.service import Doors, Place, Plan, predictor_app
 from visualizr.backend import VideoBackend
 from visualizr.inference import video_job
-from visualizr.render import OPERATION, Renderer
+from visualizr.render import OPERATION, Renderer, Signed, as_it_is
 from visualizr.replicas import on_replicas
 from visualizr.routes import video_router
 from visualizr.settings import VisualizrSettings
@@ -30,9 +31,10 @@ def made(settings: VisualizrSettings) -> VideoBackend:
 
 def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
     """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
+    signed = signing_of(settings)
 
     def doors(place: Place) -> Doors:
-        renderer = Renderer(backend, place.loading, place.gate, place.tracer, settings)
+        renderer = Renderer(backend, place.loading, place.gate, place.tracer, settings, signed)
         return Doors(video_router(renderer), video_job(renderer))
 
     plan = Plan(
@@ -47,3 +49,13 @@ def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
         preload=settings.preload_models,
     )
     return predictor_app(plan, settings, backend, doors)
+
+
+def signing_of(settings: VisualizrSettings) -> Signed:
+    """Return what signs films, where a certificate is set. Raises `Misconfigured` where it cannot."""
+    certificate, key = settings.visualizr_c2pa_certificate, settings.visualizr_c2pa_key
+    if certificate is None or key is None:
+        return as_it_is
+    with needing("VISUALIZR_C2PA_CERTIFICATE"):
+        from visualizr.signing import signing_with  # noqa: PLC0415  # needs the extra `c2pa`
+    return signing_with(certificate, key).signed

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import threading
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -28,13 +28,26 @@ MAX_PHONEMES: Final = 20_000
 LATE_SECONDS: Final = 0.5
 
 Piece = Progress | Film
+Signed = Callable[[Film, str], Film]
+"""Signs a film that the named model made; blocks."""
+
+
+def as_it_is(film: Film, _: str) -> Film:
+    """Sign nothing."""
+    return film
 
 
 class Renderer:
     """One video model and everything that stands before it."""
 
     def __init__(
-        self, backend: VideoBackend, loading: Loading, gate: Gate, tracer: Tracer, settings: VisualizrSettings
+        self,
+        backend: VideoBackend,
+        loading: Loading,
+        gate: Gate,
+        tracer: Tracer,
+        settings: VisualizrSettings,
+        signed: Signed = as_it_is,
     ) -> None:
         self.model = loading.name
         self.loading = loading
@@ -42,6 +55,7 @@ class Renderer:
         self._gate = gate
         self._tracer = tracer
         self._settings = settings
+        self._signed = signed
 
     async def checked(self, request: VideoGenerationRequest) -> Shot:
         """Check a request against what the model can do, and decode it. Raises the error that says what to change."""
@@ -107,9 +121,11 @@ class Renderer:
         attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
         with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
             for piece in self._backend.film(self._watched(shot, cancelled), cancelled):
-                yield piece
                 if isinstance(piece, Film):
+                    yield self._signed(piece, self.model)
                     span.set_attribute("chatacter.video.seconds", piece.seconds)
+                else:
+                    yield piece
 
     def _watched(self, shot: Shot, cancelled: threading.Event) -> Shot:
         """Decode the film that this one is made from: as many at once as films are made, however many wait."""

@@ -1,5 +1,6 @@
 """What Visualizr can be told."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -52,6 +53,11 @@ class VisualizrSettings(PredictorSettings):
     """What encodes the pictures of MP4. `auto`: H.264 by an encoder that is not under the GPL, OpenH264 or NVIDIA's or
     Apple's hardware, where FFmpeg has one and it works; else VP9. `libx264`: H.264 everywhere, by x264, which is under
     the GPL and comes with PyAV's wheel."""
+    visualizr_c2pa_certificate: Path | None = None
+    """PEM file of a certificate, then of those that vouch for it: MP4 films and small forms are signed with it, and
+    say in a C2PA manifest that a model made them. WebM has no place for one. Unset: they carry IPTC's mark alone."""
+    visualizr_c2pa_key: Path | None = None
+    """PEM file of that certificate's private key (PKCS#8, without a password): a mounted secret."""
     visualizr_portrait_cache: Annotated[int, Field(ge=0, le=256)] = 8
     """Prepared portraits kept in memory, about 12 MB each at 512 x 512: a character's next film starts faster."""
     visualizr_weights: str | None = None
@@ -120,6 +126,8 @@ class VisualizrSettings(PredictorSettings):
     def _fits_together(self) -> Self:
         if self.visualizr_size and self.visualizr_size > self.visualizr_max_side:
             raise ValueError("VISUALIZR_SIZE is larger than VISUALIZR_MAX_SIDE")
+        if (self.visualizr_c2pa_certificate is None) != (self.visualizr_c2pa_key is None):
+            raise ValueError("VISUALIZR_C2PA_CERTIFICATE and VISUALIZR_C2PA_KEY belong together: set both or none")
         if self.visualizr_model in {"remote", "remote-videos"} and not self.visualizr_remote_url:
             raise ValueError(
                 f"VISUALIZR_MODEL={self.visualizr_model} needs VISUALIZR_REMOTE_URL, e.g. http://visualizr.example:8002/v1"

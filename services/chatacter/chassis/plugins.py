@@ -13,6 +13,7 @@ Group = Literal["chatacter.speech", "chatacter.video", "chatacter.routes", "chat
 EXTRAS: Final = {
     "TTS": "coqui",
     "av": "kokoro",
+    "c2pa": "c2pa",
     "cv2": "portrait",
     "diffusers": "diffusers",
     "faster_whisper": "listening",

@@ -1,0 +1,121 @@
+"""Films signed with the operator's certificate: a C2PA manifest says that, by whom and with what they were made.
+
+Source: C2PA Technical Specification 2.2, "Actions" (`c2pa.created` with a digital source type). Whoever changes a
+signed film breaks its signature; whoever strips it is left with the other marks, which are in the signed file too.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import c2pa
+import cv2
+import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from chatacter.chassis import provenance
+from chatacter.chassis.errors import Misconfigured
+from visualizr.backend import Film, Rendition
+
+# WebM has no place for a manifest: such films keep their other marks.
+SIGNABLE: Final = frozenset({"video/mp4", "image/jpeg", "image/webp"})
+# The manifest holds no picture of what it stands in, and asks nobody on the network.
+MANNERS: Final = {"builder": {"thumbnail": {"enabled": False}}}
+CURVES: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
+
+UNREADABLE: Final = "{name}: {path} cannot be read: {why}."
+NO_CERTIFICATE: Final = (
+    "VISUALIZR_C2PA_CERTIFICATE: {path} is no PEM file of certificates; the one that signs comes first, then those "
+    "that vouch for it."
+)
+NO_ALGORITHM: Final = "VISUALIZR_C2PA_CERTIFICATE: C2PA signs with no such key: use P-256, Ed25519."
+REFUSED: Final = (
+    "VISUALIZR_C2PA_CERTIFICATE and VISUALIZR_C2PA_KEY do not sign: the key (PEM, PKCS#8, no password) has to be the "
+    "certificate's, which has to be valid today and made for signing, as C2PA's certificate profile asks. {why}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """Signs films and their small forms. May be used from several threads at once."""
+
+    chain: bytes
+    key: bytes
+    algorithm: str
+
+    def signed(self, film: Film, model: str) -> Film:
+        """Return a film that the model made, its files signed where their form has a place for it."""
+        small = tuple(
+            Rendition(each.variant, each.media_type, self.file(each.data, each.media_type, model))
+            for each in film.renditions
+        )
+        return replace(film, data=self.file(film.data, film.media_type, model), renditions=small)
+
+    def file(self, data: bytes, media_type: str, model: str) -> bytes:
+        """Return one file signed; one of another form is returned as it is."""
+        if media_type not in SIGNABLE:
+            return data
+        info = c2pa.C2paSignerInfo(alg=self.algorithm.encode(), sign_cert=self.chain, private_key=self.key, ta_url=None)
+        signed = io.BytesIO()
+        with (
+            c2pa.Context.from_dict(MANNERS) as context,
+            c2pa.Signer.from_info(info) as signer,
+            c2pa.Builder(json.dumps(manifest(model)), context=context) as builder,
+        ):
+            builder.sign(signer, media_type, io.BytesIO(data), signed)
+        return signed.getvalue()
+
+
+def manifest(model: str) -> Mapping[str, Any]:
+    """Say that a model made it."""
+    created = {
+        "action": "c2pa.created",
+        "digitalSourceType": provenance.DIGITAL_SOURCE_TYPE,
+        "softwareAgent": {"name": model},
+    }
+    return {
+        "claim_generator_info": [{"name": provenance.GENERATOR, "version": version("chatacter")}],
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [created]}}],
+    }
+
+
+def signing_with(certificate: Path, key: Path) -> Signing:
+    """Return what signs with a certificate. Signs once; raises `Misconfigured` where that does not work."""
+    chain = content(certificate, "VISUALIZR_C2PA_CERTIFICATE")
+    signing = Signing(chain, content(key, "VISUALIZR_C2PA_KEY"), algorithm_of(chain, certificate))
+    probe = bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1])
+    try:
+        signing.file(probe, "image/jpeg", provenance.GENERATOR)
+    except c2pa.C2paError as error:
+        raise Misconfigured(REFUSED.format(why=error)) from error
+    return signing
+
+
+def content(path: Path, name: str) -> bytes:
+    """Read a file that a setting names. Raises `Misconfigured`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(UNREADABLE.format(name=name, path=path, why=error.strerror)) from error
+
+
+def algorithm_of(chain: bytes, path: Path) -> str:
+    """Name the signature that the first certificate's kind of key makes. Raises `Misconfigured`."""
+    try:
+        public = x509.load_pem_x509_certificate(chain).public_key()
+    except ValueError as error:
+        raise Misconfigured(NO_CERTIFICATE.format(path=path)) from error
+    if isinstance(public, EllipticCurvePublicKey) and public.curve.name in CURVES:
+        return CURVES[public.curve.name]
+    if isinstance(public, Ed25519PublicKey):
+        return "ed25519"
+    if isinstance(public, RSAPublicKey):
+        return "ps256"
+    raise Misconfigured(NO_ALGORITHM)
