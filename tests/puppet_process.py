@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import puppet_speech
+from tests.plugin_site import plugin_path
 from tests.redis_server import free_port
 from tests.service_process import ServiceProcess, running
 
-ROOT = Path(__file__).parents[1]
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,19 @@ class Puppet:
     @contextmanager
     def held(self, what: str = puppet_speech.HELD) -> Iterator[None]:
         """Hold the model for the length of the block."""
-        string = self.folder / what
-        string.touch()
+        (self.folder / what).touch()
         try:
             yield
         finally:
-            string.unlink(missing_ok=True)
+            self.release(what)
+
+    def release(self, what: str = puppet_speech.HELD) -> None:
+        """Let the model go on."""
+        (self.folder / what).unlink(missing_ok=True)
 
     def until(self, word: str, times: int = 1, seconds: float = SECONDS) -> None:
         """Wait until the model did something so many times since its start."""
-        until(lambda: self.diary.count(word) >= times, f"{word} {times} times in {self.diary}", seconds)
+        until(lambda: self.diary.count(word) >= times, f"{word}, {times} times", seconds)
 
 
 def until(condition: Callable[[], bool], what: str = "", seconds: float = SECONDS) -> None:
@@ -54,16 +57,12 @@ def until(condition: Callable[[], bool], what: str = "", seconds: float = SECOND
 @contextmanager
 def puppet(folder: Path, *, wait: bool = True, strings: Sequence[str] = (), **settings: str) -> Iterator[Puppet]:
     """Run Vocalizr with the model and a gRPC port; `strings` are there before it starts."""
-    home, site, port = folder / "home", folder / "site", free_port()
-    described = site / "chatacter_puppet-1.dist-info"
-    for each in (home, described):
-        each.mkdir(parents=True)
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: chatacter-puppet\nVersion: 1\n")
-    (described / "entry_points.txt").write_text("[chatacter.speech]\npuppet = tests.puppet_speech:create\n")
+    home, port = folder / "home", free_port()
+    home.mkdir(parents=True)
     for string in strings:
         (home / string).touch()
     told = {
-        "PYTHONPATH": f"{site}:{ROOT}",
+        "PYTHONPATH": plugin_path(folder / "site", "chatacter.speech", "puppet", "tests.puppet_speech:create"),
         "VOCALIZR_MODEL": "puppet",
         "GRPC_PORT": str(port),
         **{name.upper(): value for name, value in settings.items()},

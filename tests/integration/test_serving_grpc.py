@@ -22,7 +22,8 @@ from chatacter.contracts.whose import TENANT_HEADER
 from chatacter.serving import grpc_door
 from chatacter.serving.kserve_import import v2_messages
 from tests.grpc_caller import ROW, begun, beside, calling, infer, media, output, pairs, refused, speech
-from tests.puppet_process import ROOT, Puppet, puppet, until
+from tests.plugin_site import ROOT
+from tests.puppet_process import Puppet, puppet, until
 from visualizr import rayservice as films_on_ray
 from vocalizr import rayservice as speech_on_ray
 
@@ -167,7 +168,7 @@ def test_a_connection_is_made_anew_and_no_call_is_lost(open_door: Puppet, stub: 
             younger.subscribe(states.append, try_to_connect=True)
             until(lambda: grpc.ChannelConnectivity.READY in states)
             until(lambda: states[-1] is grpc.ChannelConnectivity.IDLE, seconds=3 * grpc_door.CONNECTION_SECONDS)
-        (open_door.folder / "held").unlink()
+        open_door.release()
         assert media(call.result())[:4] == b"RIFF"
     assert media(infer(stub, speech()))[:4] == b"RIFF"
 
