@@ -226,9 +226,8 @@ def measure(setup: Setup, count: int, times: int) -> dict[str, Any]:
             best[name, at_once] = min(known, found, key=lambda heard: heard.took)
             print(setup.model, name, at_once, f"{found.took:.1f} s", sep=", ", flush=True)
     alone = best[next(name for name in ways if name.startswith("ours")), 1]
-    said = [
-        f"The first sound of twelve sentences comes after {of_a_paragraph(setup.model, backend, clock):.2f} of them."
-    ]
+    share = of_a_paragraph(setup.model, backend, clock)
+    said = [f"The first sound of twelve sentences comes after {share:.2f} of the time for all of them."]
     if backend.capabilities.together:
         pieces: Any = [next(iter(backend.pieces(asked(setup.model, n)))) for n in range(16)]  # type: ignore[attr-defined]
         share, part = wasted(backend, pieces)
