@@ -6,17 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from chatacter.chassis.errors import Misconfigured
+from chatacter.chassis.errors import InvalidInput, Misconfigured
 from chatacter.models.store import ModelStore
 from tests.voicelike import voice
 from vocalizr.app import create_app
+from vocalizr.audio import encoder
 from vocalizr.backend import Recording, Samples
 from vocalizr.listening.checkpoint import tensors
 from vocalizr.listening.sound import decoded
 from vocalizr.settings import VocalizrSettings
+from vocalizr.watermark.command import watermark
 from vocalizr.watermark.finding import THRESHOLD, stretches
 from vocalizr.watermark.marking import Marker, encoding_of
 from vocalizr.watermark.network import Perth
@@ -116,3 +120,19 @@ def test_a_checkpoint_that_would_run_something_is_refused(tmp_path: Path) -> Non
         archive.writestr("archive/data.pkl", pickle.dumps({"model": Bad()}))
     with pytest.raises(pickle.UnpicklingError, match="which no tensor needs"):
         tensors(path, "model")
+
+
+def test_the_command_says_where_the_mark_is(
+    models_home: Path, perth: Perth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHATACTER_HOME", str(models_home.parent))
+    program = typer.Typer()
+    program.command()(watermark)
+    plain, other = voice(4.0), np.concatenate(marked(perth, [voice(4.0)]))
+    for name, sound, status, told in [("marked.mp3", other, 0, "1 of 1"), ("plain.mp3", plain, 1, "0 of 1")]:
+        coder = encoder("mp3", RATE)
+        (tmp_path / name).write_bytes(coder.encode(sound) + coder.finish())
+        result = CliRunner().invoke(program, [str(tmp_path / name)])
+        assert (result.exit_code, told in result.output) == (status, True)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        watermark(tmp_path / "none.mp3")
