@@ -31,7 +31,7 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
 }
 MODELS = {
     "chattr": {"all-minilm-l6-v2"},
-    "vocalizr": set(Lock.read().profile("voice")),
+    "vocalizr": {*Lock.read().profile("voice"), "perth-watermark"},
     "visualizr": set(Lock.read().profile("video")),
 }
 LISTENING = set(Lock.read().profile("listening"))
