@@ -79,7 +79,7 @@ class Setup:
             tiny_speech.vits(folder, VITS if self.full else {})
         elif self.model == "xtts":
             sizes = XTTS if self.full else {"gpt_max_audio_tokens": 125}
-            tiny_speech.xtts(folder, sizes, -3.0 if self.full else 0.5, self.decoder)
+            tiny_speech.xtts(folder, sizes, -1.0 if self.full else 0.5, self.decoder)
         elif self.model == "bark":
             tiny_speech.bark(folder, BARK if self.full else {}, ENCODEC if self.full else {}, MEANING)
 
