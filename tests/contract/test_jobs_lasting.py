@@ -197,6 +197,25 @@ async def test_what_time_does_is_done_without_anybody_who_has_time(jobs: Any) ->
     assert await jobs.outstanding() == {("video", "portrait"): 2}
 
 
+async def test_what_an_older_replica_left_among_what_expires_is_let_be(redis_url: str) -> None:
+    """During an update it leases, ends and removes jobs, and takes none of them out of there."""
+    async with connected(redis_url) as redis:
+        store, names = RedisJobs(redis), ["video_done", "video_begun", "video_runs", "video_gone"]
+        for name in names:
+            await store.enqueue(ANNA, new(name, expires_in=LONG))
+        await store.delete(ANNA, "video_gone")
+        await store.complete(await taken(store), {})
+        begun = await taken(store)
+        await taken(store)
+        await store.hand_back(begun)
+        expiring = f"{base_key('video')}:expiring"
+        await redis.zadd(expiring, {record_key(ANNA, name): 1 for name in names})
+        await store.sweep("video")
+        told = [(await stored(store, name)).status for name in names[:3]]
+        assert told == ["completed", "queued", "running"]
+        assert await redis.zcard(expiring) == 0
+
+
 async def test_a_wait_for_a_predictor_ends_when_a_job_expires(jobs: Any) -> None:
     await jobs.enqueue(ANNA, new(expires_in=0.2))
     await jobs.hand_back(await taken(jobs), phase="waiting_for_gpu", delay=LONG)

@@ -166,7 +166,8 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# What no worker says, time does: leases run out, waits are over, jobs expire.
+# What no worker says, time does: leases run out, waits are over, jobs expire. Replicas of versions that know nothing of
+# `expiring` take nothing out of it, whatever becomes of a job: the record says whether it still may expire.
 SWEEPING: Final = (
     STEPS
     + """
@@ -185,7 +186,12 @@ local function sweep(lost, expired)
     end
   end
   for _, record in ipairs(due(expiring)) do
-    finish(record, redis.call('HGET', record, 'tenant'), 'failed', 'error', expired)
+    local is = redis.call('HMGET', record, 'status', 'expires', 'tenant')
+    if is[1] == 'queued' and is[2] then
+      finish(record, is[3], 'failed', 'error', expired)
+    else
+      redis.call('ZREM', expiring, record)
+    end
   end
   for _, record in ipairs(due(queued)) do
     mend(record)
