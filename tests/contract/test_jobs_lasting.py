@@ -165,6 +165,23 @@ async def test_a_lease_whose_answer_was_lost_is_given_again(redis_url: str) -> N
         assert await store.attempts(ANNA, "video_1") == []
 
 
+async def test_answers_may_be_lost_again_and_again(redis_url: str) -> None:
+    """What it was given is remembered for as long as the lease lasts, which each asking prolongs."""
+    async with connected(redis_url) as redis:
+        await RedisJobs(redis).enqueue(ANNA, new())
+        store = Deaf(redis)
+        with pytest.raises(Unavailable):
+            await store.lease("video", worker="w", seconds=LONG)
+        (asked,) = [name async for name in redis.scan_iter("*:asked:*")]
+        await redis.pexpire(asked, 20_000)
+        with pytest.raises(Unavailable):
+            await store.lease("video", worker="w", seconds=LONG)
+        assert await redis.pttl(asked) > 20_000
+        store.deaf = False
+        again = await taken(store, worker="w")
+        assert (again.job.attempts, again.fence) == (1, 1)
+
+
 async def test_a_lease_whose_answer_was_lost_may_have_run_out_since(redis_url: str) -> None:
     async with connected(redis_url) as redis:
         await RedisJobs(redis).enqueue(ANNA, new())

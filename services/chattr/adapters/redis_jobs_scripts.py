@@ -215,6 +215,7 @@ local asked = base .. ':asked:' .. ARGV[6]
 local given = redis.call('HMGET', asked, 'record', 'fence')
 if given[1] and held(given[1], given[2]) then
   redis.call('ZADD', leased, text(now + tonumber(ARGV[1])), given[1])
+  redis.call('PEXPIRE', asked, math.ceil(tonumber(ARGV[1]) / 1000))
   return redis.call('HGETALL', given[1])
 end
 sweep(ARGV[4], ARGV[5])
