@@ -6,11 +6,12 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chatacter.chassis.errors import NotFound, Unavailable
 from chattr.adapters.redis_connection import connected
 from chattr.adapters.redis_job_log import RedisJobLog
-from chattr.adapters.redis_jobs import RedisJobs
+from chattr.adapters.redis_jobs import NotOnDisk, RedisJobs
 from chattr.adapters.redis_jobs_records import base_key, events_key, index_key, record_key, slot_key, slots_key
 from chattr.ports.jobs import SCHEMA, JobError
 from tests.contract.test_jobs import ANNA, LONG, SHORT, eventually, jobs, new, stored, taken
@@ -114,18 +115,19 @@ async def test_jobs_of_the_version_before_are_seen_through(redis_url: str) -> No
         assert ended == ["completed", "completed", "cancelled"]
 
 
+class Late(RedisJobs):
+    """Has a disk that is late with everything."""
+
+    late = True
+
+    async def _kept(self, *given: Any) -> Any:
+        answer = await super()._kept(*given)
+        if self.late:
+            raise NotOnDisk(answer)
+        return answer
+
+
 async def test_a_lease_that_is_not_on_disk_in_time_is_handed_back(redis_url: str) -> None:
-    class Late(RedisJobs):
-        late = True
-
-        async def _kept(self, *given: Any) -> Any:
-            answer = await super()._kept(*given)
-            if self.late:
-                from chattr.adapters.redis_jobs import NotOnDisk
-
-                raise NotOnDisk(answer)
-            return answer
-
     async with connected(redis_url) as redis:
         await RedisJobs(redis).enqueue(ANNA, new())
         store = Late(redis)
@@ -134,6 +136,38 @@ async def test_a_lease_that_is_not_on_disk_in_time_is_handed_back(redis_url: str
         store.late = False
         lease = await taken(store)
         assert (lease.job.attempts, lease.fence) == (1, 2)
+
+
+async def test_what_was_leased_and_is_not_on_disk_has_not_begun(redis_url: str) -> None:
+    """It still expires, and the wait for its predictor goes on."""
+    async with connected(redis_url) as redis:
+        jobs = RedisJobs(redis)
+        await jobs.enqueue(ANNA, new(expires_in=LONG))
+        await jobs.hand_back(await taken(jobs), phase="waiting_for_gpu", delay=0.0)
+        before = await stored(jobs)
+        with pytest.raises(Unavailable):
+            await Late(redis).lease("video", worker="w", seconds=LONG)
+        after = await stored(jobs)
+        assert (after.status, after.attempts) == ("queued", 0)
+        assert (after.expires_at, after.waiting_since) == (before.expires_at, before.waiting_since)
+        assert None not in {after.expires_at, after.waiting_since}
+        assert await redis.zcard(f"{base_key('video')}:expiring") == 1
+
+
+async def test_what_could_not_be_handed_back_either_is_asked_for_again(redis_url: str) -> None:
+    async def cut(**_: Any) -> None:
+        raise RedisConnectionError
+
+    async with connected(redis_url) as redis:
+        await RedisJobs(redis).enqueue(ANNA, new())
+        store: Any = Late(redis)
+        store._hand_back = cut
+        with pytest.raises(Unavailable):
+            await store.lease("video", worker="w", seconds=LONG)
+        assert (await stored(store)).status == "running"
+        store.late = False
+        lease = await taken(store, worker="w")
+        assert (lease.job.attempts, lease.fence) == (1, 1)
 
 
 class Deaf(RedisJobs):

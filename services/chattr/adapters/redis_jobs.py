@@ -233,9 +233,11 @@ class RedisJobs:
             stored = await self._kept(self._lease, [base, base], args)
         except NotOnDisk as error:
             if error.answer:  # nobody will work on it
+                self._unheard[modality, worker] = ticket
                 job = job_of(paired(error.answer))
                 with told():
-                    await self._hand_back(keys=steps(job.owner, job), args=[job.fence, QUEUED, ""])
+                    await self._hand_back(keys=steps(job.owner, job), args=[job.fence, QUEUED, "", 1])
+                del self._unheard[modality, worker]
             raise
         except Unavailable:
             self._unheard[modality, worker] = ticket
@@ -268,7 +270,7 @@ class RedisJobs:
 
     async def hand_back(self, lease: Lease, *, phase: str = QUEUED, delay: float | None = None) -> None:
         """Give a job back unfinished."""
-        require(await self._kept(self._hand_back, held(lease), [lease.fence, phase, micro(delay)]))
+        require(await self._kept(self._hand_back, held(lease), [lease.fence, phase, micro(delay), 0]))
 
     async def wait_for_work(self, modality: Modality, seconds: float) -> None:
         """Return when the bell rings; one that another heard first is no loss, waiting is short."""

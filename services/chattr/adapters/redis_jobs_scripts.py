@@ -296,7 +296,7 @@ return 1
 """
 )
 
-# KEYS record base; ARGV fence phase delay (empty: keep the place)
+# KEYS record base; ARGV fence phase delay (empty: keep the place) unheard (1: nobody learnt of the lease)
 HAND_BACK: Final = (
     STEPS
     + """
@@ -304,7 +304,9 @@ if not held(KEYS[1], ARGV[1]) then return 0 end
 note(KEYS[1], 'handed_back')
 redis.call('HINCRBY', KEYS[1], 'attempts', -1)
 local tenant = redis.call('HGET', KEYS[1], 'tenant')
-if ARGV[3] == '' then begun(KEYS[1]) else redis.call('HSETNX', KEYS[1], 'waiting', text(now)) end
+if ARGV[4] ~= '1' then
+  if ARGV[3] == '' then begun(KEYS[1]) else redis.call('HSETNX', KEYS[1], 'waiting', text(now)) end
+end
 line_up(KEYS[1], tenant, ARGV[2], ARGV[3] ~= '' and now + tonumber(ARGV[3]) or nil)
 return 1
 """
