@@ -232,6 +232,28 @@ def test_what_cannot_be_cut_is_told_after_what_was_made_before_it() -> None:
     assert model.batcher._turns == []
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_nothing_follows_a_piece_that_fails_while_the_next_is_cut(model: Model, cut: bool) -> None:
+    def words() -> Iterator[str]:
+        yield "bad"
+        model.may.release()
+        (turn,) = model.batcher._turns
+        until(lambda: turn.error is not None)
+        if not cut:
+            raise ValueError("what is cut after that is of no interest")
+        yield "next"
+
+    def fail(_: Sequence[str]) -> None:
+        raise InvalidInput("I cannot say that.")
+
+    model.failing = fail
+    heard: list[str] = []
+    with pytest.raises(InvalidInput):
+        heard.extend(model.batcher.results(words(), threading.Event()))
+    assert heard == []
+    assert model.batches == [["bad"]]
+
+
 def test_a_batch_that_finds_no_memory_is_done_in_smaller_ones(model: Model, people: People) -> None:
     def fail(words: Sequence[str]) -> None:
         if len(words) > 2:

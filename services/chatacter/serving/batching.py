@@ -187,14 +187,20 @@ class Batcher(Generic[P, R]):
             self._leave(turn)
 
     def _fetch(self, turn: Turn[P, R]) -> None:
-        """Have one more of a request's pieces at hand; what that raises is told after what the others have made."""
+        """Have one more of a request's pieces at hand; what that raises is told after what the others have made.
+
+        Nothing follows a piece that has failed meanwhile.
+        """
+        found: list[P] = []
+        failure: Exception | None = None
         try:
             found = list(islice(turn.coming, 1))
         except Exception as error:  # noqa: BLE001 - raised in the request that it belongs to
-            found, turn.error = [], error
+            failure = error
         with self._lock:
-            turn.left.extend(found)
-            turn.all_here = not found
+            if turn.error is None:
+                turn.left.extend(found)
+                turn.all_here, turn.error = not found, failure
             self._news.notify()
 
     def _enter(self, turn: Turn[P, R]) -> None:
