@@ -123,6 +123,21 @@ def test_a_call_that_takes_longer_than_the_grace_is_cut_and_told(tmp_path: Path)
         assert "Traceback" not in found.service.written()
 
 
+def test_the_end_waits_for_a_call_whose_time_was_up_and_whose_model_has_not_let_go(tmp_path: Path) -> None:
+    with puppet(tmp_path, request_timeout="1", shutdown_grace="60") as found, calling(found.grpc_port) as stub:
+        with found.held(), begun(stub, speech()) as call:
+            found.until("cancelled")
+            terminate(found)
+            until(lambda: refusing(stub), "it takes no calls")
+            assert found.service.process.poll() is None, "its model has not let go"
+            found.release()
+            error = call.exception()
+        assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert found.service.process.wait(CLOSING_SECONDS) == 0
+        assert found.diary == ["loading", "begun", "cancelled", "ended", "closed"]
+        assert "Traceback" not in found.service.written()
+
+
 def test_while_a_model_loads_it_is_not_ready(tmp_path: Path) -> None:
     with puppet(tmp_path, wait=False, strings=[LOAD_HELD]) as found, calling(found.grpc_port) as stub:
         found.until("loading")

@@ -57,10 +57,13 @@ class Calls:
             raise too_slow(self._seconds) from error
 
     async def ended(self, server: aio.Server) -> None:
-        """Wait for the drain and see the calls through; one that is cut holds its model until that lets go."""
+        """Wait for the drain and see the calls through; one that is cut holds its model until that lets go.
+
+        So does one whose time was up before: its bound has done its work and can be moved no more.
+        """
         await self._drain.begun.wait()
         last = asyncio.get_running_loop().time() + self._drain.remaining
-        for bound in self._bounds:
+        for bound in (each for each in self._bounds if not each.expired()):
             when = bound.when()
             bound.reschedule(last if when is None else min(when, last))
         await self._sent(self._drain.remaining + TELLING)
