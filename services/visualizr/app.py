@@ -9,7 +9,7 @@ from chatacter.chassis.plugins import needing
 from chatacter.serving.service import Doors, Place, Plan, predictor_app
 from visualizr.backend import VideoBackend
 from visualizr.inference import video_job
-from visualizr.render import OPERATION, Renderer, Signed, as_it_is
+from visualizr.render import OPERATION, Renderer, Signer
 from visualizr.replicas import on_replicas
 from visualizr.routes import video_router
 from visualizr.settings import VisualizrSettings
@@ -29,12 +29,12 @@ def made(settings: VisualizrSettings) -> VideoBackend:
     return backend
 
 
-def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
+def application(settings: VisualizrSettings, backend: VideoBackend, signer: Signer | None = None) -> FastAPI:
     """Build the service around a backend. Nothing is loaded before its lifespan starts. Raises `Misconfigured`."""
-    signed = signing_of(settings)
+    signer = signer or signing_of(settings)
 
     def doors(place: Place) -> Doors:
-        renderer = Renderer(backend, place.loading, place.gate, place.tracer, settings, signed)
+        renderer = Renderer(backend, place.loading, place.gate, place.tracer, settings, signer)
         return Doors(video_router(renderer), video_job(renderer))
 
     plan = Plan(
@@ -51,11 +51,11 @@ def application(settings: VisualizrSettings, backend: VideoBackend) -> FastAPI:
     return predictor_app(plan, settings, backend, doors)
 
 
-def signing_of(settings: VisualizrSettings) -> Signed:
+def signing_of(settings: VisualizrSettings) -> Signer | None:
     """Return what signs films, where a certificate is set. Raises `Misconfigured` where it cannot."""
     certificate, key = settings.visualizr_c2pa_certificate, settings.visualizr_c2pa_key
     if certificate is None or key is None:
-        return as_it_is
+        return None
     with needing("VISUALIZR_C2PA_CERTIFICATE"):
         from visualizr.signing import signing_with  # noqa: PLC0415  # needs the extra `c2pa`
-    return signing_with(certificate, key).signed
+    return signing_with(certificate, key)

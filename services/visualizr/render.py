@@ -3,11 +3,11 @@
 import asyncio
 import math
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from opentelemetry.trace import Tracer
 
@@ -28,13 +28,29 @@ MAX_PHONEMES: Final = 20_000
 LATE_SECONDS: Final = 0.5
 
 Piece = Progress | Film
-Signed = Callable[[Film, str], Film]
-"""Signs a film that the named model made; blocks."""
 
 
-def as_it_is(film: Film, _: str) -> Film:
-    """Sign nothing."""
-    return film
+class Signer(Protocol):
+    """What signs films."""
+
+    def check(self) -> None:
+        """Do nothing while films can be signed. Raises `Misconfigured`."""
+        ...
+
+    def signed(self, film: Film, model: str) -> Film:
+        """Sign a film that the named model made; blocks. Raises `Misconfigured`."""
+        ...
+
+
+class Unsigned:
+    """Signs nothing."""
+
+    def check(self) -> None:
+        """Nothing can be in the way."""
+
+    def signed(self, film: Film, _: str) -> Film:
+        """Return the film as it is."""
+        return film
 
 
 class Renderer:
@@ -47,7 +63,7 @@ class Renderer:
         gate: Gate,
         tracer: Tracer,
         settings: VisualizrSettings,
-        signed: Signed = as_it_is,
+        signer: Signer | None = None,
     ) -> None:
         self.model = loading.name
         self.loading = loading
@@ -55,12 +71,13 @@ class Renderer:
         self._gate = gate
         self._tracer = tracer
         self._settings = settings
-        self._signed = signed
+        self._signer = signer or Unsigned()
 
     async def checked(self, request: VideoGenerationRequest) -> Shot:
         """Check a request against what the model can do, and decode it. Raises the error that says what to change."""
         if request.model != self.model:
             raise NotFound(f"model: there is no such model here. Served: {self.model}.", param="model")
+        self._signer.check()
         await self.loading.obtain()
         return await asyncio.to_thread(self._decoded, request)
 
@@ -119,10 +136,11 @@ class Renderer:
 
     def _work(self, shot: Shot, cancelled: threading.Event) -> Iterator[Piece]:
         attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
+        self._signer.check()  # again: it may have waited long
         with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
             for piece in self._backend.film(self._watched(shot, cancelled), cancelled):
                 if isinstance(piece, Film):
-                    yield self._signed(piece, self.model)
+                    yield self._signer.signed(piece, self.model)
                     span.set_attribute("chatacter.video.seconds", piece.seconds)
                 else:
                     yield piece

@@ -6,8 +6,10 @@ signed film breaks its signature; whoever strips it is left with the other marks
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from chatacter.chassis import provenance
 from chatacter.chassis.errors import Misconfigured
 from visualizr.backend import Film, Rendition
+
+logger = logging.getLogger(__name__)
 
 # WebM has no place for a manifest: such films keep their other marks.
 SIGNABLE: Final = frozenset({"video/mp4", "image/jpeg", "image/webp"})
@@ -40,6 +44,30 @@ REFUSED: Final = (
     "VISUALIZR_C2PA_CERTIFICATE and VISUALIZR_C2PA_KEY do not sign: the key (PEM, PKCS#8, no password) has to be the "
     "certificate's, which has to be valid today and made for signing, as C2PA's certificate profile asks. {why}"
 )
+EXPIRED: Final = "VISUALIZR_C2PA_CERTIFICATE has run out. Put a valid one there and start anew, or unset it."
+FAILED: Final = "The film could not be signed with VISUALIZR_C2PA_CERTIFICATE; the log says why."
+# A certificate that has less left is told in the log, once a day while films are asked for.
+SOON: Final = timedelta(days=14)
+TOLD_EACH: Final = timedelta(days=1)
+
+
+def now() -> datetime:
+    """Say what time it is."""
+    return datetime.now(UTC)
+
+
+class Warned:
+    """When somebody was last told that a certificate runs out. A race tells it twice at worst."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+
+    def due(self, at: datetime) -> bool:
+        """Whether it is to be told now; then it counts as told."""
+        due = self._at is None or at - self._at >= TOLD_EACH
+        if due:
+            self._at = at
+        return due
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +75,38 @@ class Signing:
     """Signs films and their small forms. May be used from several threads at once."""
 
     chain: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     algorithm: str
+    until: datetime
+    """When the certificate runs out."""
+    clock: Callable[[], datetime] = now
+    warned: Warned = field(default_factory=Warned, repr=False, compare=False)
+
+    def check(self) -> None:
+        """Raise `Misconfigured` once the certificate has run out, so that nothing is filmed that cannot be signed."""
+        at = self.clock()
+        if at >= self.until:
+            raise Misconfigured(EXPIRED)
+        if self.until - at < SOON and self.warned.due(at):
+            logger.warning("the certificate that signs films runs out soon", extra={"until": self.until.isoformat()})
 
     def signed(self, film: Film, model: str) -> Film:
-        """Return a film that the model made, its files signed where their form has a place for it."""
-        small = tuple(
-            Rendition(each.variant, each.media_type, self.file(each.data, each.media_type, model))
-            for each in film.renditions
-        )
-        return replace(film, data=self.file(film.data, film.media_type, model), renditions=small)
+        """Return a film that the model made, its files signed where their form has a place for it.
+
+        Raises `Misconfigured`: a film that was to be signed does not leave unsigned.
+        """
+        try:
+            small = tuple(
+                Rendition(each.variant, each.media_type, self.file(each.data, each.media_type, model))
+                for each in film.renditions
+            )
+            return replace(film, data=self.file(film.data, film.media_type, model), renditions=small)
+        except c2pa.C2paError as error:
+            logger.error("a film could not be signed", exc_info=error, extra={"error.type": type(error).__name__})
+            raise Misconfigured(EXPIRED if self.clock() >= self.until else FAILED) from error
 
     def file(self, data: bytes, media_type: str, model: str) -> bytes:
-        """Return one file signed; one of another form is returned as it is."""
+        """Return one file signed; one of another form is returned as it is. Raises `C2paError`."""
         if media_type not in SIGNABLE:
             return data
         info = c2pa.C2paSignerInfo(alg=self.algorithm.encode(), sign_cert=self.chain, private_key=self.key, ta_url=None)
@@ -86,15 +133,17 @@ def manifest(model: str) -> Mapping[str, Any]:
     }
 
 
-def signing_with(certificate: Path, key: Path) -> Signing:
+def signing_with(certificate: Path, key: Path, clock: Callable[[], datetime] = now) -> Signing:
     """Return what signs with a certificate. Signs once; raises `Misconfigured` where that does not work."""
     chain = content(certificate, "VISUALIZR_C2PA_CERTIFICATE")
-    signing = Signing(chain, content(key, "VISUALIZR_C2PA_KEY"), algorithm_of(chain, certificate))
+    first = first_of(chain, certificate)
+    signing = Signing(chain, content(key, "VISUALIZR_C2PA_KEY"), algorithm_of(first), first.not_valid_after_utc, clock)
     probe = bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1])
     try:
         signing.file(probe, "image/jpeg", provenance.GENERATOR)
     except c2pa.C2paError as error:
         raise Misconfigured(REFUSED.format(why=error)) from error
+    signing.check()
     return signing
 
 
@@ -106,12 +155,17 @@ def content(path: Path, name: str) -> bytes:
         raise Misconfigured(UNREADABLE.format(name=name, path=path, why=error.strerror)) from error
 
 
-def algorithm_of(chain: bytes, path: Path) -> str:
-    """Name the signature that the first certificate's kind of key makes. Raises `Misconfigured`."""
+def first_of(chain: bytes, path: Path) -> x509.Certificate:
+    """Read the first certificate of a file, which signs. Raises `Misconfigured`."""
     try:
-        public = x509.load_pem_x509_certificate(chain).public_key()
+        return x509.load_pem_x509_certificate(chain)
     except ValueError as error:
         raise Misconfigured(NO_CERTIFICATE.format(path=path)) from error
+
+
+def algorithm_of(certificate: x509.Certificate) -> str:
+    """Name the signature that a certificate's kind of key makes. Raises `Misconfigured`."""
+    public = certificate.public_key()
     if isinstance(public, EllipticCurvePublicKey) and public.curve.name in CURVES:
         return CURVES[public.curve.name]
     if isinstance(public, Ed25519PublicKey):

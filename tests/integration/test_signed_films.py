@@ -5,7 +5,9 @@ import base64
 import datetime
 import io
 import json
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from visualizr.backends.fake import FakeBackend
 from visualizr.settings import VisualizrSettings
 
 c2pa = pytest.importorskip("c2pa")
+from visualizr.signing import Signing, signing_with  # noqa: E402  # needs it
 
 pytestmark = pytest.mark.integration
 
@@ -145,6 +148,64 @@ async def test_webm_keeps_its_own_mark_and_its_small_forms_are_signed(credential
     assert DIGITAL_SOURCE_TYPE.encode() in film
     assert b"c2pa" not in film
     assert read(small_type, small)["validation_state"] == "Valid"
+
+
+def test_the_key_is_in_no_text_of_what_signs(credentials: Any) -> None:
+    given = credentials()
+    signing = signing_with(*given.values())
+    assert "PRIVATE KEY" in signing.key.decode()
+    assert "PRIVATE KEY" not in repr(signing)
+    assert signing.key.decode().splitlines()[1] not in repr(signing)
+
+
+class Clock:
+    """The time; a test may put it forward."""
+
+    def __init__(self) -> None:
+        self.ahead = datetime.timedelta()
+
+    def __call__(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC) + self.ahead
+
+
+async def asked(backend: FakeBackend, signer: Signing, **more: Any) -> httpx.Response:
+    """Ask for a film of a service with this signer."""
+    settings = VisualizrSettings(visualizr_model="fake")
+    app = await asyncio.to_thread(application, settings, backend, signer)
+    async with served(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.01)
+        return await client.post("/v1/video/generations", json={**request(seconds=0.3), **more})
+
+
+async def test_nothing_is_filmed_once_the_certificate_has_run_out(credentials: Any) -> None:
+    clock, backend = Clock(), FakeBackend()
+    signer = await asyncio.to_thread(lambda: signing_with(*credentials().values(), clock))
+    assert events(await asked(backend, signer))[-1]["type"] == "video.completed"
+    clock.ahead = 31 * DAY
+    answer = await asked(backend, signer)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "misconfigured")
+    assert "VISUALIZR_C2PA_CERTIFICATE has run out" in answer.json()["error"]["message"]
+    assert backend.begun == 1
+
+
+async def test_a_film_that_cannot_be_signed_is_told_as_failed(credentials: Any) -> None:
+    """It runs out while the film is made: the signer was valid at the start, and what signs raises later."""
+    signer = await asyncio.to_thread(lambda: signing_with(*credentials().values()))
+    over = await asyncio.to_thread(credentials(until=-1)["visualizr_c2pa_certificate"].read_bytes)
+    last = events(await asked(FakeBackend(), replace(signer, chain=over)))[-1]
+    assert (last["type"], last["code"], last["retryable"]) == ("video.failed", "misconfigured", False)
+    assert "could not be signed" in last["message"]
+
+
+def test_a_certificate_that_runs_out_soon_is_told_each_day(credentials: Any, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    with caplog.at_level(logging.WARNING, "visualizr.signing"):
+        signer = signing_with(*credentials().values(), clock)
+        assert not caplog.records
+        for clock.ahead in (20 * DAY, 20.5 * DAY, 21.5 * DAY):
+            signer.check()
+    assert [each.getMessage() for each in caplog.records] == ["the certificate that signs films runs out soon"] * 2
 
 
 def test_half_of_it_is_refused(credentials: Any) -> None:
