@@ -12,6 +12,7 @@ from typing import Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Span:
     links: tuple[str, ...]
     attributes: dict[str, Any]
     resource: dict[str, str] = field(default_factory=dict)
+    failed: bool = False
+    written: str = ""
 
 
 @dataclass
@@ -59,7 +62,8 @@ def take_traces(into: Collected, body: bytes) -> None:
                 attributes = {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
                 links = tuple(link.trace_id.hex() for link in span.links)
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                into.spans.append(Span(about["service.name"], span.name, *ids, links, attributes, about))
+                told = (about, span.status.code == Status.STATUS_CODE_ERROR, str(span))
+                into.spans.append(Span(about["service.name"], span.name, *ids, links, attributes, *told))
 
 
 def take_metrics(into: Collected, body: bytes) -> None:

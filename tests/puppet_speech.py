@@ -16,6 +16,7 @@ LOAD_HELD: Final = "load held"
 LOAD_FAILS: Final = "load fails"
 DIARY: Final = "diary"
 STUMBLES: Final = "stumble"
+SECRET: Final = "a secret"
 HUNGERS: Final = "devour"
 NOT_THERE: Final = "The weights are not there. Put them where CHATACTER_HOME says."
 
@@ -44,7 +45,7 @@ class PuppetSpeech(FakeSpeech):
         self._note("begun")
         try:
             if STUMBLES in utterance.text:
-                raise ValueError("a secret")
+                raise ValueError(SECRET)
             if HUNGERS in utterance.text:
                 raise MemoryError
             yield from super().speak(utterance, cancelled)

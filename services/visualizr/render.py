@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 from opentelemetry.trace import Tracer
 
 from chatacter.chassis.errors import InvalidInput, NotFound, TooLarge
+from chatacter.chassis.telemetry import wordless
 from chatacter.contracts.speech import Phoneme
 from chatacter.contracts.video import VideoGenerationRequest
 from chatacter.serving.gate import Gate
@@ -137,7 +138,7 @@ class Renderer:
     def _work(self, shot: Shot, cancelled: threading.Event) -> Iterator[Piece]:
         attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
         self._signer.check()  # again: it may have waited long
-        with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
+        with wordless(self._tracer, f"{OPERATION} {self.model}", attributes=attributes) as span:
             for piece in self._backend.film(self._watched(shot, cancelled), cancelled):
                 if isinstance(piece, Film):
                     yield self._signer.signed(piece, self.model)

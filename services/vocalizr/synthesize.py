@@ -12,6 +12,7 @@ from typing import Final
 from opentelemetry.trace import Tracer
 
 from chatacter.chassis.errors import InvalidInput, NotFound, TooLarge, Unsupported
+from chatacter.chassis.telemetry import wordless
 from chatacter.contracts.speech import AudioFormat, Phoneme, SpeechRequest, Voice
 from chatacter.serving.gate import Gate
 from chatacter.serving.loading import Loading
@@ -122,7 +123,7 @@ class Synthesizer:
     def _work(self, utterance: Utterance, audio_format: AudioFormat, cancelled: threading.Event) -> Iterator[Sound]:
         rate = self._backend.capabilities.sample_rate
         attributes = {"gen_ai.operation.name": OPERATION, "gen_ai.request.model": self.model}
-        with self._tracer.start_as_current_span(f"{OPERATION} {self.model}", attributes=attributes) as span:
+        with wordless(self._tracer, f"{OPERATION} {self.model}", attributes=attributes) as span:
             coder = None
             total = 0
             for chunk in self._backend.speak(utterance, cancelled):

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from grpc import StatusCode, aio
 from opentelemetry import propagate, trace
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import Span, SpanKind, Tracer
 
 from chatacter.chassis import errors
 from chatacter.chassis.auth import Keyring, allowed, bearer_token
@@ -54,6 +54,18 @@ CODES: Final[Mapping[type[errors.ChatacterError], StatusCode]] = {
     errors.Misconfigured: StatusCode.FAILED_PRECONDITION,
     errors.ChatacterError: StatusCode.INTERNAL,
 }
+
+# With which of them a server's span is an error. Source: OpenTelemetry, "Semantic conventions for gRPC".
+FAULTS: Final = frozenset(
+    {
+        StatusCode.UNKNOWN,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.UNIMPLEMENTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,26 +126,26 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         self._calls = calls
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802, D102 - names of the protocol
-        async with self._answering(context):
+        async with self._answering("ServerLive", context):
             return v2_messages.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        async with self._answering(context):
+        async with self._answering("ServerReady", context):
             told = [await self._models.named(name).loading.check() for name in self._models.required]
             return v2_messages.ServerReadyResponse(ready=not any(told))
 
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        async with self._answering(context):
+        async with self._answering("ModelReady", context):
             told = await named(self._models, request.name, request.version).loading.check()
             return v2_messages.ModelReadyResponse(ready=told is None)
 
     async def ServerMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        async with self._answering(context):
+        async with self._answering("ServerMetadata", context):
             self._asked_by(context)
             return v2_messages.ServerMetadataResponse(**self._models.metadata.model_dump())
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        async with self._answering(context):
+        async with self._answering("ModelMetadata", context):
             self._asked_by(context)
             named(self._models, request.name, request.version)
             told = await self._models.plane.model_metadata(request.name)
@@ -141,19 +153,20 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
             return v2_messages.ModelMetadataResponse(**kept)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        with self._traced("ModelInfer", context):
-            async with self._answering(context):
-                asked = self._asked_by(context)
-                async with self._calls.bounded():
-                    answer = await self._inferred(request, {**headers_of(context), TENANT_HEADER: asked.tenant})
-                await context.send_initial_metadata(tuple(HEADERS.items()))
-                return answer
+        async with self._answering("ModelInfer", context):
+            asked = self._asked_by(context)
+            async with self._calls.bounded():
+                answer = await self._inferred(request, {**headers_of(context), TENANT_HEADER: asked.tenant})
+            await context.send_initial_metadata(tuple(HEADERS.items()))
+            return answer
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        async with self._answering(context):
+        async with self._answering("RepositoryModelLoad", context):
             raise errors.NotBuilt(NO_LOADING)
 
-    RepositoryModelUnload = RepositoryModelLoad
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        async with self._answering("RepositoryModelUnload", context):
+            raise errors.NotBuilt(NO_LOADING)
 
     async def _inferred(self, request: Any, headers: dict[str, str]) -> Any:
         name = request.model_name
@@ -168,29 +181,46 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return whose_of(allowed(caller, "inference"), headers)
 
     @asynccontextmanager
-    async def _answering(self, context: Any) -> AsyncIterator[None]:
+    async def _answering(self, method: str, context: Any) -> AsyncIterator[None]:
         """Take a call. One whose block raises ends with the status of the error; what nobody meant tells nothing."""
-        try:
-            self._calls.enter()
-            yield
-        except errors.ChatacterError as error:
-            await context.abort(code_of(error), error.message, refusal_of(error))
-        except Exception as error:
-            logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
-            trace.get_current_span().set_attribute("error.type", type(error).__name__)
-            await context.abort(StatusCode.INTERNAL, INTERNAL, refusal_of(errors.ChatacterError(INTERNAL)))
+        with self._traced(method, context) as span:
+            try:
+                self._calls.enter()
+                yield
+            except errors.ChatacterError as error:
+                ended(span, code_of(error))
+                await context.abort(code_of(error), error.message, refusal_of(error))
+            except Exception as error:
+                logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
+                span.set_attribute("error.type", type(error).__name__)
+                ended(span, StatusCode.INTERNAL)
+                await context.abort(StatusCode.INTERNAL, INTERNAL, refusal_of(errors.ChatacterError(INTERNAL)))
+            except asyncio.CancelledError:
+                ended(span, StatusCode.CANCELLED)
+                raise
+            else:
+                ended(span, StatusCode.OK)
 
     @contextmanager
-    def _traced(self, method: str, context: Any) -> Iterator[None]:
+    def _traced(self, method: str, context: Any) -> Iterator[Span]:
         """Go on with the caller's trace. Source: OpenTelemetry, "Semantic conventions for gRPC"."""
         span = self._house.tracer.start_as_current_span(
             f"{SERVICE}/{method}",
             context=propagate.extract(headers_of(context)),
             kind=SpanKind.SERVER,
             attributes={"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": method},
+            record_exception=False,  # its text may be the user's, and `abort` raises for what is only refused
+            set_status_on_exception=False,
         )
-        with span:
-            yield
+        with span as begun:
+            yield begun
+
+
+def ended(span: Span, code: StatusCode) -> None:
+    """Write down how a call ended; what is the caller's own doing is no error of the server's."""
+    span.set_attribute("rpc.grpc.status_code", code.value[0])
+    if code in FAULTS:
+        span.set_status(trace.StatusCode.ERROR)
 
 
 def headers_of(context: Any) -> dict[str, str]:
