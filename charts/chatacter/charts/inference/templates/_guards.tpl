@@ -129,6 +129,8 @@
 {{- fail (printf "inference.models.%s.grpc.port is a second port, and Knative lets a container have one: set inference.serving.mode=Standard, or drop it and ask by REST." $model.key) -}}
 {{- else if eq $model.mode "Ray" -}}
 {{- fail (printf "inference.models.%s.grpc.port cannot be opened on Ray, whose proxies own the ports of what they serve: drop ray.enabled, or ask by REST." $model.key) -}}
+{{- else if lt (int $model.grpc.port) 1024 -}}
+{{- fail (printf "inference.models.%s.grpc.port is %d, and below 1024 a process without rights may not listen, nor is 80 free at its Service: choose another." $model.key (int $model.grpc.port)) -}}
 {{- else if eq (int $model.grpc.port) (int $model.port) -}}
 {{- fail (printf "inference.models.%s.grpc.port is %d, at which it speaks REST: choose another." $model.key (int $model.port)) -}}
 {{- else if and $policies (not $model.grpc.from) -}}
