@@ -1,6 +1,7 @@
 """Jobs that take long, come from an older version, or meet a disk that is late: for every store of jobs."""
 
 import asyncio
+import time
 from typing import Any
 
 import orjson
@@ -305,6 +306,42 @@ async def test_failed_jobs_are_removed_page_by_page_too(jobs: Any) -> None:
     await jobs.delete(ANNA, first[-1].id)
     rest = await jobs.list(ANNA, "video", after=first[-1].id, failed=True)
     assert [job.id for job in [*first, *rest]] == ["video_3", "video_2", "video_1", "video_0"]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_failed_jobs_are_tried_again_page_by_page(jobs: Any, order: Any) -> None:
+    names = [f"video_{number}" for number in range(6)]
+    for name in names:
+        await jobs.enqueue(ANNA, new(name))
+        await jobs.fail(await taken(jobs), LOST)
+    seen, after = [], None
+    while page := await jobs.list(ANNA, "video", after=after, limit=2, order=order, failed=True):
+        seen += [job.id for job in page]
+        after = page[-1].id
+        for job in page:
+            await jobs.retry(ANNA, job.id)
+    assert seen == (names if order == "asc" else names[::-1])
+    await jobs.delete(ANNA, after)
+    assert await jobs.list(ANNA, "video", after=after, failed=True, order=order) == []
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_what_failed_in_one_moment_is_met_once(jobs: Any, order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"video_{number}" for number in range(7)]
+    for name in names:
+        await jobs.enqueue(ANNA, new(name, expires_in=SHORT))
+    await asyncio.sleep(2 * SHORT)
+    with monkeypatch.context() as stopped:
+        now = time.time()
+        stopped.setattr(time, "time", lambda: now)
+        await jobs.sweep("video")
+    assert len({job.ended_at for job in await jobs.list(ANNA, "video", failed=True)}) == 1
+    seen, after = [], None
+    while page := await jobs.list(ANNA, "video", after=after, limit=2, order=order, failed=True):
+        seen += [job.id for job in page]
+        after = page[-1].id
+        await jobs.delete(ANNA, after)
+    assert seen == (names if order == "asc" else names[::-1])
 
 
 async def test_a_page_after_nothing_is_a_mistake(jobs: Any) -> None:

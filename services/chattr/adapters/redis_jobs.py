@@ -152,7 +152,10 @@ class RedisJobs:
         return await self._read([record_key(owner, job_id.decode()) for job_id in ids])
 
     async def _following(self, index: str, after: str, *, newest_first: bool) -> int:
-        """Return the rank of what comes after a job in a list, which may have gone a moment ago."""
+        """Return the rank of what comes after a job in a list, which may have gone a moment ago.
+
+        Jobs that one sweep failed have one time; they stand in the order of their ids.
+        """
         rank = await (self._redis.zrevrank(index, after) if newest_first else self._redis.zrank(index, after))
         if rank is not None:
             return int(rank) + 1
@@ -160,7 +163,9 @@ class RedisJobs:
         if place is None:
             raise NotFound(NOT_LISTED, param="after")
         beside = f"({place.decode()}"
-        return int(await self._redis.zcount(index, *((beside, "+inf") if newest_first else ("-inf", beside))))
+        before = await self._redis.zcount(index, *((beside, "+inf") if newest_first else ("-inf", beside)))
+        equals: Sequence[bytes] = await self._redis.zrange(index, place, place, byscore=True)
+        return int(before) + sum((one > after.encode()) == newest_first for one in equals)
 
     async def _read(self, records: Sequence[str | bytes]) -> Sequence[Job]:
         """Return the jobs that stand in records; some may be gone meanwhile."""
@@ -208,7 +213,7 @@ class RedisJobs:
         job = await self.get(owner, job_id)
         if job is None:
             return None
-        stored = await self._kept(self._retry, steps(owner, job))
+        stored = await self._kept(self._retry, steps(owner, job), [FOLLOWED_SECONDS])
         if not stored:
             return None
         if isinstance(stored, bytes):

@@ -84,6 +84,13 @@ end
 -- It has begun: it is to be finished however late it is, and nobody waits for its predictor any more.
 local function begun(record) redis.call('HDEL', record, 'expires', 'waiting') end
 
+-- Take a job off a list. Its place is remembered for some seconds, so that who turns the pages goes on there.
+local function unlist(list, id, seconds)
+  local place = redis.call('ZSCORE', list, id)
+  if place then redis.call('SET', list .. ':gone:' .. id, place, 'EX', seconds) end
+  redis.call('ZREM', list, id)
+end
+
 local function note(record, outcome, problem)
   local is = redis.call('HMGET', record, 'fence', 'worker', 'started')
   redis.call('RPUSH', record .. ':attempts', cjson.encode(
@@ -323,7 +330,7 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# KEYS record base
+# KEYS record base; ARGV seconds, for which its place among what failed is remembered
 RETRY: Final = (
     STEPS
     + """
@@ -331,7 +338,7 @@ local is = redis.call('HMGET', KEYS[1], 'status', 'tenant', 'class', 'slot', 'in
 if not is[1] then return false end
 if is[1] ~= 'failed' and is[1] ~= 'cancelled' then return is[1] end
 redis.call('ZREM', base .. ':ended', KEYS[1])
-redis.call('ZREM', is[5] .. ':failed', is[6])
+unlist(is[5] .. ':failed', is[6], ARGV[1])
 redis.call('SADD', is[4], KEYS[1])
 redis.call('HDEL', KEYS[1], 'error', 'ended', 'expires', 'waiting')
 redis.call('HSET', KEYS[1], 'attempts', 0,
@@ -341,8 +348,8 @@ return redis.call('HGETALL', KEYS[1])
 """
 )
 
-# KEYS record base index; ARGV id seconds only_ended (0 or 1). Its events stay that long, so that those who follow
-# them learn of it; and its places in the lists, so that who turns their pages goes on there.
+# KEYS record base index; ARGV id seconds only_ended (0 or 1). Its events, and its places in the lists, stay that
+# long, so that those who follow it learn of it.
 DELETE: Final = (
     STEPS
     + """
@@ -354,11 +361,7 @@ lift(KEYS[1], is[1])
 seat(is[1])
 redis.call('SREM', is[2], KEYS[1])
 redis.call('ZREM', base .. ':ended', KEYS[1])
-for _, list in ipairs({KEYS[3], KEYS[3] .. ':failed'}) do
-  local place = redis.call('ZSCORE', list, ARGV[1])
-  if place then redis.call('SET', list .. ':gone:' .. ARGV[1], place, 'EX', ARGV[2]) end
-  redis.call('ZREM', list, ARGV[1])
-end
+for _, list in ipairs({KEYS[3], KEYS[3] .. ':failed'}) do unlist(list, ARGV[1], ARGV[2]) end
 tell(KEYS[1], 'deleted')
 redis.call('EXPIRE', KEYS[1] .. ':events', ARGV[2])
 redis.call('DEL', KEYS[1], KEYS[1] .. ':attempts')

@@ -87,7 +87,7 @@ class FakeJobs:
         self._entries: dict[tuple[str, str], Entry] = {}
         self._logs: dict[tuple[str, str], list[JobEvent]] = {}
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}
-        self._gone: dict[tuple[str, str], Job] = {}
+        self._gone: dict[tuple[str, str, bool], Job] = {}
         self._served: dict[str, int] = {}
         self._took: dict[str, list[float]] = {}
         self._kinds: set[tuple[Modality, str]] = set()
@@ -133,24 +133,20 @@ class FakeJobs:
         failed: bool = False,
     ) -> Sequence[Job]:
         """Return the tenant's by age, or its failed ones by when they failed."""
-        jobs = [
-            e.job for (tenant, _), e in self._entries.items() if tenant == owner.tenant and e.job.modality == modality
-        ]
-        if failed:
-            jobs = sorted((job for job in jobs if job.status == "failed"), key=lambda job: job.ended_at or 0)
-        if order == "desc":
-            jobs.reverse()
-        ids = [job.id for job in jobs]
+
+        def place(job: Job) -> tuple[float, str]:
+            return (job.ended_at or 0) if failed else job.created_at, job.id
+
+        mine = [e.job for (tenant, _), e in self._entries.items() if tenant == owner.tenant]
+        listed = (job for job in mine if job.modality == modality and (not failed or job.status == "failed"))
+        jobs = sorted(listed, key=place, reverse=order == "desc")
         if after is None:
             return jobs[:limit]
-        if after in ids:
-            return jobs[ids.index(after) + 1 :][:limit]
-        gone = self._gone.get((owner.tenant, after))
-        if gone is None:
+        last = next((job for job in jobs if job.id == after), None) or self._gone.get((owner.tenant, after, failed))
+        if last is None:
             raise NotFound("There is no such job in this list.", param="after")
-        place = (gone.ended_at or 0) if failed else gone.created_at
-        times = {job.id: (job.ended_at or 0) if failed else job.created_at for job in jobs}
-        return [job for job in jobs if (times[job.id] < place if order == "desc" else times[job.id] > place)][:limit]
+        until = place(last)
+        return [job for job in jobs if (place(job) < until if order == "desc" else place(job) > until)][:limit]
 
     async def attempts(self, owner: Owner, job_id: str) -> Sequence[Attempt]:
         """Return the attempts that are over."""
@@ -193,6 +189,7 @@ class FakeJobs:
         if entry.job.status not in {"failed", "cancelled"}:
             raise Conflict("Only one that failed or was cancelled can be tried again.", param="job_id")
         entry.place = next(self._count)
+        self._unlist(entry.job)
         entry.job = replace(entry.job, attempts=0, error=None, ended_at=None)
         entry.begun()
         entry.line_up(QUEUED)
@@ -205,7 +202,8 @@ class FakeJobs:
         if entry is None or (only_ended and entry.job.status not in ENDED):
             return None
         del self._entries[owner.tenant, job_id]
-        self._gone[owner.tenant, job_id] = entry.job
+        self._gone[owner.tenant, job_id, False] = entry.job
+        self._unlist(entry.job)
         entry.tell(DELETED)
         return entry.job
 
@@ -325,6 +323,11 @@ class FakeJobs:
                 return
             await asyncio.sleep(0.01)
             yield None
+
+    def _unlist(self, job: Job) -> None:
+        """Remember where a job stood among those that failed, for who turns their pages."""
+        if job.status == "failed":
+            self._gone[job.owner.tenant, job.id, True] = job
 
     def _expire(self, modality: Modality, now: float) -> None:
         """Take leases away that nobody renewed, and let go what waited for a time."""
