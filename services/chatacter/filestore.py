@@ -143,12 +143,13 @@ class FileStore:
         with self.reached():
             found: dict[str, dict[str, Any]] = self._fs.find(self._root, detail=True)
         for path, about in found.items():
-            moment = next((about[name] for name in WRITTEN if about.get(name) is not None), None)
-            if isinstance(moment, str):
-                moment = datetime.fromisoformat(moment)
-            if moment is not None:
-                written = moment.timestamp() if isinstance(moment, datetime) else float(moment)
+            if (written := written_at(about)) is not None:
                 yield path.removeprefix(self._root).strip("/"), written
+
+    def written(self, path: str) -> float | None:
+        """Return when a file was written, in Unix seconds, where the store tells it. Raises `NotFound`."""
+        with self.reached():
+            return written_at(self._fs.info(self._at(path)))
 
     def remove(self, path: str) -> None:
         """Remove a file. Raises `NotFound`."""
@@ -178,6 +179,16 @@ class FileStore:
         if self._fs is None:
             raise RuntimeError("open() comes first")
         return f"{self._root}/{path}"
+
+
+def written_at(about: Mapping[str, Any]) -> float | None:
+    """Read from what a store tells of a file when it was written, in Unix seconds."""
+    moment = next((about[name] for name in WRITTEN if about.get(name) is not None), None)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    if moment is None:
+        return None
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)
 
 
 def safe(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -186,6 +187,24 @@ async def test_a_replaced_asset_leaves_no_old_bytes_for_long(stored: FsspecAsset
     assert await stored.sweep(before=time.time() + 3600) == 1
     assert await stored.sweep(before=time.time() + 3600) == 0
     assert (await read(stored, "a"), await read(stored, "b")) == (b"two", b"three")
+
+
+async def test_bytes_that_are_put_again_during_a_sweep_stay(
+    stored: FsspecAssets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for data in (b"one", b"two"):
+        await stored.put(ACME, "a", data, WEBM)
+    await asyncio.sleep(1.1)  # S3 tells whole seconds
+    began, named = math.floor(time.time()), stored._named
+
+    def late(files: Any) -> set[str]:
+        names = named(files)
+        stored._put("acme/-/a", "a", b"one", WEBM)
+        return names
+
+    monkeypatch.setattr(stored, "_named", late)
+    assert await stored.sweep(before=began) == 0
+    assert await read(stored, "a") == b"one"
 
 
 async def test_who_reads_an_asset_that_is_replaced_reads_it_to_its_end(assets: Assets) -> None:

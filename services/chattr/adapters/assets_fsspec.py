@@ -144,10 +144,17 @@ class FsspecAssets:
             named = self._named(files)
             for file in files:
                 if file.name not in named and file.written < before:
-                    with suppress(NotFound):
-                        self._files.remove(file.path)
-                        removed += 1
+                    removed += self._remove(file.path, before)
         return removed
+
+    def _remove(self, path: str, before: float) -> bool:
+        """Remove a file that is as old as it was when it was listed: the same bytes may have been put again since."""
+        with suppress(NotFound):
+            written = self._files.written(path)
+            if written is not None and written < before:
+                self._files.remove(path)
+                return True
+        return False
 
     def _named(self, files: Sequence[Stored]) -> set[str]:
         """Return which files of one asset are it. Where nothing lies beside them the description is not read."""
