@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +202,31 @@ async def test_a_store_that_answers_with_an_error_does_not_end_the_work(
     await studio.reached(video.id, "completed")
 
 
+@pytest.mark.parametrize(
+    ("method", "places", "told"),
+    [("sweep", 1, "jobs cannot be swept"), ("wait_for_work", 2, "jobs cannot be waited for")],
+)
+async def test_what_a_store_cannot_do_between_jobs_is_told(
+    studio: Studio,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    places: int,
+    told: str,
+) -> None:
+    async def failing(*_: Any) -> None:
+        raise RuntimeError("ERR user_script: attempt to concatenate a boolean value")
+
+    monkeypatch.setattr(studio.jobs, method, failing, raising=False)
+    studio.filmer.hold_at = 1
+    studio.start(studio.dispatcher(concurrency=places))
+    video = await studio.order()
+    await studio.reached(video.id, "filming")
+    await until(lambda: told in caplog.messages)
+    studio.filmer.released.set()
+    await studio.reached(video.id, "completed")
+
+
 async def test_what_waited_long_in_line_may_still_wait_for_its_predictor(studio: Studio) -> None:
     studio.filmer.refusals.append(Unavailable("Visualizr cannot be reached.", retry_after=0.05))
     video = await studio.order()
@@ -268,11 +294,12 @@ async def until_gone(studio: Studio, name: str) -> None:
 async def test_with_every_place_taken_it_still_tells_what_was_lost_and_what_is_too_late(studio: Studio) -> None:
     """The only dispatcher may be busy for half an hour; nobody is to learn only then what was sure long before."""
     lost = await studio.order()
-    await studio.jobs.lease("video", worker="dead", seconds=1.5)
+    dead = await studio.jobs.lease("video", worker="dead", seconds=60)
     studio.filmer.hold_at = 1
     running = await studio.order()
     studio.start(studio.dispatcher(pace=Pace(lease=30, heartbeat=0.05)))
     await studio.reached(running.id, "filming")
+    await studio.jobs.heartbeat(replace(dead, seconds=0.1), progress=0.0, phase="filming")  # its last one
     late = await studio.order(expires_after=1)
     assert (await studio.reached(late.id, "failed", seconds=5)).error is not None
     await studio.reached(lost.id, "queued")

@@ -161,6 +161,9 @@ class Dispatcher:
             await self._jobs.wait_for_work(self._modality, POLL_SECONDS)
         except Unavailable:
             await asyncio.sleep(POLL_SECONDS)
+        except Exception:  # it is asked for all the same, and not without a pause
+            logger.exception("jobs cannot be waited for")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _time_passes(self) -> None:
         """Take part, with every place taken, in what time does: what was lost or is too late is told at once."""
@@ -169,6 +172,8 @@ class Dispatcher:
             await self._jobs.sweep(self._modality)
         except Unavailable:
             logger.warning("jobs cannot be swept: their store is away")
+        except Exception:  # what runs goes on; who looks after this must learn of it
+            logger.exception("jobs cannot be swept")
 
     async def _drain(self) -> None:
         if self._running:
