@@ -1,7 +1,9 @@
 """XTTS said together: the real architecture, small and with random weights, sounds as alone, whoever comes and goes."""
 
+import gc
 import math
 import threading
+import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,8 +19,9 @@ from chatacter.serving.batching import Left, Made
 from tests.tiny_speech import xtts
 from vocalizr.backend import Piece, Samples, Utterance
 from vocalizr.backends.coqui.backend import CoquiSpeech, create_xtts
-from vocalizr.backends.coqui.chunks import Strand
+from vocalizr.backends.coqui.chunks import Chunks, Strand
 from vocalizr.backends.coqui.company import Company
+from vocalizr.backends.coqui.gpt import Steps
 from vocalizr.settings import VocalizrSettings
 
 pytestmark = pytest.mark.integration
@@ -210,8 +213,6 @@ def test_a_voice_that_cannot_be_spoken_harms_nobody(
 def test_where_memory_ends_the_last_to_come_goes_and_the_others_are_heard(
     backend: CoquiSpeech, by_itself: list[list[Samples]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vocalizr.backends.coqui.gpt import Steps
-
     grow = Steps._grow
 
     def growing(self: Steps, rows: int, places: int) -> None:
@@ -225,6 +226,65 @@ def test_where_memory_ends_the_last_to_come_goes_and_the_others_are_heard(
     assert {number: type(error) for number, error in together.left.items()} == {4: OutOfMemory, 3: OutOfMemory}
     for number in range(3):
         assert_same(by_itself[number], together.chunks[number])
+
+
+def test_where_memory_ends_in_the_very_last_step_of_a_chunk_nothing_of_it_is_lost(
+    backend: CoquiSpeech, by_itself: list[list[Samples]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = torch.Tensor.cpu
+    failed = []
+
+    def copying(self: torch.Tensor) -> torch.Tensor:
+        if len(self) > 1:
+            failed.append(len(self))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return copied(self)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", copying)
+    numbers = range(0, 9, 3)  # of one pace: their sound is made in one go
+    together = Listening([asked(backend)[number] for number in numbers]).to(backend)
+    assert failed
+    assert together.left == {}
+    for at, number in enumerate(numbers):
+        assert_same(by_itself[number], together.chunks[at])
+
+
+class Held:
+    """Memory of a device, in a cycle as errors and frames make them: it is free once somebody collects."""
+
+    def __init__(self) -> None:
+        self.me = self
+
+
+def test_what_a_failed_attempt_held_is_free_before_the_next_one(
+    backend: CoquiSpeech, by_itself: list[list[Samples]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[weakref.ref[Held]] = []
+    free: list[bool] = []
+
+    def once_alone(done: Any, most: int) -> Any:
+        def doing(self: Any, rows: Sequence[Any], *more: Any, **named: Any) -> Any:
+            if len(rows) > most:
+                held = Held()
+                kept.append(weakref.ref(held))
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            free.append(not any(each() for each in kept))
+            return done(self, rows, *more, **named)
+
+        return doing
+
+    monkeypatch.setattr(Chunks, "sounds", once_alone(Chunks.sounds, 1))
+    monkeypatch.setattr(Steps, "join", once_alone(Steps.join, 2))
+    numbers = range(0, 9, 3)
+    gc.disable()  # it is freed, and not by luck
+    try:
+        together = Listening([asked(backend)[number] for number in numbers]).to(backend)
+    finally:
+        gc.enable()
+    assert len(kept) >= 2
+    assert all(free)
+    for at, number in enumerate(numbers):
+        assert_same(by_itself[number], together.chunks[at])
 
 
 @pytest.mark.parametrize("pace", [0.5, 0.77, 1.0, 1.54, 2.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chatacter.chassis.errors import OutOfMemory
-from chatacter.serving.memory import is_exhausted, within_memory
+from chatacter.serving.memory import is_exhausted, tried, within_memory
 from chatacter.serving.work import streamed
 
 pytestmark = pytest.mark.unit
@@ -87,3 +87,31 @@ def test_what_the_failed_work_held_is_free_when_it_is_told() -> None:
         assert held[0]() is None
     finally:
         gc.enable()
+
+
+def test_what_is_tried_and_finds_no_memory_holds_none_when_it_is_told() -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+
+    def work() -> int:
+        large = np.zeros(1000)
+        held.append(weakref.ref(large))
+        raise MemoryError
+
+    gc.disable()
+    try:
+        failure = tried(work)
+        assert held[0]() is None
+    finally:
+        gc.enable()
+    assert isinstance(failure, OutOfMemory)
+    assert failure.__context__ is None
+
+
+def test_what_is_tried_returns_what_it_is_or_its_own_error() -> None:
+    error = ValueError("something else")
+
+    def work() -> int:
+        raise error
+
+    assert tried(work) is error
+    assert tried(lambda: 2) == 2

@@ -57,6 +57,19 @@ def done_within_memory(work: Callable[[], None], told: str) -> None:
         pass
 
 
+def tried(work: Callable[[], T]) -> T | Exception:
+    """Return what work returns, or what it raised: `OutOfMemory`, with what it held given back, where that was it."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whoever tries judges it
+        if not is_exhausted(error):
+            return error
+        logger.warning("out of memory", extra={"error.type": type(error).__name__})
+    # Only here, as above: before anything is tried again.
+    free()
+    return OutOfMemory(FULL)
+
+
 def is_exhausted(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, says that memory could not be had."""
     while error is not None:

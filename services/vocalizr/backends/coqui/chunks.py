@@ -71,9 +71,11 @@ class Chunks:
                     stage, [strand.tails[number] for strand in strands if strand.tails], sound, speakers, over=over
                 )
                 tails.append(after)
+        heard = list(sound[:, 0].float().cpu().numpy())
+        # Only here, where nothing can fail any more.
         for strand, own in zip(strands, zip(*tails, strict=True), strict=True):
             strand.frames, strand.tails = count, own
-        return list(sound[:, 0].float().cpu().numpy())
+        return heard
 
     def _frames(self, latents: Tensor, pace: float, *, over: bool) -> Tensor:
         """Return the frames, [channels, frames], of latents, [codes, channels], that no later latent changes.

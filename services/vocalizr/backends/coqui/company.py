@@ -4,13 +4,14 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
 from chatacter.chassis.errors import OutOfMemory
 from chatacter.serving.batching import Joining, Left, Made, nobody
-from chatacter.serving.memory import FULL, free, is_exhausted
+from chatacter.serving.memory import tried
 from vocalizr.backend import NO_SOUND, Samples
 from vocalizr.backends.coqui.chunks import Chunks, Strand
 from vocalizr.backends.coqui.gpt import Gpt, Row, Steps
@@ -91,17 +92,14 @@ class Company:
         wanted = [(number, portion, event) for number, (portion, event) in numbered if not event.is_set()]
         if not wanted:
             return
-        try:
-            self._enter(wanted)
-        except Exception as error:  # noqa: BLE001 - raised in the request that it belongs to
-            if len(wanted) == 1:
-                yield self._lost(wanted[0][0], error)
-                return
+        failure = tried(partial(self._enter, wanted))
+        if failure is not None and len(wanted) == 1:
+            yield Left(wanted[0][0], failure)
+        elif failure is not None:
             for one in wanted:
-                try:
-                    self._enter([one])
-                except Exception as own:  # noqa: BLE001 - raised in the request that it belongs to
-                    yield self._lost(one[0], own)
+                own = tried(partial(self._enter, [one]))
+                if own is not None:
+                    yield Left(one[0], own)
 
     def _enter(self, wanted: Sequence[tuple[int, Portion, threading.Event]]) -> None:
         sentences = [Sentence(number, event, *self._begin(portion)) for number, portion, event in wanted]
@@ -110,17 +108,12 @@ class Company:
 
     def _stepped(self) -> Iterator[Result]:
         """Say one more code of each; where there is no memory for all, without the one that came last."""
-        while True:
-            try:
-                self.steps.step()
-            except Exception as error:
-                if not is_exhausted(error) or len(self._sentences) == 1:
-                    raise
-                last = self._sentences[-1]
-                self._end(last)
-                yield self._lost(last.number, error)
-            else:
-                return
+        while (failure := tried(self.steps.step)) is not None:
+            if not isinstance(failure, OutOfMemory) or len(self._sentences) == 1:
+                raise failure
+            last = self._sentences[-1]
+            self._end(last)
+            yield Left(last.number, failure)
 
     def _sounded(self) -> Iterator[Result]:
         """Make the sound of those who have said enough."""
@@ -132,26 +125,24 @@ class Company:
             yield from self._at_once(list(alike))
 
     def _at_once(self, due: Sequence[Sentence]) -> Iterator[Result]:
-        try:
-            sounds = self._made(due)
-        except Exception as error:
-            if len(due) == 1 and len(self._sentences) == 1:
-                raise
-            logger.warning("sound made one by one", extra={"error.type": type(error).__name__})
-            yield from self._one_by_one(due)
+        sounds = tried(partial(self._made, due))
+        if not isinstance(sounds, Exception):
+            for sentence, sound in zip(due, sounds, strict=True):
+                yield self._told(sentence, sound)
             return
-        for sentence, sound in zip(due, sounds, strict=True):
-            yield self._told(sentence, sound)
+        if len(due) == 1 and len(self._sentences) == 1:
+            raise sounds
+        logger.warning("sound made one by one", extra={"error.type": type(sounds).__name__})
+        yield from self._one_by_one(due)
 
     def _one_by_one(self, due: Sequence[Sentence]) -> Iterator[Result]:
         for sentence in due:
-            try:
-                (sound,) = self._made([sentence])
-            except Exception as error:  # noqa: BLE001 - raised in the request that it belongs to
+            sounds = tried(partial(self._made, [sentence]))
+            if isinstance(sounds, Exception):
                 self._end(sentence)
-                yield self._lost(sentence.number, error)
+                yield Left(sentence.number, sounds)
             else:
-                yield self._told(sentence, sound)
+                yield self._told(sentence, sounds[0])
 
     def _made(self, due: Sequence[Sentence]) -> list[Samples]:
         strands, latents = [sentence.strand for sentence in due], [sentence.row.latents for sentence in due]
@@ -166,9 +157,3 @@ class Company:
     def _end(self, sentence: Sentence) -> None:
         self._sentences.remove(sentence)
         self.steps.leave(sentence.row)
-
-    def _lost(self, number: int, error: Exception) -> Left:
-        if not is_exhausted(error):
-            return Left(number, error)
-        free()
-        return Left(number, OutOfMemory(FULL))
