@@ -43,6 +43,8 @@ class PlainVoicing:
         # One that raises its sampling rate between flow and decoder has a step that knows no ends of lines.
         one_rate = sheet.kind == VITS and not self._model.args.encoder_sample_rate
         self._together = VitsTogether(self._model) if one_rate else None
+        # It has generators of its own, and so waits for no other model's turn at PyTorch's.
+        self._one_call = threading.Lock()
 
     @classmethod
     def load(cls, folder: Path, vocoder: Path | None, sheet: Sheet, hardware: Hardware) -> "PlainVoicing":
@@ -105,7 +107,7 @@ class PlainVoicing:
         return np.asarray(sound[:-PAD_SILENCE_SAMPLES], dtype=np.float32)
 
     def _at_once(self, together: VitsTogether, portions: Sequence[Portion]) -> list[Samples]:
-        with portions[0].turn(), torch.inference_mode(), self._numbers():
+        with self._one_call, torch.inference_mode(), self._numbers():
             lines = [self._line(portion) for portion in portions]
             sayable = [line for line in lines if line.tokens]
             heard = iter(together.said(sayable) if sayable else [])

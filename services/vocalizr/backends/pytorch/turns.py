@@ -1,7 +1,8 @@
 """One piece of sound at a time from a model that keeps state, each utterance with random numbers of its own.
 
 PyTorch draws from one generator for the whole process. An utterance with a seed therefore brings its generator's state
-along: the same request sounds the same, whoever else speaks between its pieces.
+along, and leaves the generator as it found it: the same request sounds the same, whoever else speaks between its
+pieces, and one without a seed sounds different each time, whatever was spoken before.
 """
 
 import threading
@@ -13,7 +14,8 @@ import torch
 
 States = tuple[Any, ...]
 
-# PyTorch's generator is one a process, whichever model draws: with a seed, pieces of all models take turns at it.
+# PyTorch's generator is one a process, whichever model draws: pieces of all models take turns at it, also those without
+# a seed, which would draw numbers of one with a seed.
 GENERATOR: Final = threading.Lock()
 
 
@@ -32,28 +34,29 @@ class Turns:
 
         @contextmanager
         def turn() -> Iterator[None]:
-            with self._lock:
+            with self._lock, GENERATOR:
                 if chosen is None:
                     yield
                     return
-                with GENERATOR:
-                    self._restore(kept, chosen)
-                    try:
-                        yield
-                    finally:
-                        kept[:] = [self._states()]
+                found = self._states()
+                if kept:
+                    self._restore(kept[0])
+                else:
+                    torch.manual_seed(chosen)
+                try:
+                    yield
+                finally:
+                    kept[:] = [self._states()]
+                    self._restore(found)
 
         return turn
 
-    def _restore(self, kept: list[States], seed: int) -> None:
-        if not kept:
-            torch.manual_seed(seed)
-            return
-        torch.set_rng_state(kept[0][0])
+    def _restore(self, states: States) -> None:
+        torch.set_rng_state(states[0])
         if self._device == "cuda":
-            torch.cuda.set_rng_state(kept[0][1])
+            torch.cuda.set_rng_state(states[1])
         if self._device == "mps":
-            torch.mps.set_rng_state(kept[0][1])
+            torch.mps.set_rng_state(states[1])
 
     def _states(self) -> States:
         mine = torch.get_rng_state()
