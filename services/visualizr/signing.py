@@ -31,7 +31,10 @@ logger = logging.getLogger(__name__)
 # WebM has no place for a manifest: such films keep their other marks.
 SIGNABLE: Final = frozenset({"video/mp4", "image/jpeg", "image/webp"})
 # The manifest holds no picture of what it stands in, and asks nobody on the network.
-MANNERS: Final = {"builder": {"thumbnail": {"enabled": False}}}
+MANNERS: Final = {
+    "builder": {"thumbnail": {"enabled": False}},
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},
+}
 CURVES: Final = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 
 UNREADABLE: Final = "{name}: {path} cannot be read: {why}."
@@ -106,18 +109,32 @@ class Signing:
             raise Misconfigured(EXPIRED if self.clock() >= self.until else FAILED) from error
 
     def file(self, data: bytes, media_type: str, model: str) -> bytes:
-        """Return one file signed; one of another form is returned as it is. Raises `C2paError`."""
+        """Return one file signed. One of another form is returned as it is, and so is one that has a manifest already.
+
+        Whoever made that one said so, and a signature of ours would say that we did. Raises `C2paError`.
+        """
         if media_type not in SIGNABLE:
             return data
         info = c2pa.C2paSignerInfo(alg=self.algorithm.encode(), sign_cert=self.chain, private_key=self.key, ta_url=None)
         signed = io.BytesIO()
-        with (
-            c2pa.Context.from_dict(MANNERS) as context,
-            c2pa.Signer.from_info(info) as signer,
-            c2pa.Builder(json.dumps(manifest(model)), context=context) as builder,
-        ):
-            builder.sign(signer, media_type, io.BytesIO(data), signed)
+        with c2pa.Context.from_dict(MANNERS) as context:
+            if tells(data, media_type, context):
+                return data
+            with (
+                c2pa.Signer.from_info(info) as signer,
+                c2pa.Builder(json.dumps(manifest(model)), context=context) as builder,
+            ):
+                builder.sign(signer, media_type, io.BytesIO(data), signed)
         return signed.getvalue()
+
+
+def tells(data: bytes, media_type: str, context: c2pa.Context) -> bool:
+    """Whether a file has a manifest, valid or not. Raises `C2paError` where one is said to be elsewhere."""
+    reader = c2pa.Reader.try_create(media_type, io.BytesIO(data), context=context)
+    if reader is None:
+        return False
+    reader.close()
+    return True
 
 
 def manifest(model: str) -> Mapping[str, Any]:

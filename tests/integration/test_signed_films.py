@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,10 +21,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from chatacter.chassis.errors import Misconfigured
-from chatacter.chassis.provenance import COMMENT, DIGITAL_SOURCE_TYPE
+from chatacter.chassis.provenance import COMMENT, DIGITAL_SOURCE_TYPE, XMP
 from tests.film_material import events, request
 from tests.served import served
+from visualizr import renditions
 from visualizr.app import application
+from visualizr.backend import Film, Rendition
 from visualizr.backends.fake import FakeBackend
 from visualizr.settings import VisualizrSettings
 
@@ -148,6 +152,30 @@ async def test_webm_keeps_its_own_mark_and_its_small_forms_are_signed(credential
     assert DIGITAL_SOURCE_TYPE.encode() in film
     assert b"c2pa" not in film
     assert read(small_type, small)["validation_state"] == "Valid"
+
+
+def test_what_another_one_signed_keeps_its_manifest(credentials: Any) -> None:
+    """A relay signs what came without a signature, and says of nothing else that it made it."""
+    theirs, ours = (signing_with(*credentials().values()) for _ in range(2))
+    still = bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1])
+    small = (Rendition("spritesheet", "image/jpeg", still),)
+    came = Film(theirs.file(still, "image/jpeg", "portrait"), "image/jpeg", 1.0, 8, 8, 25, renditions=small)
+    left = ours.signed(came, "remote")
+    assert left.data == came.data
+    for data, model in ((left.data, "portrait"), (left.renditions[0].data, "remote")):
+        told = read("image/jpeg", data)
+        (manifest,) = told["manifests"].values()
+        assert manifest["assertions"][0]["data"]["actions"][0]["softwareAgent"]["name"] == model
+
+
+def test_a_manifest_elsewhere_is_not_fetched_and_not_written_over(
+    credentials: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = b'dcterms:provenance="http://127.0.0.1:9/film.c2pa" xmlns:dcterms="http://purl.org/dc/terms/" xmlns:xmp='
+    monkeypatch.setattr(renditions, "XMP", XMP.replace(b"xmlns:xmp=", there))
+    data = renditions.jpeg_marked(bytes(cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1]))
+    with pytest.raises(c2pa.C2paError, match="must fetch"):
+        signing_with(*credentials().values()).file(data, "image/jpeg", "remote")
 
 
 def test_the_key_is_in_no_text_of_what_signs(credentials: Any) -> None:
