@@ -31,10 +31,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     X264: {"preset": "veryfast", "crf": "21"},
     "h264_nvenc": {"preset": "p4", "rc": "vbr", "cq": "23", "b": "0"},
-    "h264_videotoolbox": {"realtime": "1", "q": "60"},
+    "h264_videotoolbox": {"realtime": "1"},
 }
-# Bits a second that a pixel gets from an encoder that knows no constant quality.
+# Bits a second that a pixel gets from an encoder without a constant quality, or with one that is no option: FFmpeg
+# takes VideoToolbox's from the codec's flags.
 BITS_A_PIXEL: Final = 3
+CONSTANT_QUALITY: Final = frozenset({"crf", "cq"})
 
 
 def chosen(
@@ -49,7 +51,10 @@ def chosen(
 
 
 def works(name: str, size: tuple[int, int]) -> bool:
-    """Whether FFmpeg has this encoder and it takes such a film: it may miss its device, or find the film too small."""
+    """Whether FFmpeg has this encoder, and it takes such a film and all of its options.
+
+    It may miss its device or find the film too small; what it knows nothing of it leaves over without a word.
+    """
     try:
         context = av.CodecContext.create(name, "w")
         assert isinstance(context, VideoCodecContext)
@@ -60,10 +65,11 @@ def works(name: str, size: tuple[int, int]) -> bool:
         context.open()
     except (av.FFmpegError, ValueError):
         return False
-    return True
+    return not context.options
 
 
 def options(name: str, size: tuple[int, int], threads: int) -> dict[str, str]:
     """Return an encoder's options: as fast as talking, good enough for a face."""
-    given = OPTIONS.get(name) or {"b": str(BITS_A_PIXEL * size[0] * size[1])}
-    return {**given, "threads": str(threads)}
+    given = OPTIONS.get(name, {})
+    bits = {} if CONSTANT_QUALITY & given.keys() else {"b": str(BITS_A_PIXEL * size[0] * size[1])}
+    return {**given, **bits, "threads": str(threads)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.film_material import tone, watched
-from visualizr.encoders import FREE_OF_GPL, VP9, X264, chosen, works
+from visualizr.encoders import BITS_A_PIXEL, FREE_OF_GPL, OPTIONS, VP9, X264, chosen, options, works
 from visualizr.frames import Recorder
 from visualizr.settings import Mp4Encoder
 
@@ -31,6 +31,20 @@ def test_the_first_encoder_that_works_is_taken() -> None:
 def test_a_size_that_an_encoder_does_not_take_is_not_asked_of_it() -> None:
     assert works(VP9, SIZE)
     assert not works(VP9, (0, 48))
+
+
+def test_an_encoder_that_leaves_options_over_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg says nothing of options that an encoder lacks: the film would be of any quality."""
+    assert works(X264, SIZE)
+    monkeypatch.setitem(OPTIONS, X264, {**OPTIONS[X264], "q": "60"})  # type: ignore[arg-type]  # a dict
+    assert not works(X264, SIZE)
+
+
+@pytest.mark.parametrize("name", ["libopenh264", "h264_videotoolbox", "mpeg4"])
+def test_what_knows_no_constant_quality_gets_bits(name: str) -> None:
+    given = options(name, SIZE, 1)
+    assert given["b"] == str(BITS_A_PIXEL * 64 * 48)
+    assert "q" not in given
 
 
 @pytest.mark.parametrize("mp4", ["auto", "libx264"])
