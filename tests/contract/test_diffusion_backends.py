@@ -1,6 +1,7 @@
 """Stable Video Diffusion and AnimateDiff: tiny real pipelines with random weights, loaded as real ones are."""
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chatacter.chassis.errors import InvalidInput, Misconfigured, OutOfMemory
-from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE
+from chatacter.chassis.provenance import DIGITAL_SOURCE_TYPE, XMP
 from chatacter.serving.work import streamed
 from tests import diffusion_material as tiny
 from tests.diffusion_case import MAKERS, PHOTO, Case, built, psnr, settings
@@ -73,6 +75,12 @@ def test_progress_goes_by_steps_and_shows_previews(case: Case) -> None:
     assert last is not None
     assert first.data[8:12] == b"WEBP"
     assert first.data != last.data
+    for each in (first, last):
+        assert DIGITAL_SOURCE_TYPE.encode() in each.data
+        with Image.open(io.BytesIO(each.data)) as picture:
+            assert max(picture.size) > 64
+            assert picture.info["xmp"] == XMP
+            assert np.asarray(picture).std() > 0
 
 
 @pytest.mark.parametrize(("output_format", "codec"), [("webm", "vp9"), ("mp4", "vp9")])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from visualizr.backend import Picture
+from visualizr.renditions import webp_marked
 
 # How much each of the four channels of Stable Diffusion's autoencoder adds to red, green and blue: a least-squares fit
 # of decoded colours on latents. Source: the coefficients published by K. Turner for SD 1.x, rounded to two digits.
@@ -15,7 +16,10 @@ QUALITY: Final = 60
 
 
 def previewed(latent: Any) -> Picture | None:
-    """Draw the latent of one frame, a tensor [4, height, width], as a small WebP; None for latents of another form."""
+    """Draw the latent of one frame, a tensor [4, height, width], as a small WebP that is marked as synthetic.
+
+    None for latents of another form.
+    """
     if latent.dim() != COLOURS.ndim + 1 or len(latent) != len(COLOURS):
         return None
     values = latent.detach().float().cpu().numpy()
@@ -24,5 +28,5 @@ def previewed(latent: Any) -> Picture | None:
     height, width = pixels.shape[:2]
     scale = max(1, LONGEST_SIDE // max(height, width))
     enlarged = cv2.resize(pixels, (width * scale, height * scale), interpolation=cv2.INTER_LINEAR)
-    done, encoded = cv2.imencode(".webp", enlarged, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return Picture("image/webp", encoded.tobytes() if done else b"")
+    _, encoded = cv2.imencode(".webp", enlarged, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    return Picture("image/webp", webp_marked(encoded.tobytes()))
