@@ -90,6 +90,21 @@ async def yard(redis_url: str, tmp_path: Path) -> AsyncIterator[Yard]:
         yield found
 
 
+async def ending(process: ServiceProcess) -> None:
+    """Send SIGTERM; return once the process has heard it: then it listens no more."""
+
+    async def refused() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", process.port)
+        except ConnectionRefusedError:
+            return True
+        writer.close()
+        return False
+
+    process.process.send_signal(signal.SIGTERM)
+    await eventually(refused, 20)
+
+
 async def test_a_killed_process_loses_nothing(yard: Yard) -> None:
     yard.filmer.hold_at = 2
     with ExitStack() as stack:
@@ -132,8 +147,7 @@ async def test_sigterm_lets_the_job_finish_within_the_grace(yard: Yard) -> None:
         video_id = await yard.order()
         await until(lambda: yard.filmer.started == 1)
         waiting = await yard.order()
-        process.process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.5)
+        await ending(process)
         assert process.process.poll() is None
         yard.filmer.released.set()
         await yard.completed(video_id, 10)
@@ -156,14 +170,13 @@ async def test_sigterm_hands_back_what_takes_longer(yard: Yard) -> None:
 async def test_sigterm_stops_leasing_finishes_what_can_be_and_hands_back_the_rest(yard: Yard) -> None:
     yard.filmer.hold_at = 2
     with ExitStack() as stack:
-        process = await asyncio.to_thread(stack.enter_context, yard.dispatcher(SHUTDOWN_GRACE="3"))
+        process = await asyncio.to_thread(stack.enter_context, yard.dispatcher(SHUTDOWN_GRACE="5"))
         filmed = await yard.order(audio_reference=SAID)
         await until(lambda: yard.filmer.started == 1)
         yard.speaker.hold_at = 1
-        spoken, waiting = await yard.order_speech(), await yard.order(audio_reference=SAID)
+        spoken, waiting = await yard.order_speech(), await yard.order_speech()
         await until(lambda: yard.speaker.started == 1)
-        process.process.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.5)
+        await ending(process)
         yard.speaker.released.set()
         assert await asyncio.to_thread(process.process.wait, 20) == 0
     ended = [await yard.jobs.get(ANNA, job_id) for job_id in (spoken, filmed, waiting)]
@@ -173,6 +186,7 @@ async def test_sigterm_stops_leasing_finishes_what_can_be_and_hands_back_the_res
         ("queued", 0, 0),
     ]
     assert [each.outcome for each in await yard.jobs.attempts(ANNA, filmed)] == ["handed_back"]
+    assert yard.speaker.started == 1
 
 
 async def test_it_tells_its_health_and_what_is_outstanding(yard: Yard) -> None:

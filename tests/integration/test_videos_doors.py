@@ -97,6 +97,14 @@ async def test_what_cannot_be_filmed_is_refused_at_once(
         await rig.openai.videos.create(prompt=body.get("prompt", ""), extra_body=body)
 
 
+@pytest.mark.parametrize("model", ["portrait", "svd"])
+async def test_a_length_in_seconds_is_refused_with_what_decides_it(rig: Rig, model: str) -> None:
+    rig.filmer.served.append("svd")
+    answer = await rig.web.post("/v1/videos", json={"prompt": "x", "model": model, "seconds": "4"})
+    told = answer.json()["error"]["message"]
+    assert all(named in told for named in ("what is said", "`num_frames` at `fps`", "leave `seconds` out"))
+
+
 async def test_an_upload_that_is_no_picture_is_refused(rig: Rig) -> None:
     with pytest.raises(UnprocessableEntityError):
         await rig.openai.videos.create(prompt="Hi.", input_reference=("a.png", b"#!/bin/sh"))
