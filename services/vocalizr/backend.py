@@ -46,7 +46,8 @@ class SpeechCapabilities:
     `licence` is that of the weights, None where nobody knows it. One with `together` is a `SpeaksTogether`: it speaks
     several texts in one go. `places` are the texts that it speaks side by side, where the service has no say in it.
     With `seeds`, the same text with the same seed sounds the same. `drawn` are the voices that are somebody else for
-    each utterance. `device` is told once it is loaded: where it computes, and in which numbers.
+    each utterance. Two are told once it is loaded: `device`, where it computes and in which numbers, and `learns`, by
+    which the weights are named that learn voices: what others have learnt is of no use to them.
     """
 
     languages: frozenset[str]
@@ -115,7 +116,7 @@ class SpeechBackend(Protocol):
 
     @property
     def capabilities(self) -> SpeechCapabilities:
-        """What it can do; the same before and after loading."""
+        """What it can do. Loading adds `device` and `learns`, and what only weights that were not here before tell."""
         ...
 
     def load(self) -> None:
