@@ -212,7 +212,7 @@ def closed_door(tmp_path_factory: pytest.TempPathFactory, keys: dict[str, str]) 
         known.append(key.model_dump(mode="json"))
     (folder / "keys.json").write_text(json.dumps(known))
     told = {"require_api_key": "true", "service_token": TOKEN, "api_keys_file": str(folder / "keys.json")}
-    with puppet(folder, **told) as found:
+    with puppet(folder, max_request_bytes=str(LARGEST), **told) as found:
         yield found
 
 
@@ -232,6 +232,21 @@ def test_without_a_key_only_the_probes_are_open(closed_door: Puppet) -> None:
             ):
                 assert refused(call).code() == grpc.StatusCode.UNAUTHENTICATED
         assert media(infer(stub, speech(), authorization=BEARER))[:4] == b"RIFF"
+
+
+def test_who_may_ask_is_looked_at_before_what_is_asked_is_read(closed_door: Puppet, keys: dict[str, str]) -> None:
+    large = speech(input="Hello there. " * 100)
+    with calling(closed_door.grpc_port) as stub:
+        told = {
+            key: refused(lambda key=key: infer(stub, large, authorization=f"Bearer {key}"))  # type: ignore[misc]
+            for key in ("wrong", keys["chat"], TOKEN)
+        }
+    assert [error.code() for error in told.values()] == [
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ]
+    assert beside(told["wrong"])["error-code"] == "unauthenticated"
 
 
 def test_a_key_without_the_scope_is_refused_and_its_tenant_is_its_own(

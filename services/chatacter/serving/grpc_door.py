@@ -7,12 +7,13 @@ Whether the server lives, and whether it or a model is ready, is told to anyone;
 import asyncio
 import logging
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from grpc import StatusCode, aio
+from grpc import StatusCode, aio, stream_unary_rpc_method_handler
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, Tracer
 
@@ -36,6 +37,8 @@ SERVICE: Final = "inference.GRPCInferenceService"
 CONNECTION_SECONDS: Final = 4
 NO_VERSIONS: Final = "Models have no versions here: leave the version out."
 NO_LOADING: Final = "Models are not loaded or unloaded from outside."
+# The methods that need a key.
+KEYED: Final = frozenset({"ServerMetadata", "ModelMetadata", "ModelInfer"})
 
 # Looked up along an error's class hierarchy, like the table for HTTP in `chassis.problems`.
 CODES: Final[Mapping[type[errors.ChatacterError], StatusCode]] = {
@@ -83,15 +86,16 @@ def code_of(error: errors.ChatacterError) -> StatusCode:
     return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
 
 
-def bound(settings: PredictorSettings) -> aio.Server:
+def bound(settings: PredictorSettings, door: "Door") -> aio.Server:
     """Make a server and bind its port, before anything is loaded. Raises `Misconfigured` when the port is taken."""
     server = aio.server(
+        interceptors=[Porter(door)],
         options=[
             ("grpc.max_receive_message_length", settings.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # else a second process would take half of the calls
             ("grpc.max_connection_age_ms", 1000 * CONNECTION_SECONDS),
-        ]
+        ],
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
@@ -104,12 +108,11 @@ def bound(settings: PredictorSettings) -> aio.Server:
 
 
 @asynccontextmanager
-async def serving(server: aio.Server, house: House, drain: Drain) -> AsyncIterator[None]:
+async def serving(server: aio.Server, door: "Door", drain: Drain) -> AsyncIterator[None]:
     """Answer calls for the length of the block; once the drain begins no new ones, and the others have its time."""
-    calls = Calls(drain, house.settings.request_timeout)
-    v2_service.add_GRPCInferenceServiceServicer_to_server(Door(house, calls), server)
+    v2_service.add_GRPCInferenceServiceServicer_to_server(door, server)
     await server.start()
-    ending = asyncio.create_task(calls.ended(server), name="drain gRPC")
+    ending = asyncio.create_task(door.calls.ended(server), name="drain gRPC")
     try:
         yield
     finally:
@@ -123,7 +126,7 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
     def __init__(self, house: House, calls: Calls) -> None:
         self._house = house
         self._models = house.models
-        self._calls = calls
+        self.calls = calls
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802, D102 - names of the protocol
         async with self._answering("ServerLive", context):
@@ -155,8 +158,9 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         async with self._answering("ModelInfer", context):
             asked = self._asked_by(context)
-            async with self._calls.bounded():
-                answer = await self._inferred(request, {**headers_of(context), TENANT_HEADER: asked.tenant})
+            headers = {**headers_of(context.invocation_metadata()), TENANT_HEADER: asked.tenant}
+            async with self.calls.bounded():
+                answer = await self._inferred(request, headers)
             await context.send_initial_metadata(tuple(HEADERS.items()))
             return answer
 
@@ -174,9 +178,16 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         answer, _ = await self._models.plane.infer(name, decoded(request), headers)
         return answer.to_grpc()
 
+    async def turn_away(self, method: str, _: Any, context: Any) -> None:
+        """End a call that may not come in; its message is not read."""
+        async with self._answering(method, context):
+            self._asked_by(context)
+
     def _asked_by(self, context: Any) -> Whose:
+        return self.asked_by(headers_of(context.invocation_metadata()))
+
+    def asked_by(self, headers: Mapping[str, str]) -> Whose:
         """Say whose data a call may touch. Raises `Unauthenticated`, `Forbidden`, `InvalidInput`."""
-        headers = headers_of(context)
         caller = self._house.keyring.identify(bearer_token(headers))
         return whose_of(allowed(caller, "inference"), headers)
 
@@ -185,7 +196,7 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         """Take a call. One whose block raises ends with the status of the error; what nobody meant tells nothing."""
         with self._traced(method, context) as span:
             try:
-                self._calls.enter()
+                self.calls.enter()
                 yield
             except errors.ChatacterError as error:
                 ended(span, code_of(error))
@@ -206,7 +217,7 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         """Go on with the caller's trace. Source: OpenTelemetry, "Semantic conventions for gRPC"."""
         span = self._house.tracer.start_as_current_span(
             f"{SERVICE}/{method}",
-            context=propagate.extract(headers_of(context)),
+            context=propagate.extract(headers_of(context.invocation_metadata())),
             kind=SpanKind.SERVER,
             attributes={"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": method},
             record_exception=False,  # its text may be the user's, and `abort` raises for what is only refused
@@ -216,6 +227,23 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
             yield begun
 
 
+class Porter(aio.ServerInterceptor):  # type: ignore[misc]
+    """Asks for the key before a call's message is read, as by REST: else anyone could fill the memory with messages."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def intercept_service(self, continuation: Any, call: Any) -> Any:
+        """Say who answers a call: the door, or who turns away and reads nothing."""
+        method = call.method.rpartition("/")[2]
+        if method in KEYED:
+            try:
+                self._door.asked_by(headers_of(call.invocation_metadata))
+            except errors.ChatacterError:
+                return stream_unary_rpc_method_handler(partial(self._door.turn_away, method))
+        return await continuation(call)
+
+
 def ended(span: Span, code: StatusCode) -> None:
     """Write down how a call ended; what is the caller's own doing is no error of the server's."""
     span.set_attribute("rpc.grpc.status_code", code.value[0])
@@ -223,9 +251,9 @@ def ended(span: Span, code: StatusCode) -> None:
         span.set_status(trace.StatusCode.ERROR)
 
 
-def headers_of(context: Any) -> dict[str, str]:
+def headers_of(metadata: Iterable[tuple[str, Any]]) -> dict[str, str]:
     """Read a call's metadata as headers are read; what is binary is none."""
-    return {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
+    return {name: value for name, value in metadata if isinstance(value, str)}
 
 
 def named(models: Models, name: str, version: str) -> Any:
