@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from chatacter.chassis.errors import OutOfMemory
 from chatacter.serving.batching import Left, Made, untold
 from tests.tiny_speech import bark
 from vocalizr.backend import Piece, Samples, Utterance
@@ -186,6 +187,37 @@ def test_who_comes_later_joins_and_sounds_as_alone(backend: BarkSpeech, by_itsel
     assert next(iter(heard)) != 0  # a shorter one is not kept waiting for the end of a longer one
 
 
+@pytest.mark.parametrize("where", ["reading", "drawing"])
+def test_where_those_who_join_find_no_memory_who_is_there_goes_on(
+    backend: BarkSpeech, by_itself: list[Samples], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    model, company = backend._ready()
+    read = company._read
+
+    def reading(sentence: Any) -> torch.Tensor:
+        if sentence.number in (1, 2):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return read(sentence)
+
+    def drawing(network: Any, inputs: Any, more: Any) -> None:
+        if len(more["inputs_embeds"]) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    pieces = asked(backend)
+    first = max(range(16), key=lambda number: by_itself[number].size)
+    coming = [[(piece, threading.Event()) for piece in pieces[:2]]]
+    if where == "reading":
+        monkeypatch.setattr(company, "_read", reading)
+    hook = model.model.semantic.register_forward_pre_hook(
+        drawing if where == "drawing" else lambda *_: None, with_kwargs=True
+    )
+    made = backend.speak_together([pieces[first]], [threading.Event()], lambda: coming.pop() if coming else [])
+    came = {each.number: each for each in made}
+    hook.remove()
+    assert {number: type(came[number].error) for number in (1, 2)} == {1: OutOfMemory, 2: OutOfMemory}  # type: ignore[union-attr]
+    assert_same(by_itself[first], came[0].result.samples)  # type: ignore[union-attr]
+
+
 def test_a_voice_whose_numbers_are_none_harms_nobody(backend: BarkSpeech, by_itself: list[Samples]) -> None:
     pieces = asked(backend, 6)
     _, company = backend._ready()
@@ -202,6 +234,19 @@ def test_a_voice_whose_numbers_are_none_harms_nobody(backend: BarkSpeech, by_its
         assert_same(by_itself[number], together[number])
 
 
+def entered(batcher: Any, count: int, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """What is set once so many requests are with a batcher."""
+    enter, all_here = batcher._enter, threading.Event()
+
+    def entering(turn: Any) -> None:
+        enter(turn)
+        if len(batcher._turns) == count:
+            all_here.set()
+
+    monkeypatch.setattr(batcher, "_enter", entering)
+    return all_here
+
+
 def test_a_voice_that_fails_or_no_memory_ends_only_the_request_it_belongs_to(
     backend: BarkSpeech, by_itself: list[Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +256,7 @@ def test_a_voice_that_fails_or_no_memory_ends_only_the_request_it_belongs_to(
     batches: list[int] = []
 
     def reading(sentence: Any) -> torch.Tensor:
+        assert all_here.wait(30)
         if TEXTS[1].startswith(sentence.portion.text):
             raise ValueError("a prompt of another model")
         return read(sentence)
@@ -222,8 +268,9 @@ def test_a_voice_that_fails_or_no_memory_ends_only_the_request_it_belongs_to(
 
     monkeypatch.setattr(company, "_read", reading)
     hook = model.model.semantic.register_forward_pre_hook(too_many, with_kwargs=True)
-    company_of_many = together(backend, untold)
+    company_of_many: Any = together(backend, untold)
     results: dict[int, Any] = {}
+    all_here = entered(company_of_many._batcher, 6, monkeypatch)
 
     def ask(number: int) -> None:
         utterance = Utterance(TEXTS[number], VOICES[number % 5 % 3], 1.0, None, None, seed=11 + number)
@@ -238,6 +285,7 @@ def test_a_voice_that_fails_or_no_memory_ends_only_the_request_it_belongs_to(
     for thread in threads:
         thread.join()
     hook.remove()
+    assert max(batches) > 2
     assert isinstance(results[1], ValueError)
     for number in (0, 2, 3, 4, 5):
         assert_same(by_itself[number], results[number])

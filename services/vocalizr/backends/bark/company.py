@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -18,8 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from chatacter.chassis.errors import OutOfMemory
 from chatacter.serving.batching import Joining, Left, Made, nobody
-from chatacter.serving.memory import is_exhausted
+from chatacter.serving.memory import tried
 from vocalizr.backend import NO_SOUND, Samples
 from vocalizr.backends.bark.drawing import Choice, Row, draw
 from vocalizr.backends.bark.model import COARSE, Bark
@@ -92,16 +94,23 @@ class Company:
             coming = list(joining())
 
     def _arrived(self, sentences: Sequence[Sentence], going: list[Sentence]) -> Iterator[Result]:
-        """Take sentences in, once it is drawn what they mean; one that cannot be read leaves alone."""
+        """Take sentences in, once it is drawn what they mean; one that cannot be read leaves alone.
+
+        Those for whom there is no memory leave where others are going, who go on.
+        """
         rows: dict[Sentence, Row] = {}
         for sentence in sentences:
-            try:
-                rows[sentence] = sentence.row(self._read(sentence), self._meaning.max_new_tokens)
-            except Exception as error:
-                if is_exhausted(error):
-                    raise
-                yield Left(sentence.number, error)
-        draw(self._model.semantic, self._of_meaning, list(rows.values()))
+            given = tried(partial(self._read, sentence))
+            if isinstance(given, Exception):
+                yield Left(sentence.number, given)
+            else:
+                rows[sentence] = sentence.row(given, self._meaning.max_new_tokens)
+        failure = tried(partial(draw, self._model.semantic, self._of_meaning, list(rows.values())))
+        if failure is not None:
+            if not going or not isinstance(failure, OutOfMemory):
+                raise failure
+            yield from (Left(sentence.number, failure) for sentence in rows)
+            return
         books = self._coarse.n_coarse_codebooks
         for sentence, row in rows.items():
             sentence.meaning, sentence.broken = row.codes, row.broken
