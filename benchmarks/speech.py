@@ -149,13 +149,26 @@ def by_serve(setup: Setup) -> Way:
 
 
 def in_batches(model: str, backend: SpeechBackend, clock: Callable[[], float]) -> Way:
-    told: list[Batch] = []
-    heard = in_threads(model, by_backend(together(backend, told.append)), clock)
+    """Of the waits that batches tell, a text's first one is told, as `by_serve` does, where one is said at a time."""
+    waits: list[float] = []
+    firsts: list[float] = []
+
+    def told(batch: Batch) -> None:
+        waits.extend(batch.waits)
+
+    speaking = by_backend(together(backend, told))
+
+    def say(utterance: Utterance) -> Iterator[np.ndarray]:
+        before = len(waits)
+        yield from speaking(utterance)
+        firsts.append(waits[before])
+
+    heard = in_threads(model, say, clock)
 
     def with_waits(count: int, at_once: int) -> Heard:
-        told.clear()
+        firsts.clear()
         found = heard(count, at_once)
-        return Heard(found.took, found.first, found.whole, found.sounds, [w for batch in told for w in batch.waits])
+        return Heard(found.took, found.first, found.whole, found.sounds, list(firsts) if at_once == 1 else ())
 
     return with_waits
 
