@@ -5,9 +5,9 @@ import base64
 import io
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import av
 import httpx
@@ -61,13 +61,18 @@ async def test_openais_door(client: httpx.AsyncClient, audio_format: AudioFormat
     marked(b"".join(base64.b64decode(delta.get("audio", "")) for delta in deltas), audio_format)
 
 
+def as_tensors(row: Mapping[str, str]) -> dict[str, Any]:
+    """A row as KServe's second protocol asks for it."""
+    tensors = [{"name": name, "shape": [1], "datatype": "BYTES", "data": [value]} for name, value in row.items()]
+    return {"inputs": tensors}
+
+
 @pytest.mark.parametrize("audio_format", FORMATS)
 async def test_kserves_doors(client: httpx.AsyncClient, audio_format: AudioFormat) -> None:
     row = {**ROW, "response_format": audio_format}
     first = await client.post("/v1/models/fake:predict", json={"instances": [row]})
     marked(base64.b64decode(first.json()["predictions"][0]["audio"]), audio_format)
-    tensors = [{"name": name, "shape": [1], "datatype": "BYTES", "data": [value]} for name, value in row.items()]
-    second = await client.post("/v2/models/fake/infer", json={"inputs": tensors})
+    second = await client.post("/v2/models/fake/infer", json=as_tensors(row))
     outputs = {tensor["name"]: tensor["data"] for tensor in second.json()["outputs"]}
     marked(base64.b64decode(outputs["audio"][0]), audio_format)
     assert [answer.headers[HEADER] for answer in (first, second)] == [DIGITAL_SOURCE_TYPE] * 2
@@ -92,8 +97,11 @@ async def test_the_watermark_is_on_every_way_out_or_on_none(models_home: Path, w
             events = await client.post("/v1/audio/speech", json={"model": "fake", **row, "stream_format": "sse"})
             deltas = [json.loads(line.removeprefix("data: ")) for line in events.text.splitlines() if line]
             kserve = await client.post("/v1/models/fake:predict", json={"instances": [row]})
+            second = await client.post("/v2/models/fake/infer", json=as_tensors(row))
+            outputs = {tensor["name"]: tensor["data"] for tensor in second.json()["outputs"]}
             sounds += [
                 (audio_format, whole.content),
+                (audio_format, base64.b64decode(outputs["audio"][0])),
                 (audio_format, b"".join(base64.b64decode(delta.get("audio", "")) for delta in deltas)),
                 (audio_format, base64.b64decode(kserve.json()["predictions"][0]["audio"])),
             ]
