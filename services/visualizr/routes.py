@@ -1,21 +1,26 @@
 """The streaming verb of video: server-sent events from the queue to the finished film."""
 
 import base64
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import APIRouter, Depends
+from opentelemetry import trace
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chatacter.chassis.auth import scope
 from chatacter.chassis.errors import ChatacterError
+from chatacter.chassis.problems import INTERNAL
 from chatacter.chassis.provenance import HEADERS
 from chatacter.chassis.streaming import SSE, ClosingStream, opened, sse, unless_left
 from chatacter.contracts.video import Rendition, VideoCompleted, VideoFailed, VideoGenerationRequest, VideoProgress
 from visualizr.backend import Film, Progress
 from visualizr.references import data_url
 from visualizr.render import Piece, Renderer
+
+logger = logging.getLogger(__name__)
 
 FILM_RESPONSE = {
     200: {"description": "Server-sent events: progress at least each second, then the film", "content": {SSE: {}}}
@@ -46,7 +51,9 @@ async def answered(renderer: Renderer, request: VideoGenerationRequest) -> Closi
 
 
 async def events(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
-    """Yield `VideoEvent`s. What fails after the first one is told in an event of its own."""
+    """Yield `VideoEvent`s. What fails after the first one is told in an event of its own; what nobody meant, without
+    its text.
+    """
     begun = False
     async with aclosing(pieces):
         try:
@@ -56,7 +63,18 @@ async def events(pieces: AsyncGenerator[Piece]) -> AsyncGenerator[bytes]:
         except ChatacterError as error:
             if not begun:
                 raise
-            yield event(VideoFailed(code=error.code, message=error.message, retryable=error.retryable))
+            yield failed(error)
+        except Exception as error:
+            if not begun:
+                raise
+            logger.error("unhandled error", exc_info=error, extra={"error.type": type(error).__name__})
+            trace.get_current_span().set_attribute("error.type", type(error).__name__)
+            yield failed(ChatacterError(INTERNAL))
+
+
+def failed(error: ChatacterError) -> bytes:
+    """Write an error as the last event."""
+    return event(VideoFailed(code=error.code, message=error.message, retryable=error.retryable))
 
 
 def progressed(progress: Progress) -> VideoProgress:

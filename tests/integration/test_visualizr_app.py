@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from pydantic import TypeAdapter
 
 from chatacter.chassis.auth import new_key
 from chatacter.chassis.errors import Misconfigured
-from chatacter.contracts.video import VideoEvent
+from chatacter.chassis.problems import INTERNAL
+from chatacter.contracts.video import VideoEvent, VideoFailed
 from tests.film_material import events, film_in, request, sound_url, svg_url, watched
 from tests.served import served
 from tests.waiting import until
 from visualizr.app import application
-from visualizr.backend import VideoBackend
+from visualizr.backend import Film, Progress, Shot, VideoBackend
 from visualizr.backends.fake import FakeBackend
 from visualizr.settings import VisualizrSettings
 
@@ -225,6 +226,25 @@ async def test_a_heartbeat_while_waiting_and_the_mistake_told_in_the_stream() ->
         "message": "Use a frontal portrait.",
         "retryable": False,
     }
+
+
+class Stumbling(FakeBackend):
+    """Fails in mid-film at something that nobody thought of."""
+
+    def film(self, shot: Shot, cancelled: threading.Event) -> Iterator[Progress | Film]:
+        yield Progress(0.0)
+        raise ValueError("a secret")
+
+
+async def test_an_unexpected_error_in_mid_film_is_told_without_its_text(caplog: pytest.LogCaptureFixture) -> None:
+    async with visualizr(Stumbling()) as client:
+        answer = await client.post(FILMS, json=request())
+    last = EVENTS.validate_python(events(answer)[-1])
+    assert isinstance(last, VideoFailed)
+    assert (last.code, last.message, last.retryable) == ("internal", INTERNAL, False)
+    assert "a secret" not in answer.text
+    (logged,) = [each for each in caplog.records if each.getMessage() == "unhandled error"]
+    assert logged.exc_info
 
 
 async def test_a_film_that_is_sent_is_decoded_when_its_turn_has_come() -> None:
