@@ -3,14 +3,16 @@
 import threading
 import time
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from chatacter.models.store import ModelStore
-from chatacter.serving.batching import untold
+from chatacter.serving.batching import Made, untold
 from vocalizr.backend import NothingToSay, Samples, SpeechBackend, Utterance
+from vocalizr.backends.bark.backend import BarkSpeech
 from vocalizr.backends.coqui.backend import CoquiSpeech
 from vocalizr.backends.kokoro.backend import KokoroSpeech
 from vocalizr.settings import VocalizrSettings
@@ -41,6 +43,15 @@ def coqui(weights: Path) -> CoquiSpeech:
         vocalizr_model="coqui", vocalizr_weights=str(weights), vocalizr_seed=7, vocalizr_threads=1
     )
     backend = CoquiSpeech(settings, "")
+    backend.load()
+    return backend
+
+
+def bark(weights: Path) -> BarkSpeech:
+    settings = VocalizrSettings(
+        vocalizr_model="bark", vocalizr_weights=str(weights), vocalizr_seed=7, vocalizr_threads=1
+    )
+    backend = BarkSpeech(settings)
     backend.load()
     return backend
 
@@ -81,6 +92,25 @@ def test_pieces_meet_without_a_click_at_an_even_loudness_with_a_pause(backend: S
     for chunk in chunks:  # each ends with the silence that its mark asks for, none with a long one
         silent = chunk.size - 1 - np.flatnonzero(np.abs(chunk) > 0.002)[-1]
         assert 0.04 <= silent / rate <= 0.45
+
+
+@pytest.mark.parametrize("model", ["xtts", "bark"])
+def test_sentences_that_are_drawn_code_by_code_meet_without_a_click(model: str, request: pytest.FixtureRequest) -> None:
+    """Between chunks of a sentence of XTTS there is none by `test_xtts_together`: they are the sound in one go."""
+    weights = request.getfixturevalue(f"tiny_{model}")
+    speaking: CoquiSpeech | BarkSpeech = coqui(weights) if model == "xtts" else bark(weights)
+    sounds = []
+    for piece in speaking.pieces(utterance(speaking, "Nobody spoke. Hold on tight, my friend! Would you listen?")):
+        made = speaking.speak_together([piece], [threading.Event()])
+        sounds.append(np.concatenate([each.result.samples for each in made if isinstance(each, Made)]))
+    assert len(sounds) >= 2
+    for sound in sounds:  # random weights may be hardly louder than a step: their own loudest is what counts
+        loudest = np.abs(sound).max()
+        assert loudest > 2 * STEP
+        assert np.abs(sound[[0, -1]]).max() <= STEP * loudest
+    for one, other in pairwise(sounds):
+        around = np.concatenate([one[-4:], other[:4]])  # where it has hardly begun to rise, within 5 ms
+        assert np.abs(np.diff(around)).max() <= 0.05 * max(np.abs(one).max(), np.abs(other).max())
 
 
 def test_a_chapter_is_spoken_in_bounded_memory_and_heard_at_once(vits: SpeechBackend) -> None:
