@@ -4,8 +4,7 @@ import asyncio
 import base64
 import io
 import json
-import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,9 +16,13 @@ import pytest
 from chatacter.chassis.provenance import COMMENT, DIGITAL_SOURCE_TYPE
 from chatacter.contracts.speech import AudioFormat
 from chatacter.models.store import ModelStore
+from tests.grpc_caller import calling, infer, media, speech
+from tests.plugin_site import plugin_path
+from tests.redis_server import free_port
+from tests.service_process import running
 from tests.vocalizr_server import vocalizr
-from tests.voicelike import voice
-from vocalizr.backend import Recording, SpeechChunk, Utterance
+from tests.voice_plugin import Voice
+from vocalizr.backend import Recording
 from vocalizr.backends.fake import RATE, FakeSpeech, FakeTogether
 from vocalizr.listening.sound import decoded
 from vocalizr.watermark.finding import stretches
@@ -78,14 +81,6 @@ async def test_kserves_doors(client: httpx.AsyncClient, audio_format: AudioForma
     assert [answer.headers[HEADER] for answer in (first, second)] == [DIGITAL_SOURCE_TYPE] * 2
 
 
-class Voice(FakeSpeech):
-    """A fake that sounds like a voice, in pieces: beeps are no speech, and nobody looks for a mark in them."""
-
-    def speak(self, utterance: Utterance, cancelled: threading.Event) -> Iterator[SpeechChunk]:
-        for piece in np.array_split(voice(4.0), 7):
-            yield SpeechChunk(piece)
-
-
 @pytest.mark.parametrize("watermark", ["perth", "none"])
 async def test_the_watermark_is_on_every_way_out_or_on_none(models_home: Path, watermark: str) -> None:
     home = models_home.parent
@@ -109,6 +104,22 @@ async def test_the_watermark_is_on_every_way_out_or_on_none(models_home: Path, w
     found = await asyncio.to_thread(which_are_marked, Perth(ModelStore(models_home)), heard)
     assert found == [watermark == "perth"] * len(sounds)
     assert [each.samples.size / RATE for each in heard] == pytest.approx([4.0] * len(sounds), abs=0.1)
+
+
+@pytest.mark.parametrize("watermark", ["perth", "none"])
+def test_and_so_it_is_by_grpc(models_home: Path, tmp_path: Path, watermark: str) -> None:
+    port = free_port()
+    told = {
+        "PYTHONPATH": plugin_path(tmp_path / "site", "chatacter.speech", "voice", "tests.voice_plugin:create"),
+        "VOCALIZR_MODEL": "voice",
+        "VOCALIZR_WATERMARK": watermark,
+        "CHATACTER_HOME": str(models_home.parent),
+        "GRPC_PORT": str(port),
+    }
+    with running("vocalizr", tmp_path, told), calling(port) as stub:
+        sounds = [(each, media(infer(stub, speech(model="voice", response_format=each)))) for each in FORMATS]
+    heard = [recording(*sound) for sound in sounds]
+    assert which_are_marked(Perth(ModelStore(models_home)), heard) == [watermark == "perth"] * len(FORMATS)
 
 
 def which_are_marked(perth: Perth, heard: list[Recording]) -> list[bool]:
