@@ -1,7 +1,9 @@
 """VITS in batches: the real architecture, small and with random weights, sounds the same whatever it is said beside."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +102,64 @@ def test_it_is_what_coqui_itself_would_say(backend: CoquiSpeech, monkeypatch: py
         theirs = model.synthesize(piece.content.text, speaker="eve", language="en")["wav"]
         assert theirs.shape == sound.shape
         assert np.abs(theirs - sound).max() < WITHIN
+
+
+def test_it_sounds_the_same_in_however_many_stretches_it_is_decoded(
+    backend: CoquiSpeech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = asked(backend)
+    several = backend._ready()[0]._together  # type: ignore[attr-defined]
+    monkeypatch.setattr(several, "_most", 16)
+    at_once: list[int] = []
+    reading = several._read
+    with monkeypatch.context() as patched:
+        patched.setattr(several, "_read", lambda lines: (at_once.append(len(lines)), reading(lines))[1])
+        each = said(backend, pieces)
+    assert at_once == [1] * len(pieces)
+    for most in (150, 300, None):
+        monkeypatch.setattr(several, "_most", most)
+        for number, sound in said(backend, pieces).items():
+            assert sound.shape == each[number].shape
+            assert np.abs(sound - each[number]).max() < WITHIN
+
+
+def test_a_processor_decodes_no_more_in_one_call_than_its_cache_holds(backend: CoquiSpeech) -> None:
+    import torch
+
+    from vocalizr.backends.coqui.vits import CACHED, most_frames
+
+    decoder: Any = backend._ready()[0]._model.waveform_decoder  # type: ignore[attr-defined]
+    held: list[int] = []
+
+    def widest(_: Any, given: Sequence[Any], made: Any) -> None:
+        held.append(max(given[0].numel(), made.numel()) * made.element_size())
+
+    calls: list[int] = []
+    hooks = [up.register_forward_hook(widest) for up in decoder.ups]
+    hooks.append(decoder.register_forward_pre_hook(lambda *_: calls.append(len(held))))
+    pieces = asked(backend) * 3
+    said(backend, pieces)
+    for hook in hooks:
+        hook.remove()
+    assert max(held) < 1.5 * CACHED
+    assert 1 < len(calls) < len(pieces)
+    assert most_frames(decoder, torch.device("cuda")) is None
+
+
+@pytest.mark.parametrize(
+    ("lengths", "most", "stretches"),
+    [
+        ([5], 3, [[0]]),
+        ([5, 1, 1, 1, 1], 3, [[0], [1, 2, 3], [4]]),
+        ([1, 1, 9, 1], 3, [[0, 1], [2], [3]]),
+        ([2, 3], 0, [[0], [1]]),
+        ([200, 300, 4], None, [[0, 1, 2]]),
+    ],
+)
+def test_lines_are_divided_in_their_order(lengths: list[int], most: int | None, stretches: list[list[int]]) -> None:
+    from vocalizr.backends.coqui.vits import stretches_of
+
+    assert [list(stretch) for stretch in stretches_of(lengths, most)] == stretches
 
 
 def test_without_a_seed_it_sounds_different_each_time(tiny_vits: Path) -> None:

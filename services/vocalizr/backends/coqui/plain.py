@@ -82,15 +82,17 @@ class PlainVoicing:
         cancelled: Sequence[threading.Event],
         joining: Joining[Portion] = nobody,
     ) -> Iterator[Made[Samples]]:
-        """Say portions in one go where it is a VITS, else one after the other; nobody joins."""
+        """Say portions in one go where it is a VITS that gains by it, else one after the other; nobody joins."""
         wanted = [number for number, event in enumerate(cancelled) if not event.is_set()]
         if self._together is None:
             for number in wanted:
                 if not cancelled[number].is_set():
                     yield Made(number, self._alone(portions[number]))
-        elif wanted:
-            sounds = self._at_once(self._together, [portions[number] for number in wanted])
-            yield from (Made(number, sound) for number, sound in zip(wanted, sounds, strict=True))
+            return
+        for group in [wanted] if self._together.gains else [[number] for number in wanted]:
+            still = [number for number in group if not cancelled[number].is_set()]
+            sounds = self._at_once(self._together, [portions[number] for number in still]) if still else []
+            yield from (Made(number, sound) for number, sound in zip(still, sounds, strict=True))
 
     def _alone(self, portion: Portion) -> Samples:
         """Say a portion; no sample where the model has no sound for it."""

@@ -3,6 +3,8 @@
 The text encoder sees the lines side by side, padded and masked. What makes frames and samples of them, nearly all of
 the work, sees them one after the other on one time axis, with gaps as wide as its widest filter reaches: there is no
 padding to pay for. In the gaps everything is zero before each filter, as it is beyond the ends of a line that is alone.
+A processor makes samples of a few lines after the other, as many as fit its cache, and says line by line where not even
+one fits; a GPU gets all of them in one call.
 Random numbers are drawn for each line by itself.
 
 Imports PyTorch. The names are those of coqui-tts' own `Vits.inference`.
@@ -10,9 +12,10 @@ Imports PyTorch. The names are those of coqui-tts' own `Vits.inference`.
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -21,6 +24,11 @@ from torch import Tensor, nn
 from vocalizr.backend import Samples
 from vocalizr.backends.coqui.hifigan import Beyond, filters_of, reach_of, without_weight_norm
 from vocalizr.backends.pytorch.chance import chance_of
+
+# Bytes that the decoder's widest layer may hold of what a processor decodes in one call: see benchmarks/RESULTS.md.
+CACHED: Final = 512 * 1024
+# Frames of a short sentence, 0.7 s: where no more than that fits, nothing is gained by what else is done together.
+SHORT: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +69,12 @@ class VitsTogether:
             part.register_forward_pre_hook(self._beyond)
         self._gap = gap_of(model)
         self._hop = math.prod(up.stride[0] for up in model.waveform_decoder.ups)
+        self._most = most_frames(model.waveform_decoder, self._device)
+
+    @property
+    def gains(self) -> bool:
+        """Whether lines said together take less than one by one: on a processor not, where the decoder is wide."""
+        return self._most is None or self._most >= SHORT
 
     def said(self, lines: Sequence[Line]) -> list[Samples]:
         """Return the samples of each line."""
@@ -133,29 +147,36 @@ class VitsTogether:
         )
 
     def _sounds(self, pieces: Sequence[Tensor], voices: Tensor | None) -> list[Samples]:
-        model, gap = self._model, self._gap
+        model = self._model
         lengths = [min(piece.shape[-1], model.max_inference_len or piece.shape[-1]) for piece in pieces]
-        starts = [gap]
-        for length in lengths:
-            starts.append(starts[-1] + length + gap)
-        line = torch.zeros(1, pieces[0].shape[0], starts[-1], device=self._device, dtype=pieces[0].dtype)
-        mask = torch.zeros(1, 1, starts[-1], device=self._device, dtype=line.dtype)
-        for piece, start, length in zip(pieces, starts, lengths, strict=False):
-            line[0, :, start : start + length] = piece[:, :length]
-            mask[..., start : start + length] = 1
+        spans = list(pairwise(accumulate(lengths, lambda at, length: at + length + self._gap, initial=0)))
+        ends = [start + length for (start, _), length in zip(spans, lengths, strict=True)]
+        line = torch.zeros(1, pieces[0].shape[0], ends[-1], device=self._device, dtype=pieces[0].dtype)
+        mask = torch.zeros(1, 1, ends[-1], device=self._device, dtype=line.dtype)
+        for piece, (start, _), end in zip(pieces, spans, ends, strict=True):
+            line[0, :, start:end] = piece[:, : end - start]
+            mask[..., start:end] = 1
         of_frames = None
         if voices is not None:
-            spans = torch.tensor([after - before for before, after in pairwise([0, *starts[1:]])], device=self._device)
-            of_frames = voices[..., 0].t().unsqueeze(0).repeat_interleave(spans, dim=2)
-        z = model.flow(line, mask, g=of_frames, reverse=True)
-        with self._beyond.ends(mask):
-            sound = model.waveform_decoder(z * mask, g=of_frames)
-        samples: Samples = sound[0, 0].float().cpu().numpy()
-        hop = self._hop
-        return [
-            np.array(samples[start * hop : (start + length) * hop])
-            for start, length in zip(starts, lengths, strict=False)
-        ]
+            each = torch.tensor([after - start for start, after in spans], device=self._device)
+            of_frames = voices[..., 0].t().unsqueeze(0).repeat_interleave(each, dim=2)[..., : ends[-1]]
+        z = model.flow(line, mask, g=of_frames, reverse=True) * mask
+        sounds: list[Samples] = []
+        for stretch in stretches_of(lengths, self._most):
+            begin, end = spans[stretch[0]][0], ends[stretch[-1]]
+            speakers = None if of_frames is None else of_frames[..., begin:end]
+            samples = self._decoded(z[..., begin:end], speakers, mask[..., begin:end] if len(stretch) > 1 else None)
+            sounds += [self._cut(samples, spans[number][0] - begin, lengths[number]) for number in stretch]
+        return sounds
+
+    def _decoded(self, z: Tensor, speakers: Tensor | None, mask: Tensor | None) -> Samples:
+        """The samples of frames on one time axis; one line by itself has no gaps to mask."""
+        with self._beyond.ends(mask) if mask is not None else nullcontext():
+            samples: Samples = self._model.waveform_decoder(z, g=speakers)[0, 0].float().cpu().numpy()
+        return samples
+
+    def _cut(self, samples: Samples, start: int, length: int) -> Samples:
+        return np.array(samples[start * self._hop : (start + length) * self._hop])
 
     def _noise(self, like: Tensor, chance: torch.Generator) -> Tensor:
         return torch.randn(like.shape, generator=chance, device=self._device).to(like.dtype)
@@ -175,3 +196,33 @@ def gap_of(model: Any) -> int:
             reach += [reach_of(part) / scale for part in block.modules() if isinstance(part, nn.Conv1d)]
     reach.append(decoder.conv_post.padding[0] / scale)
     return math.ceil(max(reach)) + 1
+
+
+def most_frames(decoder: Any, device: torch.device) -> int | None:
+    """Return how many frames are worth decoding in one call; None: all there are.
+
+    An accelerator wants as much at once as there is. A processor gains only what a call costs by itself, and loses more
+    than that once what passes from filter to filter no longer stays in its cache.
+    """
+    if device.type != "cpu":
+        return None
+    widest, scale = int(decoder.conv_pre.out_channels), 1
+    for up in decoder.ups:
+        scale *= up.stride[0]
+        widest = max(widest, up.out_channels * scale)
+    size: int = decoder.conv_pre.weight.element_size()
+    return CACHED // (widest * size)
+
+
+def stretches_of(lengths: Sequence[int], most: int | None) -> list[range]:
+    """Divide lines, by number and in order, into what is decoded in one call: one, or several of `most` frames."""
+    stretches: list[range] = []
+    held = 0
+    for number, length in enumerate(lengths):
+        held += length
+        if stretches and (most is None or held <= most):
+            stretches[-1] = range(stretches[-1].start, number + 1)
+        else:
+            stretches.append(range(number, number + 1))
+            held = length
+    return stretches
