@@ -36,7 +36,9 @@ class Told(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging calls it so
         """Write `message (name=value, …)`."""
-        facts = ", ".join(f"{name}={value}" for name, value in vars(record).items() if name not in USUAL)
+        # What begins with an underscore is some library's own, as Ray's time of each record.
+        told = {name: value for name, value in vars(record).items() if name not in USUAL and not name.startswith("_")}
+        facts = ", ".join(f"{name}={value}" for name, value in told.items())
         line = super().formatMessage(record)
         return f"{line} ({facts})" if facts else line
 
