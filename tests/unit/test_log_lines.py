@@ -10,7 +10,7 @@ pytestmark = pytest.mark.unit
 
 
 def test_a_line_tells_its_facts() -> None:
-    facts = {"model": "xtts", "device": "cuda", "trace_id": "0" * 32, "_ray_timestamp_ns": 1}
+    facts = {"model": "xtts", "device": "cuda", "trace_id": "0" * 32, "_stamp": 1}
     record = logging.getLogger("vocalizr").makeRecord(
         "vocalizr", logging.INFO, __file__, 1, "device chosen", (), None, extra=facts
     )
