@@ -33,8 +33,7 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "h264_nvenc": {"preset": "p4", "rc": "vbr", "cq": "23", "b": "0"},
     "h264_videotoolbox": {"realtime": "1"},
 }
-# Bits a second that a pixel gets from an encoder without a constant quality, or with one that is no option: FFmpeg
-# takes VideoToolbox's from the codec's flags.
+# Bits a second that a pixel gets where no option sets a constant quality (VideoToolbox's is a flag of the codec).
 BITS_A_PIXEL: Final = 3
 CONSTANT_QUALITY: Final = frozenset({"crf", "cq"})
 

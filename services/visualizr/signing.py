@@ -42,7 +42,7 @@ NO_CERTIFICATE: Final = (
     "VISUALIZR_C2PA_CERTIFICATE: {path} is no PEM file of certificates; the one that signs comes first, then those "
     "that vouch for it."
 )
-NO_ALGORITHM: Final = "VISUALIZR_C2PA_CERTIFICATE: C2PA signs with no such key: use P-256, Ed25519."
+NO_ALGORITHM: Final = "VISUALIZR_C2PA_CERTIFICATE: C2PA signs with no such key: use P-256 or Ed25519."
 REFUSED: Final = (
     "VISUALIZR_C2PA_CERTIFICATE and VISUALIZR_C2PA_KEY do not sign: the key (PEM, PKCS#8, no password) has to be the "
     "certificate's, which has to be valid today and made for signing, as C2PA's certificate profile asks. {why}"

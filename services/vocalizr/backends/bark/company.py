@@ -96,7 +96,7 @@ class Company:
     def _arrived(self, sentences: Sequence[Sentence], going: list[Sentence]) -> Iterator[Result]:
         """Take sentences in, once it is drawn what they mean; one that cannot be read leaves alone.
 
-        Those for whom there is no memory leave where others are going, who go on.
+        Where there is no memory to draw for them they leave, and others who are under way go on; else it is raised.
         """
         rows: dict[Sentence, Row] = {}
         for sentence in sentences:

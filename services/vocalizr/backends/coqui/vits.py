@@ -4,7 +4,7 @@ The text encoder sees the lines side by side, padded and masked. What makes fram
 the work, sees them one after the other on one time axis, with gaps as wide as its widest filter reaches: there is no
 padding to pay for. In the gaps everything is zero before each filter, as it is beyond the ends of a line that is alone.
 A processor makes samples of a few lines after the other, as many as fit its cache, and says line by line where not even
-one fits; a GPU gets all of them in one call.
+a short one fits; a GPU gets all of them in one call.
 Random numbers are drawn for each line by itself.
 
 Imports PyTorch. The names are those of coqui-tts' own `Vits.inference`.

@@ -20,10 +20,12 @@ GENERATOR: Final = threading.Lock()
 
 
 class Turns:
-    """The turns at one model. `device` is PyTorch's, `seed` that of every utterance; None: another sound each time."""
+    """The turns of one model at PyTorch's generator; `device` is where it computes.
+
+    `seed` is that of every utterance; None: another sound each time.
+    """
 
     def __init__(self, device: str, seed: int | None) -> None:
-        self._lock = threading.Lock()
         self._device = device
         self._seed = seed
 
@@ -34,7 +36,7 @@ class Turns:
 
         @contextmanager
         def turn() -> Iterator[None]:
-            with self._lock, GENERATOR:
+            with GENERATOR:
                 if chosen is None:
                     yield
                     return
