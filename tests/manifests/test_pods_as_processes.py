@@ -90,7 +90,7 @@ def test_names_lead_where_services_lead_and_nowhere_else(cluster: Cluster) -> No
 def test_each_image_brings_its_models() -> None:
     assert {name: sorted(stages()[name].models) for name in ("chattr", "vocalizr", "visualizr")} == {
         "chattr": ["all-minilm-l6-v2"],
-        "vocalizr": ["english-g2p", "kokoro-82m"],
+        "vocalizr": ["english-g2p", "kokoro-82m", "perth-watermark"],
         "visualizr": ["mediapipe-face"],
     }
 
