@@ -73,7 +73,7 @@ def images(tmp_path_factory: pytest.TempPathFactory, models_home: Path) -> Itera
         pytest.skip("mounting needs root and namespaces")
     folder = tmp_path_factory.mktemp("images")
     cached = folder / "caches" / "chatacter-models" / "models"
-    for name in ("all-minilm-l6-v2", "kokoro-82m", "english-g2p", "mediapipe-face"):
+    for name in ("all-minilm-l6-v2", "kokoro-82m", "english-g2p", "perth-watermark", "mediapipe-face"):
         shutil.copytree(models_home / name, cached / name)
     yield Images(folder)
     shutil.rmtree(folder)
