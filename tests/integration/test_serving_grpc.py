@@ -249,6 +249,27 @@ def test_who_may_ask_is_looked_at_before_what_is_asked_is_read(closed_door: Pupp
     assert beside(told["wrong"])["error-code"] == "unauthenticated"
 
 
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("ServerLive", None),
+        ("ServerReady", None),
+        ("RepositoryModelLoad", grpc.StatusCode.UNIMPLEMENTED),
+        ("RepositoryModelUnload", grpc.StatusCode.UNIMPLEMENTED),
+        ("ModelReady", grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+def test_of_what_anyone_may_ask_only_the_name_of_a_model_is_read(closed_door: Puppet, method: str, code: Any) -> None:
+    asked = getattr(v2_messages, f"{method}Request").FromString(speech(input="Hello there. " * 100).SerializeToString())
+    assert asked.ByteSize() > LARGEST
+    with calling(closed_door.grpc_port) as stub:
+        if code is None:
+            told = getattr(stub, method)(asked, timeout=30)
+            assert told.live if method == "ServerLive" else told.ready
+        else:
+            assert refused(lambda: getattr(stub, method)(asked, timeout=30)).code() is code
+
+
 def test_a_key_without_the_scope_is_refused_and_its_tenant_is_its_own(
     closed_door: Puppet, keys: dict[str, str]
 ) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import struct
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -39,6 +39,8 @@ NO_VERSIONS: Final = "Models have no versions here: leave the version out."
 NO_LOADING: Final = "Models are not loaded or unloaded from outside."
 # The methods that need a key.
 KEYED: Final = frozenset({"ServerMetadata", "ModelMetadata", "ModelInfer"})
+# Those that are open to anyone, and whose answer is the same whatever is asked.
+UNREAD: Final = frozenset({"ServerLive", "ServerReady", "RepositoryModelLoad", "RepositoryModelUnload"})
 
 # Looked up along an error's class hierarchy, like the table for HTTP in `chassis.problems`.
 CODES: Final[Mapping[type[errors.ChatacterError], StatusCode]] = {
@@ -105,6 +107,12 @@ def bound(settings: PredictorSettings, door: "Door") -> aio.Server:
             f"GRPC_PORT: {host}:{settings.grpc_port} cannot be listened on. Stop what uses the port, or choose another."
         ) from error
     return server
+
+
+def opened(house: House, drain: Drain) -> AbstractAsyncContextManager[None]:
+    """Bind the port, and return what answers calls at it. Raises `Misconfigured` when the port is taken."""
+    door = Door(house, Calls(drain, house.settings.request_timeout))
+    return serving(bound(house.settings, door), door, drain)
 
 
 @asynccontextmanager
@@ -178,10 +186,10 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
         answer, _ = await self._models.plane.infer(name, decoded(request), headers)
         return answer.to_grpc()
 
-    async def turn_away(self, method: str, _: Any, context: Any) -> None:
-        """End a call that may not come in; its message is not read."""
+    async def turn_away(self, method: str, found: errors.ChatacterError, _: Any, context: Any) -> None:
+        """End a call that may not come in with what was found; its message is not read."""
         async with self._answering(method, context):
-            self._asked_by(context)
+            raise found
 
     def _asked_by(self, context: Any) -> Whose:
         return self.asked_by(headers_of(context.invocation_metadata()))
@@ -228,20 +236,27 @@ class Door(v2_service.GRPCInferenceServiceServicer):  # type: ignore[misc]
 
 
 class Porter(aio.ServerInterceptor):  # type: ignore[misc]
-    """Asks for the key before a call's message is read, as by REST: else anyone could fill the memory with messages."""
+    """Asks for the key before a call's message is read, as by REST: else anyone could fill the memory with messages.
+
+    Nor is a message read of which nothing is asked. `ModelReady` is open to all and has the model's name read, in a
+    message of MAX_REQUEST_BYTES at most: gRPC knows no bound for one method.
+    """
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     async def intercept_service(self, continuation: Any, call: Any) -> Any:
-        """Say who answers a call: the door, or who turns away and reads nothing."""
+        """Say who answers a call: the door, with or without the message, or who turns away and reads nothing."""
         method = call.method.rpartition("/")[2]
         if method in KEYED:
             try:
                 self._door.asked_by(headers_of(call.invocation_metadata))
-            except errors.ChatacterError:
-                return stream_unary_rpc_method_handler(partial(self._door.turn_away, method))
-        return await continuation(call)
+            except errors.ChatacterError as error:
+                return stream_unary_rpc_method_handler(partial(self._door.turn_away, method, error))
+        known = await continuation(call)
+        if known is None or method not in UNREAD:
+            return known
+        return stream_unary_rpc_method_handler(known.unary_unary, response_serializer=known.response_serializer)
 
 
 def ended(span: Span, code: StatusCode) -> None:

@@ -15,7 +15,6 @@ from chatacter.chassis.telemetry import telemetry_of
 from chatacter.serving import grpc_door
 from chatacter.serving.batching import Batch
 from chatacter.serving.gate import Gate
-from chatacter.serving.grpc_calls import Calls
 from chatacter.serving.licences import Licence, require_accepted
 from chatacter.serving.loading import Elsewhere, Loading
 from chatacter.serving.metrics import measured_batches, measured_gates
@@ -142,14 +141,14 @@ def predictors_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
-            house = grpc_door.House(models, app.state.keyring, telemetry.tracer, settings)
-            door = grpc_door.Door(house, Calls(app.state.drain, settings.request_timeout))
-            server = grpc_door.bound(settings, door) if settings.grpc_port else None
+            by_grpc: AbstractAsyncContextManager[None] = nullcontext()
+            if settings.grpc_port:
+                house = grpc_door.House(models, app.state.keyring, telemetry.tracer, settings)
+                by_grpc = grpc_door.opened(house, app.state.drain)  # now: the port may be taken
             await stack.enter_async_context(beside())
             for loading in loadings:
                 await stack.enter_async_context(loading.running())
-            if server is not None:
-                await stack.enter_async_context(grpc_door.serving(server, door, app.state.drain))
+            await stack.enter_async_context(by_grpc)
             yield {}
 
     service = Service(
