@@ -49,7 +49,9 @@ def environment(chattr: ServiceProcess, **more: str) -> dict[str, str]:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-c", "from chatacter.cli import main; main()", "chat", *words]
+    # Tests may run in the background, where a shell has jobs and their children ignore Ctrl-C.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    return [sys.executable, "-c", heeding + "from chatacter.cli import main; main()", "chat", *words]
 
 
 def run(*words: str, env: Mapping[str, str], said: str = "") -> subprocess.CompletedProcess[str]:
