@@ -123,6 +123,19 @@ def test_it_sounds_the_same_in_however_many_stretches_it_is_decoded(
             assert np.abs(sound - each[number]).max() < WITHIN
 
 
+def test_text_by_text_each_is_heard_once_it_is_said_and_who_leaves_meanwhile_is_left_out(
+    backend: CoquiSpeech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = asked(backend)
+    monkeypatch.setattr(backend._ready()[0]._together, "_most", 16)  # type: ignore[attr-defined]
+    events = [threading.Event() for _ in pieces]
+    spoken = backend.speak_together(pieces, events)
+    heard = [next(spoken).number]
+    events[1].set()
+    heard += [made.number for made in spoken]
+    assert heard == [0, 2, 3, 4, 5]
+
+
 def test_a_processor_decodes_no_more_in_one_call_than_its_cache_holds(backend: CoquiSpeech) -> None:
     import torch
 
