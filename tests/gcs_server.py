@@ -2,7 +2,6 @@
 
 import itertools
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +13,7 @@ import pytest
 
 from scripts.manifests.programs import program
 from tests.redis_server import free_port
-
-STARTING_SECONDS = 60.0
+from tests.waiting import until_it_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +44,8 @@ def started(folder: Path) -> Iterator[GcsServer]:
     command += ["-external-url", url, "-backend", "memory"]
     with log.open("wb") as out:
         server = GcsServer(url, subprocess.Popen(command, cwd=folder, stdout=out, stderr=out))
-    until = time.monotonic() + STARTING_SECONDS
     try:
-        while True:
-            try:
-                httpx.get(f"{url}/storage/v1/b").raise_for_status()
-                break
-            except httpx.TransportError:
-                assert server.process.poll() is None, log.read_text()
-                assert time.monotonic() < until
-                time.sleep(0.05)
+        until_it_answers(server.process, lambda: httpx.get(f"{url}/storage/v1/b").raise_for_status(), log)
         yield server
     finally:
         server.stop()

@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.waiting import until_it_answers
 
 # Where root runs the tests, NGINX' workers would else be somebody who may not write into a test's folder.
 MAIN = """
@@ -41,21 +42,8 @@ def serving(folder: Path, servers: str, url: str) -> Iterator[None]:
     with log.open("wb") as out:
         process = subprocess.Popen([program, "-p", folder, "-c", folder / "nginx.conf"], stdout=out, stderr=out)
     try:
-        until_it_listens(process, url, log)
+        until_it_answers(process, lambda: httpx.head(url, headers={"host": "elsewhere.example"}), log)
         yield
     finally:
         process.terminate()
         process.wait(10)
-
-
-def until_it_listens(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            httpx.head(url, headers={"host": "elsewhere.example"})
-        except httpx.TransportError:
-            if process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(log.read_text()) from None
-            time.sleep(0.02)
-        else:
-            return

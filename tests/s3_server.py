@@ -1,7 +1,6 @@
 """A server on loopback that speaks S3's protocol (moto, from the tools), and how clients are told of it."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from s3fs import S3FileSystem
 
 from scripts.manifests.programs import program
 from tests.redis_server import free_port
+from tests.waiting import until_it_answers
 
-STARTING_SECONDS = 60.0
 BUCKET = "chatacter-assets"
 
 
@@ -39,20 +38,12 @@ class S3Server:
 def started(folder: Path) -> Iterator[S3Server]:
     """Run a server until the end of the block."""
     port = free_port()
-    with (folder / f"s3-{port}.log").open("wb") as log:
-        command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    server = S3Server(f"http://127.0.0.1:{port}", process)
-    until = time.monotonic() + STARTING_SECONDS
+    log = folder / f"s3-{port}.log"
+    command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    with log.open("wb") as out:
+        server = S3Server(f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=folder, stdout=out, stderr=out))
     try:
-        while True:
-            try:
-                server.empty()
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, (folder / f"s3-{port}.log").read_text()
-                assert time.monotonic() < until
-                time.sleep(0.05)
+        until_it_answers(server.process, server.empty, log)
         yield server
     finally:
         server.stop()
