@@ -217,6 +217,19 @@ async def test_nothing_is_filmed_once_the_certificate_has_run_out(credentials: A
     assert backend.begun == 1
 
 
+async def test_nothing_is_filmed_where_the_certificate_runs_out_in_the_queue(credentials: Any) -> None:
+    clock, backend = Clock(), FakeBackend()
+    signer = await asyncio.to_thread(lambda: signing_with(*credentials().values(), clock))
+
+    def a_month_later() -> datetime.datetime:
+        now, clock.ahead = clock(), 31 * DAY
+        return now
+
+    answer = await asked(backend, replace(signer, clock=a_month_later))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "misconfigured")
+    assert backend.begun == 0
+
+
 async def test_a_film_that_cannot_be_signed_is_told_as_failed(credentials: Any) -> None:
     """It runs out while the film is made: the signer was valid at the start, and what signs raises later."""
     signer = await asyncio.to_thread(lambda: signing_with(*credentials().values()))
